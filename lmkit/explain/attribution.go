@@ -1,0 +1,91 @@
+// Package explain holds the words that every explanation method shares: the question, the answer and its evidence.
+package explain
+
+import "encoding/json"
+
+// Schema is the version of an attribution's JSON form that this package writes. It reads this version and older ones.
+const Schema = 1
+
+// Attribution says how much each feature of an input contributed to one number that a model computed. It is the
+// one result type of all methods, and carries its own evidence: read Evidence and Warnings before the scores.
+type Attribution struct {
+	Schema    int          `json:"schema"`
+	Method    MethodInfo   `json:"method"`
+	Objective string       `json:"objective"`        // contrast | logit | logprob | prob | loss
+	Target    Token        `json:"target"`           // the token whose prediction is explained
+	Foil      *Token       `json:"foil,omitempty"`   // contrast: the token it is preferred to
+	Baseline  string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
+	Tokens    []InputToken `json:"tokens"`           // the input, one entry a token
+	Features  []Feature    `json:"features"`         // what the scores belong to, one entry a score
+	Scores    []float64    `json:"scores"`           // one a feature, in Unit, signed
+	Spread    []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
+	Unit      string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
+	Value     float64      `json:"value"`            // the objective on the input
+	Base      float64      `json:"base"`             // the objective on the baseline
+	Evidence  Evidence     `json:"evidence"`
+	Cost      Cost         `json:"cost"`
+	Seed      uint64       `json:"seed"`
+	ModelHash string       `json:"model_hash"`
+	InputHash string       `json:"input_hash"`
+	Warnings  []string     `json:"warnings,omitempty"` // what is wrong with this result, and what would cure it
+}
+
+// MethodInfo names a method and the settings it ran with (a JSON object, or nil).
+type MethodInfo struct {
+	Name     string          `json:"name"`
+	Settings json.RawMessage `json:"settings,omitempty"`
+}
+
+// Token is an entry of the model's vocabulary.
+type Token struct {
+	ID   int    `json:"id"`
+	Text string `json:"text"`
+}
+
+// InputToken is a token of the input, with the bytes of the prompt that it covers (0, 0 where there is no text).
+type InputToken struct {
+	ID    int    `json:"id"`
+	Text  string `json:"text"`
+	Start int    `json:"start"`
+	End   int    `json:"end"`
+}
+
+// Feature is a group of input tokens that gets one score.
+type Feature struct {
+	Text   string `json:"text"`
+	Tokens []int  `json:"tokens"` // positions in the input, ascending
+}
+
+// Evidence is what speaks for an attribution, measured on the model. A nil part was not measured, and means nothing.
+type Evidence struct {
+	Completeness *Completeness `json:"completeness,omitempty"` // nil: the method makes no such promise
+	Necessity    *Deletion     `json:"necessity,omitempty"`    // the top features replaced by the baseline
+	Sufficiency  *Deletion     `json:"sufficiency,omitempty"`  // everything but the top features replaced
+}
+
+// Completeness compares the sum of the scores with Value - Base.
+type Completeness struct {
+	Error     float64 `json:"error"`     // sum of scores - (value - base), in Unit
+	Relative  float64 `json:"relative"`  // |error| / max(|value - base|, 1e-9)
+	Tolerance float64 `json:"tolerance"` // of Relative
+	Holds     bool    `json:"holds"`
+}
+
+// Deletion is what the objective becomes when some features are replaced by the baseline.
+type Deletion struct {
+	Features []int   `json:"features"` // the top features: those that were deleted, or the only ones kept
+	Value    float64 `json:"value"`    // the objective afterwards
+	Drop     float64 `json:"drop"`     // value before - value after
+	Share    float64 `json:"share"`    // drop / (value - base): 1 means as if all were gone, 0 as if none
+	Decision string  `json:"decision"` // the model's first choice afterwards
+	Flips    bool    `json:"flips"`    // its first choice was the target before, and is not afterwards
+}
+
+// Cost counts what an explanation took. A row is one token sequence through the model.
+type Cost struct {
+	ForwardRows    int     `json:"forward_rows"`
+	BackwardRows   int     `json:"backward_rows"`
+	EstimatedRows  int     `json:"estimated_rows"` // forward and backward, as estimated before the run
+	Seconds        float64 `json:"seconds"`        // without compilation
+	CompileSeconds float64 `json:"compile_seconds"`
+}

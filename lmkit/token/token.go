@@ -1,0 +1,37 @@
+// Package token turns text into token IDs and back, and knows exactly which bytes of the text each token covers.
+package token
+
+// ID numbers a token of a vocabulary: 0 <= ID < Size.
+type ID int32
+
+// Span is the half-open byte range [Start, End) of the text that a token covers.
+type Span struct{ Start, End int }
+
+// Encoding is a text as tokens. The spans tile the text: the first starts at 0, each starts where the one before
+// ended, the last ends at len(Text). A span may be empty only where several tokens share the bytes of one character.
+type Encoding struct {
+	Text  string
+	IDs   []ID
+	Spans []Span
+}
+
+// Piece returns the bytes of the text that token i covers.
+func (e Encoding) Piece(i int) string { return e.Text[e.Spans[i].Start:e.Spans[i].End] }
+
+// Tokenizer turns text into tokens and back. Implementations are immutable after they were made, and safe for
+// concurrent use.
+type Tokenizer interface {
+	// Encode returns the tokens of text. It fails when text is not valid UTF-8, or holds something that the
+	// vocabulary cannot express and the tokenizer has no unknown token for.
+	Encode(text string) (Encoding, error)
+	// Decode returns the text of the tokens. It fails on an ID outside the vocabulary.
+	Decode(ids []ID) (string, error)
+	// Size is the number of tokens in the vocabulary.
+	Size() int
+	// Token returns the token with this ID as a reader should see it ("" for an ID outside the vocabulary).
+	Token(id ID) string
+	// Lookup returns the ID of a token by its text, as Token shows it.
+	Lookup(text string) (ID, bool)
+	// Unknown returns the ID that stands for whatever is not in the vocabulary, if there is one.
+	Unknown() (ID, bool)
+}
