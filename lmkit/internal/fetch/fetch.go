@@ -1,0 +1,181 @@
+// Package fetch downloads a file so that it is there whole and verified, or not at all.
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// Request says what to download, and where to.
+type Request struct {
+	URL    string // http or https
+	SHA256 string // of the whole file, in hexadecimal; "" takes what comes
+	Dest   string // the file to make; its folder is made too
+
+	// Progress, if not nil, is called as bytes arrive, never concurrently. done counts from the start of the file,
+	// so a resumed download does not start at 0. total is -1 when the server does not say.
+	Progress func(done, total int64)
+
+	Client *http.Client // nil: http.DefaultClient
+}
+
+// Patience with a server. Variables, so that tests need not wait.
+var (
+	tries = 4                      // attempts in a row that bring no byte
+	pause = 500 * time.Millisecond // before the second of them; doubles each time
+	stall = 60 * time.Second       // without a byte before a connection counts as dead
+)
+
+// File makes sure that the file is at req.Dest. A file that is already there is kept, unless req.SHA256 says that it is
+// another one. Bytes arrive in Dest + ".part", which stays when the download is cut or cancelled, and is continued by the
+// next call; it takes the name Dest only when it is complete and verified. Cut connections and busy servers are
+// tried again. Calls for the same Dest, in this process or another one, wait for each other.
+func File(ctx context.Context, req Request) error {
+	d, err := newDownload(req)
+	if err == nil {
+		err = d.run(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("download %s: %w", redacted(req.URL), err)
+	}
+	return nil
+}
+
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Sprintf("%q", address)
+	}
+	return u.Redacted()
+}
+
+// download is one call of File. Next to the part lies its tag: the address and the version (ETag or date) that the
+// part's bytes came from, so that two versions are never glued together.
+type download struct {
+	Request
+	part, tag string
+}
+
+func newDownload(req Request) (*download, error) {
+	if u, err := url.Parse(req.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, errors.New("not an http or https address")
+	}
+	if sum, err := hex.DecodeString(req.SHA256); err != nil || (len(sum) != 0 && len(sum) != sha256.Size) {
+		return nil, fmt.Errorf("%q is not a SHA-256 checksum: need %d hexadecimal digits", req.SHA256, 2*sha256.Size)
+	}
+	if req.Dest == "" {
+		return nil, errors.New("no destination file given")
+	}
+	if req.Client == nil {
+		req.Client = http.DefaultClient
+	}
+	return &download{Request: req, part: req.Dest + ".part", tag: req.Dest + ".part.tag"}, nil
+}
+
+func (d *download) run(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(d.Dest), 0o755); err != nil {
+		return err
+	}
+	lock := flock.New(d.Dest + ".lock")
+	if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
+		return fmt.Errorf("wait for another download of the same file: %w", err)
+	}
+	defer lock.Unlock()
+
+	if there, err := d.there(); there || err != nil {
+		return err
+	}
+	resumed, err := d.transfer(ctx)
+	if err != nil {
+		return err
+	}
+	err = verify(d.part, d.SHA256)
+	if errors.As(err, new(*checksumError)) {
+		d.discard()
+		if resumed { // the old bytes may be the bad ones
+			if _, err = d.transfer(ctx); err != nil {
+				return err
+			}
+			if err = verify(d.part, d.SHA256); err != nil {
+				d.discard()
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(d.part, d.Dest); err != nil {
+		return err
+	}
+	return remove(d.tag)
+}
+
+// there reports whether the file needs no download.
+func (d *download) there() (bool, error) {
+	info, err := os.Stat(d.Dest)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case !info.Mode().IsRegular():
+		return false, fmt.Errorf("%s is in the way: it is not a file", d.Dest)
+	}
+	err = verify(d.Dest, d.SHA256)
+	if errors.As(err, new(*checksumError)) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// discard forgets the bytes so far. What cannot be removed is truncated by the next transfer.
+func (d *download) discard() {
+	_ = remove(d.part)
+	_ = remove(d.tag)
+}
+
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+type checksumError struct{ got, want string }
+
+func (e *checksumError) Error() string {
+	return fmt.Sprintf("wrong checksum: expected SHA-256 %s, got %s; the file at this address is damaged or another version: "+
+		"try another address, or give the new checksum if you trust it", e.want, e.got)
+}
+
+// verify fails with a *checksumError when the file does not have this checksum.
+func verify(path, want string) error {
+	if want == "" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
+		return &checksumError{got, strings.ToLower(want)}
+	}
+	return nil
+}
