@@ -1,0 +1,195 @@
+// Package backend finds, installs and opens the engine that runs compiled programs.
+//
+// An engine is named auto, xla:cpu, xla:cuda or go, by [Options] or by the environment variable GOMLX_BACKEND. A named
+// engine is opened or an error says what would cure it; auto takes the fastest engine that works and says in
+// [Engine.Note] why it took less than the machine could give.
+package backend
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/gobackend"
+)
+
+// The names of the engines.
+const (
+	Auto    = "auto"     // xla:cuda where there is an NVIDIA GPU, else xla:cpu, else go
+	XLACPU  = "xla:cpu"  // XLA on the processor, through a PJRT plugin
+	XLACUDA = "xla:cuda" // XLA on an NVIDIA GPU, through a PJRT plugin
+	Go      = "go"       // pure Go: runs everywhere, 13 to 35 times slower, no loops
+)
+
+// Environment variables that [Open] reads.
+const (
+	EnvEngine  = "GOMLX_BACKEND"            // the engine's name, when Options.Name is empty
+	EnvPlugins = "PJRT_PLUGIN_LIBRARY_PATH" // folders (or files) searched first for a plugin, separated by ':'
+	EnvWheel   = "LMKIT_PJRT_WHEEL"         // the plugin's wheel as a path or URL, when Options.Wheel is empty
+)
+
+// Engine is a GoMLX backend that is ready to compile.
+//
+// Hand GoMLX the embedded Backend and not the Engine: it tells backends apart by identity.
+type Engine struct {
+	compute.Backend
+	Kind   string // XLACPU, XLACUDA or Go
+	Plugin string // the PJRT plugin's file; "" for the pure-Go engine
+	Note   string // one line when another engine than hoped for runs, and why; else ""
+}
+
+// Loops reports whether the engine runs While loops with dynamic slices inside. XLA does, the pure-Go engine does not.
+func (e *Engine) Loops() bool {
+	c := e.Capabilities() // While itself says nothing: go-xla has it and does not list it
+	return c.Functions && c.Operations[compute.OpTypeDynamicSlice] && c.Operations[compute.OpTypeDynamicUpdateSlice]
+}
+
+// Progress hears of slow work: what is being done, and how much of how much is done. Total is 0 when it is not known;
+// the unit is bytes.
+type Progress func(what string, done, total int64)
+
+// Options says which engine is wanted. The zero value follows the environment, and else means auto.
+type Options struct {
+	// Name of the engine: auto, xla:cpu, xla:cuda or go. Options of go-xla may follow an XLA name after a comma, as in
+	// "xla:cuda,preallocate=true". Empty: GOMLX_BACKEND, or auto.
+	Name string
+	// Plugin is the file of the PJRT plugin to load. Empty: search, then install.
+	Plugin string
+	// Wheel is a path or URL of the CPU plugin's wheel, used in place of the network's usual places. Its checksum must
+	// be the pinned one. Empty: LMKIT_PJRT_WHEEL, or none.
+	Wheel string
+	// Offline forbids every use of the network.
+	Offline bool
+	// Progress hears of downloads; nil: nobody.
+	Progress Progress
+}
+
+func (o Options) report(what string, done, total int64) {
+	if o.Progress != nil {
+		o.Progress(what, done, total)
+	}
+}
+
+// Open finds, or installs, the engine that o names and opens it. Installing takes one process at a time; others wait.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	want, err := o.request()
+	if err != nil {
+		return nil, err
+	}
+	switch want.kind {
+	case Auto:
+		return openAuto(ctx, o)
+	case Go:
+		return openGo("")
+	default:
+		return openXLA(ctx, o, want)
+	}
+}
+
+// Default is the engine of the environment, opened at the first call and shared by the whole process.
+func Default() (*Engine, error) { return defaultEngine() }
+
+var defaultEngine = sync.OnceValues(func() (*Engine, error) {
+	return Open(context.Background(), Options{})
+})
+
+// openAuto tries the engines from the fastest to the one that always works.
+func openAuto(ctx context.Context, o Options) (*Engine, error) {
+	kinds := []string{XLACPU}
+	if findGPU().usable() {
+		kinds = []string{XLACUDA, XLACPU}
+	}
+	var why []string
+	for _, kind := range kinds {
+		e, err := openXLA(ctx, o, request{kind: kind})
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err == nil {
+			if len(why) > 0 {
+				e.Note = "running on " + kind + ": " + strings.Join(why, "; ")
+			}
+			return e, nil
+		}
+		why = append(why, oneLine(err.Error()))
+	}
+	return openGo("running on the slow pure-Go engine: " + strings.Join(why, "; "))
+}
+
+func openGo(note string) (*Engine, error) {
+	b, err := gobackend.New("")
+	if err != nil {
+		return nil, fmt.Errorf("open the pure-Go engine: %w", err)
+	}
+	return &Engine{Backend: b, Kind: Go, Note: note}, nil
+}
+
+func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
+	if err := xlaMissing(); err != nil {
+		return nil, fmt.Errorf("%s: %w", want.kind, err)
+	}
+	if want.plugin != "" && o.Plugin == "" {
+		o.Plugin = want.plugin
+	}
+	plugin, err := locate(ctx, o, want.kind)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", want.kind, err)
+	}
+	if err := checkLibrary(plugin.File); err != nil {
+		return nil, fmt.Errorf("%s: %w", want.kind, err)
+	}
+	b, err := newXLA(plugin.File + want.config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: the plugin %s does not load: %s; remove it, or name another with %s",
+			want.kind, plugin.File, oneLine(err.Error()), EnvPlugins)
+	}
+	return &Engine{Backend: b, Kind: want.kind, Plugin: plugin.File, Note: plugin.Note}, nil
+}
+
+// request is a parsed engine name.
+type request struct {
+	kind   string
+	plugin string // file, when the name is xla:/path/to/plugin.so
+	config string // what go-xla wants after the plugin: ",tf32=false"
+}
+
+func (o Options) request() (request, error) {
+	name := o.Name
+	if name == "" {
+		name = os.Getenv(EnvEngine)
+	}
+	base, config, has := strings.Cut(strings.TrimSpace(name), ",")
+	if has {
+		config = "," + config
+	}
+	path, isPath := strings.CutPrefix(base, "xla:")
+	switch {
+	case base == "" && !has:
+		return request{kind: Auto}, nil
+	case (base == Auto || base == Go) && !has:
+		return request{kind: base}, nil
+	case base == XLACPU || base == XLACUDA:
+		return request{kind: base, config: config}, nil
+	case base == "xla" && !findGPU().usable():
+		return request{kind: XLACPU, config: config}, nil
+	case base == "xla":
+		return request{kind: XLACUDA, config: config}, nil
+	case isPath && filepath.IsAbs(path):
+		kind := XLACPU
+		if pluginKind(path) == XLACUDA {
+			kind = XLACUDA
+		}
+		return request{kind: kind, plugin: path, config: config}, nil
+	}
+	return request{}, fmt.Errorf("unknown engine %q: choose %s, %s, %s or %s", name, Auto, XLACPU, XLACUDA, Go)
+}
+
+// oneLine cuts the stack traces and continuation lines of errors made elsewhere.
+func oneLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}

@@ -1,0 +1,50 @@
+// Package backendtest gives tests the engine that they run on.
+package backendtest
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+
+	"lmkit.internal/lmkit/backend"
+)
+
+// EnvEngine names the engine that tests run on, as [backend.Options.Name] does.
+const EnvEngine = "LMKIT_TEST_ENGINE"
+
+// Engine is the engine for tests, opened once a process: XLA, which is installed when it is missing, or what
+// LMKIT_TEST_ENGINE or else GOMLX_BACKEND names. A test fails when it cannot be had.
+func Engine(t testing.TB) *backend.Engine {
+	t.Helper()
+	e, err := open()
+	if err != nil {
+		t.Fatalf("the engine for tests: %v", err)
+	}
+	return e
+}
+
+// PureGo is the pure-Go engine, opened once a process.
+func PureGo(t testing.TB) *backend.Engine {
+	t.Helper()
+	e, err := openGo()
+	if err != nil {
+		t.Fatalf("the pure-Go engine: %v", err)
+	}
+	return e
+}
+
+var open = sync.OnceValues(func() (*backend.Engine, error) {
+	name := os.Getenv(EnvEngine)
+	if name == "" {
+		name = os.Getenv(backend.EnvEngine)
+	}
+	if name == "" || name == backend.Auto {
+		name = "xla" // never the fallback: a test that needs XLA would fail for the wrong reason
+	}
+	return backend.Open(context.Background(), backend.Options{Name: name})
+})
+
+var openGo = sync.OnceValues(func() (*backend.Engine, error) {
+	return backend.Open(context.Background(), backend.Options{Name: backend.Go})
+})
