@@ -1,0 +1,41 @@
+#!/bin/sh
+# Makes the Python environment of the comparison scripts and prints its interpreter's path.
+#
+#   bench/venv.sh            PyTorch, NumPy, safetensors
+#   bench/venv.sh --peers    the same, and the explanation tools Captum, SHAP and LIME
+#
+# The environment lives in ~/.cache/lmkit/bench-venv, or in LMKIT_BENCH_VENV. A stamp file per step
+# makes a second call immediate; delete the folder to start again.
+#
+# The default index's PyTorch for Linux is linked against the CUDA libraries and does not import without
+# them: about 2.5 GB are fetched once. Where an index with CPU builds can be reached, put it in
+# PIP_INDEX_URL (pip reads that itself) and the same version comes in 200 MB.
+set -eu
+
+core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
+peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1"
+
+case "${1:-}" in
+"" | --peers) ;;
+*) echo "usage: bench/venv.sh [--peers]" >&2; exit 2 ;;
+esac
+
+venv=${LMKIT_BENCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/lmkit/bench-venv}
+python=$venv/bin/python
+
+# install STEP PACKAGES...: the stamp holds the pins, so that a changed pin installs again.
+install() {
+	stamp=$venv/.lmkit-$1
+	shift
+	[ "$(cat "$stamp" 2>/dev/null)" = "$*" ] && return
+	echo "installing $* into $venv" >&2
+	"$python" -m pip install --quiet --disable-pip-version-check "$@" >&2
+	echo "$*" >"$stamp"
+}
+
+[ -x "$python" ] || "${PYTHON:-python3}" -m venv "$venv"
+install core $core
+# The pins of the first step are named again: a peer must not move them.
+[ "${1:-}" != --peers ] || install peers $core $peers
+"$python" -c 'import torch' >&2
+echo "$python"
