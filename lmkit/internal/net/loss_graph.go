@@ -1,0 +1,104 @@
+package net
+
+import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// Batch is what a loss is computed on.
+type Batch struct {
+	IDs, Targets *Node   // int32 [B, T]; a negative target is not counted
+	Hidden, Cell []*Node // LSTM: the state before the first token, a layer [B, H]; nil: zeros
+	Seed         *Node   // uint32 scalar: where dropout's random numbers start; nil: no dropout
+}
+
+// LossOf is the mean cross-entropy (nats a token) over the counted targets, and how many there were.
+type LossOf struct {
+	Mean, Count  *Node   // scalars, float32
+	Hidden, Cell []*Node // LSTM: the state after the last token, detached
+}
+
+// Loss runs the model on a batch. loops says whether the engine has While and DynamicSlice.
+func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
+	p := &pass{loop: loopOf(loops), state: &state{hidden: b.Hidden, cell: b.Cell}}
+	if b.Seed != nil && c.Dropout > 0 {
+		p.drop = dropout(c.Dropout, b.Seed)
+	}
+	h := forward(p, c, w, embed(c, w, b.IDs)) // [B, T, D]
+	B, T, D := h.Shape().Dimensions[0], h.Shape().Dimensions[1], h.Shape().Dimensions[2]
+	logits := output(c, w, Reshape(h, B*T, D)) // [N, V]
+	mean, count := crossEntropy(logits, Reshape(b.Targets, B*T))
+	r := LossOf{Mean: mean, Count: count}
+	for l := range p.state.lastHidden {
+		r.Hidden = append(r.Hidden, StopGradient(p.state.lastHidden[l]))
+		r.Cell = append(r.Cell, StopGradient(p.state.lastCell[l]))
+	}
+	return r
+}
+
+// output is the head: hidden states [..., D] to logits [..., V].
+func output(c Config, w Weights, h *Node) *Node {
+	matrix, bias := head(c, w)
+	eq := "nd,vd->nv"
+	if h.Rank() == 3 {
+		eq = "btd,vd->btv"
+	}
+	logits := Einsum(eq, h, matrix)
+	if bias != nil {
+		logits = Add(logits, lift(bias, logits))
+	}
+	return logits
+}
+
+// crossEntropy is the mean of logsumexp(logits) - logits[target] over the targets that are not negative. Its gradient
+// (softmax - onehot) is written out: one pass over the [N, V] logits instead of the several of autodiff.
+func crossEntropy(logits, targets *Node) (mean, count *Node) {
+	g, N, V := logits.Graph(), logits.Shape().Dimensions[0], logits.Shape().Dimensions[1]
+	x := StopGradient(logits)
+	counted := ConvertDType(GreaterOrEqual(targets, ZerosLike(targets)), x.DType()) // [N]
+	count = Max(ReduceAllSum(counted), scalar(x, 1))
+	target := Max(targets, ZerosLike(targets))
+	top := ReduceAndKeep(x, ReduceMax, -1)
+	lse := Add(Log(ReduceAndKeep(Exp(Sub(x, top)), ReduceSum, -1)), top) // [N, 1]
+	row := Iota(g, shapes.Make(dtypes.Int32, N, 1), 0)
+	picked := Gather(x, Concatenate([]*Node{row, ExpandAxes(target, 1)}, 1)) // [N]
+	out := Div(ReduceAllSum(Mul(counted, Sub(Reshape(lse, N), picked))), count)
+	mean = customVJP([]*Node{logits}, out, func(v *Node) []*Node {
+		share := ExpandAxes(Mul(counted, Div(v, count)), 1) // [N, 1]
+		onehot := Equal(Iota(g, shapes.Make(dtypes.Int32, N, V), 1), BroadcastToDims(ExpandAxes(target, 1), N, V))
+		return []*Node{Mul(Sub(Exp(Sub(x, lse)), ConvertDType(onehot, x.DType())), share)}
+	})
+	return mean, count
+}
+
+// dropout zeroes a share of x and scales up the rest. Its random numbers are a hash of (seed, place in the model,
+// place in the tensor): the same whenever, wherever and in whatever order they are drawn, and cheap to fuse.
+func dropout(rate float64, seed *Node) func(*Node) *Node {
+	site := uint32(0)
+	return func(x *Node) *Node {
+		g := x.Graph()
+		site++
+		key := mix(BitwiseXor(seed, Const(g, site*0x9e3779b9)))
+		i := Iota(g, shapes.Make(dtypes.Uint32, x.Shape().Size()), 0)
+		bits := mix(BitwiseXor(mix(i), BroadcastToDims(key, x.Shape().Size())))
+		bits = Reshape(bits, x.Shape().Dimensions...)
+		least := BroadcastToDims(Const(g, uint32(rate*math.MaxUint32)), x.Shape().Dimensions...)
+		return Where(GreaterOrEqual(bits, least), MulScalar(x, 1/(1-rate)), ZerosLike(x))
+	}
+}
+
+// mix is a bijective hash of 32 bits (the finaliser of MurmurHash3, by A. Appleby).
+func mix(x *Node) *Node {
+	x = BitwiseXor(x, BitwiseShiftRightLogicalScalar(x, uint32(16)))
+	x = Mul(x, scalarU32(x, 0x85ebca6b))
+	x = BitwiseXor(x, BitwiseShiftRightLogicalScalar(x, uint32(13)))
+	x = Mul(x, scalarU32(x, 0xc2b2ae35))
+	return BitwiseXor(x, BitwiseShiftRightLogicalScalar(x, uint32(16)))
+}
+
+func scalarU32(like *Node, v uint32) *Node {
+	return BroadcastToDims(Const(like.Graph(), v), like.Shape().Dimensions...)
+}

@@ -1,0 +1,117 @@
+package net
+
+import (
+	"fmt"
+	"strings"
+
+	. "github.com/gomlx/gomlx/core/graph"
+)
+
+// pass is one walk through a model's forward function: where it stands (scope), which activations it records and
+// which it replaces. The zero pass is plain inference: every method is then the identity or the ordinary operation,
+// and the compiled program is the one without it.
+type pass struct {
+	scope string            // "block.2.attn."
+	want  map[string]bool   // names to record; a set "*" records everything
+	seen  map[string]*Node  // recorded: shared by all scopes of the walk
+	edits map[string][]edit // replacements, by tap name
+	drop  func(*Node) *Node // dropout; nil: none
+	cache *cache            // generation: what earlier tokens left; nil: the whole text is there
+	state *state            // LSTM: where the recurrence starts, and where it ended
+	cells bool              // LSTM: gates are recorded or differentiated (replay the recurrence)
+	loop  loopFunc          // how a recurrence runs: whileLoop or unrolledLoop
+	rows  int               // the axis of rows: 0, or 1 in the time-major replay of an LSTM
+}
+
+// in enters a part of the model: p.in("block.%d", 2).in("attn").tap("pattern", x) is "block.2.attn.pattern".
+func (p *pass) in(format string, args ...any) *pass {
+	q := *p
+	q.scope += fmt.Sprintf(format, args...) + "."
+	return &q
+}
+
+// tap names an activation. What comes back is what the model goes on with: x, or its replacement.
+func (p *pass) tap(name string, x *Node) *Node {
+	name = p.scope + name
+	for _, e := range p.edits[name] {
+		x = e.apply(x, p.rows)
+	}
+	if p.want[name] || p.want["*"] {
+		p.seen[name] = x
+	}
+	return x
+}
+
+func (p *pass) dropout(x *Node) *Node {
+	if p.drop == nil {
+		return x
+	}
+	return p.drop(x)
+}
+
+// edit replaces an activation by a weighted mean of itself and a source: keep*x + weight*source.
+// Weights 0 and 1 are exact. The source is either given (add = weight*values) or another row's activation.
+type edit struct {
+	keep, weight *Node // broadcast to the tap's shape; keep = 1-weight
+	add          *Node // weight*values, or nil
+	donors       *Node // int32 [B]: the row to copy from, or nil
+}
+
+func (e edit) apply(x *Node, rowAxis int) *Node {
+	if e.donors == nil {
+		return Add(Mul(x, e.keep), e.add)
+	}
+	return Add(Mul(x, e.keep), Mul(StopGradient(takeRows(x, e.donors, rowAxis)), e.weight))
+}
+
+// at is the edit at one step of a recurrence: its time axis (0) sliced away.
+func (e edit) at(s step) edit {
+	e.keep, e.weight = s.of(e.keep), s.of(e.weight)
+	if e.add != nil {
+		e.add = s.of(e.add)
+	} else {
+		e.donors = s.bring(e.donors)
+	}
+	return e
+}
+
+// at is the pass inside a recurrence: edits sliced at the step, nothing recorded (the replay records).
+func (p *pass) at(s step) *pass {
+	q := *p.silent()
+	q.rows, q.edits = 0, map[string][]edit{}
+	for name, es := range p.edits {
+		if strings.HasPrefix(name, p.scope) && !strings.HasPrefix(name, p.scope+"state.") {
+			for _, e := range es {
+				q.edits[name] = append(q.edits[name], e.at(s))
+			}
+		}
+	}
+	return &q
+}
+
+// silent is the same walk, recording nothing.
+func (p *pass) silent() *pass {
+	q := *p
+	q.want = nil
+	return &q
+}
+
+// replay is the same walk over all steps of a recurrence at once.
+func (p *pass) replay() *pass {
+	q := *p
+	q.rows = 1
+	return &q
+}
+
+// takeRows is x with row b replaced by row rows[b].
+func takeRows(x, rows *Node, axis int) *Node {
+	if axis != 0 {
+		perm := make([]int, x.Rank())
+		for i := range perm {
+			perm[i] = i
+		}
+		perm[0], perm[axis] = axis, 0
+		return TransposeAllDims(takeRows(TransposeAllDims(x, perm...), rows, 0), perm...)
+	}
+	return Gather(x, ExpandAxes(rows, -1))
+}
