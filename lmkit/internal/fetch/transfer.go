@@ -68,6 +68,17 @@ type finalError struct{ err error }
 func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
+// StatusError is the answer of a server that does not send the file.
+type StatusError struct{ Code int }
+
+func (e *StatusError) Error() string {
+	text := fmt.Sprintf("the server answered %d %s", e.Code, http.StatusText(e.Code))
+	if e.Code == http.StatusNotFound {
+		text += ": check the address"
+	}
+	return text
+}
+
 // transfer is the state of the part while it fills.
 type transfer struct {
 	*download
@@ -117,9 +128,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 		return errors.Join(errors.New("the server has a shorter file than before"), t.restart())
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
 		http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return fmt.Errorf("the server answered %s", resp.Status)
+		return &StatusError{resp.StatusCode}
 	default:
-		return &finalError{fmt.Errorf("the server answered %s: check the address", resp.Status)}
+		return &finalError{&StatusError{resp.StatusCode}}
 	}
 	return cause(ctx, t.receive(resp, watchdog))
 }
