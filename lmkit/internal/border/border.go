@@ -1,0 +1,145 @@
+// Package border is where Go meets compiled programs: numbers in and out, panics of graph code to errors, shape buckets.
+package border
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"lmkit.internal/lmkit/backend"
+)
+
+// Program is a graph function, compiled once for each combination of input shapes. It is safe for concurrent use.
+type Program struct {
+	engine *backend.Engine
+	exec   *graph.Exec
+}
+
+// NewProgram takes a function that builds a graph. The function may panic with an error; a runtime.Error stays a panic.
+func NewProgram(e *backend.Engine, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
+	exec, err := graph.NewExec(e.Backend, func(in []*graph.Node) []*graph.Node { return guard(build, in) })
+	if err != nil {
+		return nil, clean(err)
+	}
+	exec.SetMaxCache(-1)
+	return &Program{e, exec}, nil
+}
+
+// guard turns panics with anything but an error into panics with an error: GoMLX would wait for ever for the
+// compilation that the former left pending.
+func guard(build func([]*graph.Node) []*graph.Node, in []*graph.Node) []*graph.Node {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if err, ok := r.(error); ok {
+			panic(err)
+		}
+		panic(fmt.Errorf("%v", r))
+	}()
+	return build(in)
+}
+
+// Run executes the program, after compiling it if these shapes are new, and says how long the compilation took. Args
+// stay with the caller; outputs are the caller's to finalise (Get does).
+func (p *Program) Run(args []*tensors.Tensor) (outs []*tensors.Tensor, compile time.Duration, err error) {
+	in := make([]any, len(args))
+	dims := make([]shapes.Shape, len(args))
+	for i, a := range args {
+		in[i], dims[i] = a, a.Shape()
+	}
+	start := time.Now()
+	if _, err := p.exec.Compile(dims...); err != nil {
+		return nil, 0, clean(err)
+	}
+	compile = time.Since(start)
+	outs, err = p.exec.Exec(in...)
+	if err != nil {
+		return nil, compile, clean(err)
+	}
+	return outs, compile, nil
+}
+
+// Finalize frees the compiled programs.
+func (p *Program) Finalize() { p.exec.Finalize() }
+
+// clean makes one line of a GoMLX error, and a panic of a bug in our own code.
+func clean(err error) error {
+	var bug runtime.Error
+	if errors.As(err, &bug) {
+		panic(fmt.Sprintf("%+v", err))
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	for _, p := range []string{"failed during graph construction", "failed to execute graph", "graph function"} {
+		if i := strings.Index(line, p); i == 0 {
+			if _, rest, ok := strings.Cut(line, ": "); ok {
+				line = rest
+			}
+		}
+	}
+	return errors.New(line)
+}
+
+// Number is what tensors hold.
+type Number interface{ float32 | int32 | uint32 }
+
+// Put moves row-major numbers to the engine.
+func Put[N Number](e *backend.Engine, data []N, dims ...int) (*tensors.Tensor, error) {
+	for _, d := range dims {
+		if d < 1 {
+			return nil, fmt.Errorf("an array of shape %v has no elements", dims)
+		}
+	}
+	buf, err := e.Backend.BufferFromFlatData(0, data, shapes.Make(dtypes.FromGenericsType[N](), dims...))
+	if err != nil {
+		return nil, clean(err)
+	}
+	t, err := tensors.FromBuffer(buf)
+	if err != nil {
+		return nil, clean(err)
+	}
+	return t, nil
+}
+
+// Copy is the tensor's numbers and shape. The tensor stays.
+func Copy(e *backend.Engine, t *tensors.Tensor) ([]float32, []int, error) {
+	buf, err := t.Buffer(e.Backend, 0)
+	if err != nil {
+		return nil, nil, clean(err)
+	}
+	data := make([]float32, t.Size())
+	if err := buf.ToFlatData(data); err != nil {
+		return nil, nil, clean(err)
+	}
+	return data, t.Shape().Dimensions, nil
+}
+
+// Free finalises tensors. (Memory is the engine's: the garbage collector does not see how much of it there is.)
+func Free(ts ...*tensors.Tensor) {
+	for _, t := range ts {
+		if t != nil {
+			_ = t.FinalizeAll()
+		}
+	}
+}
+
+// Bucket is the least of least, 1.5 least, 2 least, 3 least, 4 least, ... that is n or more: few shapes to compile,
+// and never more than a third of padding (above least).
+func Bucket(n, least int) int {
+	b := least
+	for b < n {
+		if h := b + b/2; b%2 == 0 && h >= n {
+			return h
+		}
+		b *= 2
+	}
+	return b
+}
