@@ -132,7 +132,10 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 	if err := xlaMissing(); err != nil {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
 	}
-	if want.plugin != "" && o.Plugin == "" {
+	if want.kind == XLACUDA && !findGPU().usable() {
+		return nil, fmt.Errorf("%s: this machine shows no NVIDIA GPU with a driver: install the driver, and in a container pass the GPU through", want.kind)
+	}
+	if o.Plugin == "" {
 		o.Plugin = want.plugin
 	}
 	plugin, err := locate(ctx, o, want.kind)

@@ -17,7 +17,7 @@ import (
 type plugin struct {
 	File   string `json:"file,omitempty"`
 	Origin string `json:"origin,omitempty"`
-	Note   string `json:"note,omitempty"`
+	Note   string `json:"note,omitempty"` // what the user set and was not heeded
 }
 
 // locate finds the plugin for an engine, or installs it.
@@ -26,11 +26,10 @@ func locate(ctx context.Context, o Options, kind string) (plugin, error) {
 	if err != nil || found.File != "" {
 		return found, err
 	}
-	file, origin, err := install(ctx, o, kind)
-	if err != nil {
-		return plugin{}, err
-	}
-	return plugin{File: file, Origin: origin, Note: found.Note}, nil
+	note := found.Note
+	found, err = install(ctx, o, kind)
+	found.Note = note
+	return found, err
 }
 
 // search looks for a plugin without changing anything: first where the user says, then where go-xla installs, then in
@@ -57,7 +56,7 @@ func search(o Options, kind string) (plugin, error) {
 		return plugin{File: file, Origin: "go-xla's folder", Note: note}, nil
 	}
 	if kind == XLACPU {
-		if file := cachedPlugin(); file != "" {
+		if file, _ := cachedPlugin(); file != "" {
 			return plugin{File: file, Origin: "cache", Note: note}, nil
 		}
 	}
