@@ -8,8 +8,8 @@
 # makes a second call immediate; delete the folder to start again.
 #
 # The default index's PyTorch for Linux is linked against the CUDA libraries and does not import without
-# them: about 2.5 GB are fetched once. Where an index with CPU builds can be reached, put it in
-# PIP_INDEX_URL (pip reads that itself) and the same version comes in 200 MB.
+# them: about 2.5 GB are fetched once, 5 GB on disk. Where an index with CPU builds can be reached, name it in
+# PIP_EXTRA_INDEX_URL, which pip reads itself: the same version comes without them.
 set -eu
 
 core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
@@ -29,13 +29,14 @@ install() {
 	shift
 	[ "$(cat "$stamp" 2>/dev/null)" = "$*" ] && return
 	echo "installing $* into $venv" >&2
+	"$python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$venv"
 	"$python" -m pip install --quiet --disable-pip-version-check "$@" >&2
+	"$python" -c 'import torch'
 	echo "$*" >"$stamp"
 }
 
-[ -x "$python" ] || "${PYTHON:-python3}" -m venv "$venv"
+[ -x "$python" ] || rm -f "$venv"/.lmkit-*
 install core $core
 # The pins of the first step are named again: a peer must not move them.
 [ "${1:-}" != --peers ] || install peers $core $peers
-"$python" -c 'import torch' >&2
 echo "$python"
