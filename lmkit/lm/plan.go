@@ -1,0 +1,103 @@
+package lm
+
+import (
+	"slices"
+
+	"lmkit.internal/lmkit/internal/border"
+)
+
+// batch is rows of a query that run together. The first own of them are answered; the others only give activations.
+type batch struct {
+	rows []int
+	own  int
+}
+
+// plan splits n rows into batches of at most limit, each with the rows that its edits copy from. (A batch may exceed
+// the limit where one row needs more donors than that.)
+func plan(n, limit int, edits []Edit) []batch {
+	var batches []batch
+	for first := 0; first < n; {
+		b := withDonors(first, first+1, edits)
+		for last := first + 2; last <= n; last++ {
+			more := withDonors(first, last, edits)
+			if len(more.rows) > limit {
+				break
+			}
+			b = more
+		}
+		batches = append(batches, b)
+		first += b.own
+	}
+	return batches
+}
+
+// withDonors is the rows [first, last) and, after them, all that they copy from, however indirectly.
+func withDonors(first, last int, edits []Edit) batch {
+	b := batch{own: last - first}
+	for i := first; i < last; i++ {
+		b.rows = append(b.rows, i)
+	}
+	in := func(i int) bool { return i >= first && i < last || slices.Contains(b.rows[b.own:], i) }
+	for again := true; again; {
+		again = false
+		for _, e := range edits {
+			if e.With.row == 0 || in(e.With.row-1) {
+				continue
+			}
+			if e.Rows == nil || slices.ContainsFunc(e.Rows, in) {
+				b.rows = append(b.rows, e.With.row-1)
+				again = true
+			}
+		}
+	}
+	return b
+}
+
+const defaultMemory = 1 << 30
+
+// rowsAtOnce is how many rows fit the memory that the query may take, about.
+func (r *run) rowsAtOnce() int {
+	memory := r.Memory
+	if memory <= 0 {
+		memory = defaultMemory
+	}
+	fit := int(memory / max(1, r.rowBytes()))
+	b := 8
+	for border.Bucket(b+1, 8) <= fit {
+		b = border.Bucket(b+1, 8)
+	}
+	return b
+}
+
+// rowBytes estimates what the activations of one row take.
+func (r *run) rowBytes() int64 {
+	c, T := r.config, int64(r.length)
+	D, V := int64(c.Width), int64(c.Vocab)
+	var token int64 // numbers a token, in all layers
+	if c.Arch == LSTM {
+		token = 2*D + int64(c.Layers)*14*int64(c.Hidden)
+	} else {
+		token = 2*D + int64(c.Layers)*(12*D+3*int64(c.Inner)+3*int64(c.Heads)*T)
+	}
+	n := T * token
+	if len(r.Wrt) > 0 {
+		n = n * 5 / 2
+	}
+	if r.Logits == AllLogits {
+		n += T * V
+	}
+	if r.key.Unit != "" && r.key.Unit != string(Logit) {
+		most := 1
+		for i := range r.Rows {
+			most = max(most, len(r.objective(i).Terms))
+		}
+		n += 3 * int64(most) * V
+	}
+	for _, taps := range [][]Tap{r.Query.Taps, r.Wrt} {
+		for _, t := range taps {
+			info, _ := r.config.Tap(t)
+			n += int64(product(r.sizes(info, 1, r.length)))
+		}
+	}
+	return 4 * n
+}

@@ -1,0 +1,498 @@
+package lm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/net"
+)
+
+// Run answers a query. Between batches it heeds ctx; a compilation or a batch that has begun ends first. Answers for
+// the same rows are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about
+// 1e-6 relative across shapes.
+func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
+	if err := m.validate(q); err != nil {
+		return nil, err
+	}
+	q.Taps, q.Wrt = sortedSet(q.Taps), sortedSet(q.Wrt)
+	for _, t := range q.Wrt { // what is differentiated by is returned too
+		if !slices.Contains(q.Taps, t) {
+			q.Taps = append(q.Taps, t)
+		}
+	}
+	slices.Sort(q.Taps)
+	r := &run{Model: m, Query: q, length: longest(q.Rows)}
+	r.key = net.Program{Taps: q.Taps, Wrt: q.Wrt, Edits: slotsOf(q.Edits), StateIn: q.States != nil, StateOut: q.Final, Loops: m.engine.Loops()}
+	if len(q.Of) > 0 {
+		r.key.Unit = string(q.Of[0].Unit)
+	}
+	r.key.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
+	return r.all(ctx)
+}
+
+// run is a query on its way.
+type run struct {
+	*Model
+	Query
+	key    net.Program
+	length int // of the longest row
+	answer Answer
+}
+
+func (r *run) all(ctx context.Context) (*Answer, error) {
+	n := len(r.Rows)
+	if r.Of != nil {
+		r.answer.Values = make([]float64, n)
+	}
+	if r.Logits != NoLogits {
+		r.answer.Logits = make([]Array, n)
+	}
+	if r.Final {
+		r.answer.States = make([]State, n)
+	}
+	r.answer.At, r.answer.Grad = r.arrays(r.Query.Taps), r.arrays(r.Wrt)
+
+	program, release, err := r.program(r.key)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	for _, b := range plan(n, r.rowsAtOnce(), r.Edits) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		start := time.Now()
+		compile, err := r.batch(program, b)
+		if err != nil {
+			return nil, err
+		}
+		r.answer.Cost.Add(Cost{ForwardRows: len(b.rows), CompileSeconds: compile.Seconds(), Seconds: (time.Since(start) - compile).Seconds()})
+		if len(r.Wrt) > 0 {
+			r.answer.Cost.BackwardRows += len(b.rows)
+		}
+	}
+	return &r.answer, nil
+}
+
+func (r *run) arrays(taps []Tap) map[Tap]Array {
+	out := make(map[Tap]Array, len(taps))
+	for _, t := range taps {
+		info, _ := r.config.Tap(t)
+		d := r.sizes(info, len(r.Rows), r.length)
+		out[t] = Array{Dims: d, Data: make([]float32, product(d))}
+	}
+	return out
+}
+
+// batch runs some rows, and puts what comes out where it belongs.
+func (r *run) batch(program *program, b batch) (compile time.Duration, err error) {
+	T := border.Bucket(r.length, 8)
+	if c := r.config.Context; c > 0 {
+		T = min(T, c)
+	}
+	in := &inputs{run: r, batch: b, B: border.Bucket(len(b.rows), 8), T: T}
+	defer func() { border.Free(in.made...) }()
+	if err := in.all(); err != nil {
+		return 0, err
+	}
+	outs, compile, err := program.Run(append(slices.Clone(r.params), in.made...))
+	if err != nil {
+		return compile, err
+	}
+	defer func() { border.Free(outs...) }()
+	next := func() (Array, error) {
+		data, dims, err := border.Copy(r.engine, outs[0])
+		border.Free(outs[0])
+		outs = outs[1:]
+		return Array{Dims: dims, Data: data}, err
+	}
+	return compile, r.collect(b, next)
+}
+
+// collect takes the outputs in the program's order. Rows of the batch past b.own only gave their activations.
+func (r *run) collect(b batch, next func() (Array, error)) error {
+	own := b.rows[:b.own]
+	if r.key.Unit != "" {
+		a, err := next()
+		if err != nil {
+			return err
+		}
+		for i, row := range own {
+			r.answer.Values[row] = float64(a.Data[i])
+		}
+	}
+	if r.key.Logits != "" {
+		a, err := next()
+		if err != nil {
+			return err
+		}
+		for i, row := range own {
+			n := 1
+			if r.Logits == AllLogits {
+				n = len(r.Rows[row])
+			}
+			x := a.Index(i)
+			r.answer.Logits[row] = Array{Dims: []int{n, x.Dims[1]}, Data: slices.Clone(x.Data[:n*x.Dims[1]])}
+		}
+	}
+	if r.Final {
+		if err := r.collectStates(own, next); err != nil {
+			return err
+		}
+	}
+	for _, out := range []struct {
+		taps []Tap
+		to   map[Tap]Array
+	}{{r.Query.Taps, r.answer.At}, {r.Wrt, r.answer.Grad}} {
+		for _, t := range out.taps {
+			a, err := next()
+			if err != nil {
+				return err
+			}
+			to := out.to[t]
+			for i, row := range own {
+				copyInto(to.Index(row), a.Index(i))
+			}
+		}
+	}
+	return nil
+}
+
+func (r *run) collectStates(own []int, next func() (Array, error)) error {
+	h, err := next() // [L, B, H]
+	if err != nil {
+		return err
+	}
+	c, err := next()
+	if err != nil {
+		return err
+	}
+	of := func(a Array, i int) Array {
+		out := Array{Dims: []int{a.Dims[0], a.Dims[2]}}
+		for l := range a.Dims[0] {
+			out.Data = append(out.Data, a.Index(l, i).Data...)
+		}
+		return out
+	}
+	for i, row := range own {
+		r.answer.States[row] = State{Hidden: of(h, i), Cell: of(c, i)}
+	}
+	return nil
+}
+
+// copyInto fills to with the part of from at the same indices: what is longer in from is padding.
+func copyInto(to, from Array) {
+	if slices.Equal(to.Dims, from.Dims) || len(to.Dims) == 1 {
+		copy(to.Data, from.Data)
+		return
+	}
+	for i := range to.Dims[0] {
+		copyInto(to.Index(i), from.Index(i))
+	}
+}
+
+func sortedSet(names []Tap) []Tap { return slices.Compact(slices.Sorted(slices.Values(names))) }
+
+// inputs are the arguments of one batch: B rows and T tokens with padding.
+type inputs struct {
+	*run
+	batch
+	B, T int
+	made []*tensors.Tensor
+}
+
+func (in *inputs) all() error {
+	ids, length := make([]int32, in.B*in.T), make([]int32, in.B)
+	for i := range length {
+		length[i] = 1
+	}
+	for i, row := range in.rows {
+		length[i] = int32(len(in.Rows[row]))
+		for t, id := range in.Rows[row] {
+			ids[i*in.T+t] = int32(id)
+		}
+	}
+	if err := put(in, ids, in.B, in.T); err != nil {
+		return err
+	}
+	if err := put(in, length, in.B); err != nil {
+		return err
+	}
+	if in.key.Unit != "" {
+		if err := in.objectives(); err != nil {
+			return err
+		}
+	}
+	if in.States != nil {
+		if err := in.states(); err != nil {
+			return err
+		}
+	}
+	return in.edits()
+}
+
+func put[N border.Number](in *inputs, data []N, dims ...int) error {
+	t, err := border.Put(in.engine, data, dims...)
+	if err != nil {
+		return err
+	}
+	in.made = append(in.made, t)
+	return nil
+}
+
+func (in *inputs) objectives() error {
+	K := 1
+	for i := range in.Rows {
+		K = max(K, len(in.objective(i).Terms))
+	}
+	K = border.Bucket(K, 1)
+	pos, id, coef := make([]int32, in.B*K), make([]int32, in.B*K), make([]float32, in.B*K)
+	for i, row := range in.rows[:in.own] {
+		for k, t := range in.objective(row).Terms {
+			pos[i*K+k], id[i*K+k], coef[i*K+k] = int32(t.at(in.Rows[row])), int32(t.ID), float32(t.Weight)
+		}
+	}
+	if err := put(in, pos, in.B, K); err != nil {
+		return err
+	}
+	if err := put(in, id, in.B, K); err != nil {
+		return err
+	}
+	return put(in, coef, in.B, K)
+}
+
+func (in *inputs) states() error {
+	L, H := in.config.Layers, in.config.Hidden
+	for _, of := range []func(State) Array{func(s State) Array { return s.Hidden }, func(s State) Array { return s.Cell }} {
+		data := make([]float32, L*in.B*H)
+		for i, row := range in.rows {
+			for l := range L {
+				copy(data[(l*in.B+i)*H:], of(in.States[row]).Data[l*H:(l+1)*H])
+			}
+		}
+		if err := put(in, data, L, in.B, H); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// edits makes, for every slot of the program: the weights of the sources, and the sources.
+func (in *inputs) edits() error {
+	covered := map[Tap][]bool{}
+	for _, s := range in.key.Edits {
+		info, err := in.config.Tap(s.Tap)
+		if err != nil {
+			return err
+		}
+		x := slotInputs{inputs: in, info: info, slot: s}
+		x.weightDims = in.sizes(info, in.B, in.T)
+		for k, c := range []byte(info.Axes) {
+			if c == 'S' || c == '.' {
+				x.weightDims[k] = 1
+			}
+		}
+		x.weight = make([]float32, product(x.weightDims))
+		if covered[s.Tap] == nil {
+			covered[s.Tap] = make([]bool, len(x.weight))
+		}
+		if err := x.fill(covered[s.Tap]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slotInputs are the arguments of one kind of replacement at one tap.
+type slotInputs struct {
+	*inputs
+	info       TapInfo
+	slot       net.Slot
+	weightDims []int
+	weight     []float32
+}
+
+func (x *slotInputs) fill(covered []bool) error {
+	donors := make([]int32, x.B)
+	for i := range donors {
+		donors[i] = int32(i)
+	}
+	shared, full := x.shared()
+	for _, e := range x.Edits {
+		if slotOf(e) != x.slot {
+			continue
+		}
+		var double bool
+		x.each(e, func(i int) {
+			double = double || covered[i]
+			covered[i] = true
+			x.weight[i] = float32(1 - e.Keep)
+		})
+		if double {
+			return fmt.Errorf("two edits of %s replace the same part of it", e.Tap)
+		}
+		for i, row := range x.rows {
+			if x.slot.Row && (e.Rows == nil || slices.Contains(e.Rows, row)) {
+				donors[i] = int32(slices.Index(x.rows, e.With.row-1))
+			}
+		}
+		if full != nil {
+			x.expand(e, full)
+		}
+	}
+	if err := put(x.inputs, x.weight, x.weightDims...); err != nil {
+		return err
+	}
+	switch {
+	case x.slot.Row:
+		return put(x.inputs, donors, x.B)
+	case full != nil:
+		return put(x.inputs, full.Data, full.Dims...)
+	}
+	a := x.pad(*shared)
+	return put(x.inputs, a.Data, a.Dims...)
+}
+
+// each visits the indices of weight that an edit covers.
+func (x *slotInputs) each(e Edit, visit func(i int)) {
+	has := func(set []int, i int) bool { return set == nil || slices.Contains(set, i) }
+	at := make([]int, len(x.weightDims))
+	for i := range x.weight {
+		rest := i
+		for k := len(at) - 1; k >= 0; k-- {
+			at[k] = rest % x.weightDims[k]
+			rest /= x.weightDims[k]
+		}
+		ok := true
+		for k, c := range []byte(x.info.Axes) {
+			switch c {
+			case 'B':
+				ok = ok && at[k] < len(x.rows) && has(e.Rows, x.rows[at[k]])
+			case 'T':
+				ok = ok && at[k] < x.length && has(e.Positions, at[k])
+			case 'H':
+				ok = ok && has(e.Heads, at[k])
+			}
+		}
+		if ok {
+			visit(i)
+		}
+	}
+}
+
+// shared is the source's values when all edits of the slot have the same ones; else a full array to expand them into.
+func (x *slotInputs) shared() (one *Array, full *Array) {
+	if x.slot.Row {
+		return nil, nil
+	}
+	zero := &Array{Dims: []int{1}, Data: []float32{0}}
+	for _, e := range x.Edits {
+		if slotOf(e) != x.slot {
+			continue
+		}
+		v := e.With.values
+		if v == nil {
+			v = zero
+		}
+		if one == nil {
+			one = v
+		}
+		if one != v && &one.Data[0] != &v.Data[0] {
+			d := x.sizes(x.info, x.B, x.T)
+			return nil, &Array{Dims: d, Data: make([]float32, product(d))}
+		}
+	}
+	return one, nil
+}
+
+// pad gives shared values the rows and the length of the batch, where they have such axes.
+func (x *slotInputs) pad(v Array) Array {
+	dims, _ := alignDims(v.Dims, len(x.info.Axes))
+	out := slices.Clone(dims)
+	for k, c := range []byte(x.info.Axes) {
+		if dims[k] == 1 {
+			continue
+		}
+		switch c {
+		case 'B':
+			out[k] = x.B
+		case 'T', 'S':
+			out[k] = x.T
+		}
+	}
+	a := Array{Dims: out, Data: make([]float32, product(out))}
+	x.spread(Array{Dims: dims, Data: v.Data}, a, 0)
+	return a
+}
+
+// expand writes an edit's values over the rows that it covers in the full array.
+func (x *slotInputs) expand(e Edit, full *Array) {
+	v := e.With.values
+	if v == nil {
+		return // zeros
+	}
+	dims, _ := alignDims(v.Dims, len(x.info.Axes))
+	whole := Array{Dims: full.Dims, Data: make([]float32, len(full.Data))}
+	x.spread(Array{Dims: dims, Data: v.Data}, whole, 0)
+	inner := product(full.Dims) / len(x.weight)
+	x.each(e, func(i int) {
+		copy(full.Data[i*inner:(i+1)*inner], whole.Data[i*inner:(i+1)*inner])
+	})
+}
+
+// spread copies from into to, which is larger: along the axis of rows by the batch's rows, along those of tokens
+// padded with zeros, and repeated along axes of 1.
+func (x *slotInputs) spread(from, to Array, axis int) {
+	if len(to.Dims) == 0 {
+		to.Data[0] = from.Data[0]
+		return
+	}
+	for i := range to.Dims[0] {
+		j := i
+		switch {
+		case from.Dims[0] == 1:
+			j = 0
+		case x.info.Axes[axis] == 'B':
+			if i >= len(x.rows) {
+				continue
+			}
+			j = x.rows[i]
+		}
+		if j < from.Dims[0] {
+			x.spread(from.Index(j), to.Index(i), axis+1)
+		}
+	}
+}
+
+// slotOf is the kind of an edit: of which tap, and by what.
+func slotOf(e Edit) net.Slot { return net.Slot{Tap: e.Tap, Row: e.With.row > 0} }
+
+func slotsOf(edits []Edit) []net.Slot {
+	var slots []net.Slot
+	for _, e := range edits {
+		if s := slotOf(e); !slices.Contains(slots, s) {
+			slots = append(slots, s)
+		}
+	}
+	slices.SortFunc(slots, func(a, b net.Slot) int {
+		if a.Tap != b.Tap {
+			if a.Tap < b.Tap {
+				return -1
+			}
+			return 1
+		}
+		if a.Row == b.Row {
+			return 0
+		}
+		if a.Row {
+			return 1
+		}
+		return -1
+	})
+	return slots
+}
