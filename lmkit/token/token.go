@@ -1,4 +1,3 @@
-// Package token turns text into token IDs and back, and knows exactly which bytes of the text each token covers.
 package token
 
 // ID numbers a token of a vocabulary: 0 <= ID < Size.
@@ -9,6 +8,7 @@ type Span struct{ Start, End int }
 
 // Encoding is a text as tokens. The spans tile the text: the first starts at 0, each starts where the one before
 // ended, the last ends at len(Text). A span may be empty only where several tokens share the bytes of one character.
+// A text that yields no token at all (an empty one; for Word, also one of white space) has no spans.
 type Encoding struct {
 	Text  string
 	IDs   []ID
