@@ -57,7 +57,7 @@ type Options struct {
 	// Name of the engine: auto, xla:cpu, xla:cuda or go. Options of go-xla may follow an XLA name after a comma, as in
 	// "xla:cuda,preallocate=true". Empty: GOMLX_BACKEND, or auto.
 	Name string
-	// Plugin is the file of the PJRT plugin to load. Empty: search, then install.
+	// Plugin is the file of the PJRT plugin to load, and makes auto mean XLA. Empty: search, then install.
 	Plugin string
 	// Wheel is a path or URL of the CPU plugin's wheel, used in place of the network's usual places. Its checksum must
 	// be the pinned one. Empty: LMKIT_PJRT_WHEEL, or none.
@@ -160,19 +160,27 @@ type request struct {
 	config string // what go-xla wants after the plugin: ",tf32=false"
 }
 
-func (o Options) request() (request, error) {
-	name := o.Name
-	if name == "" {
-		name = os.Getenv(EnvEngine)
+// name is the engine's name as asked for.
+func (o Options) name() string {
+	if name := strings.TrimSpace(o.Name); name != "" {
+		return name
 	}
-	base, config, has := strings.Cut(strings.TrimSpace(name), ",")
+	if name := strings.TrimSpace(os.Getenv(EnvEngine)); name != "" {
+		return name
+	}
+	return Auto
+}
+
+func (o Options) request() (request, error) {
+	name := o.name()
+	base, config, has := strings.Cut(name, ",")
 	if has {
 		config = "," + config
 	}
 	path, isPath := strings.CutPrefix(base, "xla:")
 	switch {
-	case base == "" && !has:
-		return request{kind: Auto}, nil
+	case base == Auto && !has && o.Plugin != "":
+		return request{kind: kindOf(o.Plugin)}, nil
 	case (base == Auto || base == Go) && !has:
 		return request{kind: base}, nil
 	case base == XLACPU || base == XLACUDA:
@@ -182,13 +190,17 @@ func (o Options) request() (request, error) {
 	case base == "xla":
 		return request{kind: XLACUDA, config: config}, nil
 	case isPath && filepath.IsAbs(path):
-		kind := XLACPU
-		if pluginKind(path) == XLACUDA {
-			kind = XLACUDA
-		}
-		return request{kind: kind, plugin: path, config: config}, nil
+		return request{kind: kindOf(path), plugin: path, config: config}, nil
 	}
 	return request{}, fmt.Errorf("unknown engine %q: choose %s, %s, %s or %s", name, Auto, XLACPU, XLACUDA, Go)
+}
+
+// kindOf is the engine that a plugin of the user's is for: XLA on the processor, unless its name says CUDA.
+func kindOf(file string) string {
+	if pluginKind(file) == XLACUDA {
+		return XLACUDA
+	}
+	return XLACPU
 }
 
 // oneLine cuts the stack traces and continuation lines of errors made elsewhere.

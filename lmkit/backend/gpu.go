@@ -12,21 +12,21 @@ import (
 
 // gpu is what the machine shows of an NVIDIA GPU.
 type gpu struct {
-	Devices []string `json:"devices,omitempty"` // device files, or names as the driver gives them
-	Driver  string   `json:"driver,omitempty"`  // the driver's version line; "" when there is none
+	devices []string // device files, or names as the driver gives them
+	driver  string   // the driver's version line; "" when there is none
 }
 
-func (g gpu) usable() bool { return len(g.Devices) > 0 && g.Driver != "" }
+func (g gpu) usable() bool { return len(g.devices) > 0 && g.driver != "" }
 
 // findGPU looks at the device files and the driver, and asks nvidia-smi where the system does not show them (WSL).
-func findGPU() gpu {
+var findGPU = func() gpu {
 	if runtime.GOOS != "linux" {
 		return gpu{}
 	}
 	var g gpu
-	g.Devices, _ = filepath.Glob("/dev/nvidia[0-9]*")
+	g.devices, _ = filepath.Glob("/dev/nvidia[0-9]*")
 	if text, err := os.ReadFile("/proc/driver/nvidia/version"); err == nil {
-		g.Driver = oneLine(string(text))
+		g.driver = oneLine(string(text))
 	}
 	if g.usable() {
 		return g
@@ -35,7 +35,7 @@ func findGPU() gpu {
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "nvidia-smi", "-L").Output()
 	if err == nil && strings.HasPrefix(string(out), "GPU ") {
-		return gpu{Devices: strings.Split(strings.TrimSpace(string(out)), "\n"), Driver: "known to nvidia-smi"}
+		return gpu{devices: strings.Split(strings.TrimSpace(string(out)), "\n"), driver: "known to nvidia-smi"}
 	}
 	return g
 }

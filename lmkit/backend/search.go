@@ -5,19 +5,21 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // plugin is a PJRT plugin's file and how it came to be used.
 type plugin struct {
-	File   string `json:"file,omitempty"`
-	Origin string `json:"origin,omitempty"`
-	Note   string `json:"note,omitempty"` // what the user set and was not heeded
+	File   string // its absolute path
+	Origin string // how it was found, in a few words
+	Note   string // what the user set and was not heeded
 }
 
 // locate finds the plugin for an engine, or installs it.
@@ -63,6 +65,8 @@ func search(o Options, kind string) (plugin, error) {
 	return plugin{Note: note}, nil
 }
 
+var systemFolder = "/usr/local/lib/go-xla"
+
 // goxlaFolders are where go-xla's installer puts plugins, the user's first.
 func goxlaFolders() []string {
 	var roots []string
@@ -77,7 +81,7 @@ func goxlaFolders() []string {
 		}
 	}
 	if runtime.GOOS != "windows" {
-		roots = append(roots, "/usr/local/lib/go-xla")
+		roots = append(roots, systemFolder)
 	}
 	var all []string
 	for _, root := range roots {
@@ -105,13 +109,7 @@ func searchFolders(folders []string, kind string) string {
 			}
 		}
 		if len(files) > 0 {
-			// The shortest name is the one without a version, which go-xla links to the version it wants.
-			return slices.MinFunc(files, func(a, b string) int {
-				if len(a) != len(b) {
-					return len(a) - len(b)
-				}
-				return strings.Compare(b, a)
-			})
+			return slices.MaxFunc(files, func(a, b string) int { return slices.Compare(version(a), version(b)) })
 		}
 	}
 	return ""
@@ -133,6 +131,22 @@ func pluginKind(file string) string {
 		return XLACUDA
 	}
 	return ""
+}
+
+var pluginVersion = regexp.MustCompile(`_v(\d+)\.(\d+)\.(\d+)_`)
+
+// version is a plugin's version as its file name has it. A name without one counts as the highest: go-xla links it to
+// the version that it wants.
+func version(file string) (v []int) {
+	m := pluginVersion.FindStringSubmatch(filepath.Base(file))
+	if m == nil {
+		return []int{math.MaxInt}
+	}
+	for _, digits := range m[1:] {
+		n, _ := strconv.Atoi(digits)
+		v = append(v, n)
+	}
+	return v
 }
 
 // checkLibrary refuses a file that the dynamic linker would refuse less clearly: not a library, one for another

@@ -96,7 +96,7 @@ func (w wheel) unpack(ctx context.Context, o Options, s store, file string) (str
 	if err != nil {
 		return "", fmt.Errorf("the XLA plugin's wheel cannot be read: %w", err)
 	}
-	if err := compare(file, sum, w.sha256); err != nil {
+	if err := compare(filepath.Base(file), sum, w.sha256); err != nil {
 		return "", err
 	}
 	archive, err := zip.NewReader(f, size)

