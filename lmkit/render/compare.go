@@ -1,0 +1,218 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+)
+
+// Comparison sets several attributions of the same input and the same features side by side.
+type Comparison struct {
+	Attributions []*explain.Attribution // the columns
+	Pairs        []Agreement            // each pair of columns, in order
+	K            int                    // how many top features Agreement.TopOverlap looks at
+}
+
+// Agreement is how far two columns agree. NaN where a number has no meaning, such as for a list that is constant.
+type Agreement struct {
+	A, B       int     // columns
+	Spearman   float64 // of the signed scores
+	TopOverlap float64 // share of the top K features, by size, that both name
+}
+
+// Compare makes the comparison. It fails unless there are at least one valid attribution, all of the same tokens and
+// features.
+func Compare(as ...*explain.Attribution) (*Comparison, error) {
+	if len(as) == 0 {
+		return nil, errors.New("nothing to compare: give at least one attribution")
+	}
+	for i, a := range as {
+		if err := a.Validate(); err != nil {
+			return nil, fmt.Errorf("cannot compare attribution %d: %w", i+1, err)
+		}
+		if !slices.EqualFunc(a.Tokens, as[0].Tokens, func(x, y explain.InputToken) bool { return x.ID == y.ID }) {
+			return nil, fmt.Errorf("cannot compare attribution %d with attribution 1: they explain different inputs", i+1)
+		}
+		if !slices.EqualFunc(a.Features, as[0].Features, func(x, y explain.Feature) bool { return slices.Equal(x.Tokens, y.Tokens) && x.Text == y.Text }) {
+			return nil, fmt.Errorf("cannot compare attribution %d with attribution 1: they score different features; use the same grouping", i+1)
+		}
+	}
+	c := &Comparison{Attributions: as, K: min(3, len(as[0].Features))}
+	for i := range as {
+		for j := i + 1; j < len(as); j++ {
+			p := Agreement{A: i, B: j, TopOverlap: math.NaN()}
+			var err error
+			if p.Spearman, err = explain.Spearman(as[i].Scores, as[j].Scores); err != nil {
+				return nil, err
+			}
+			if c.K > 0 {
+				if p.TopOverlap, err = explain.TopOverlap(as[i].Scores, as[j].Scores, c.K); err != nil {
+					return nil, err
+				}
+			}
+			c.Pairs = append(c.Pairs, p)
+		}
+	}
+	return c, nil
+}
+
+// evidenceRow is one line under the scores: a short text for each column.
+type evidenceRow struct {
+	name  string
+	cells []fact
+}
+
+// evidence returns the evidence of all columns, short enough for a table.
+func (c *Comparison) evidence() []evidenceRow {
+	rows := []evidenceRow{{name: "asked"}, {name: "unit"}, {name: "value"}, {name: "base"}, {name: "baseline"}, {name: "completeness"}, {name: "necessity"}, {name: "sufficiency"}, {name: "rows"}, {name: "seconds"}, {name: "warnings"}}
+	for _, a := range c.Attributions {
+		complete := fact{text: "not promised"}
+		if e := a.Evidence.Completeness; e != nil {
+			complete = fact{text: "holds, " + percent(e.Relative), bad: !e.Holds}
+			if complete.bad {
+				complete.text = "FAILS, " + percent(e.Relative)
+			}
+		}
+		warnings := fact{text: "none"}
+		if n := len(a.Warnings); n > 0 {
+			warnings = fact{text: fmt.Sprint(n), bad: true}
+		}
+		for i, cell := range []fact{
+			{text: question(a)}, {text: line(a.Unit)}, {text: number(a.Value)}, {text: number(a.Base)}, {text: line(a.Baseline)}, complete,
+			shortDeletion(a.Evidence.Necessity), shortDeletion(a.Evidence.Sufficiency),
+			{text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {text: number(a.Cost.Seconds)}, warnings,
+		} {
+			rows[i].cells = append(rows[i].cells, cell)
+		}
+	}
+	return rows
+}
+
+func shortDeletion(d *explain.Deletion) fact {
+	if d == nil {
+		return fact{text: "not measured"}
+	}
+	s := fmt.Sprintf("%d: to %s", len(d.Features), number(d.Value))
+	if d.Flips {
+		s += ", flips to " + quoted(d.Decision)
+	}
+	return fact{text: s}
+}
+
+// notes explain the short forms of the table.
+func (c *Comparison) notes() []string {
+	return []string{
+		"Scores are as measured, each column in its own unit; colours are scaled to the largest score of their column.",
+		"Necessity: what the objective becomes without the method's top features (their number: the value). Sufficiency: with only these. Rows: forward + backward.",
+		fmt.Sprintf("Agreement: Spearman's rank correlation of the signed scores; then how many of the top %d features, by size, two methods share. A method without signs can agree with a signed one in size only.", c.K),
+	}
+}
+
+func agreementText(p Agreement, k int) string {
+	if math.IsNaN(p.Spearman) && math.IsNaN(p.TopOverlap) {
+		return "-"
+	}
+	rho := "-"
+	if !math.IsNaN(p.Spearman) {
+		rho = fmt.Sprintf("%+.2f", p.Spearman)
+	}
+	return fmt.Sprintf("%s, %d of %d", rho, int(math.Round(p.TopOverlap*float64(k))), k)
+}
+
+// pair returns the agreement of two columns in either order.
+func (c *Comparison) pair(i, j int) Agreement {
+	for _, p := range c.Pairs {
+		if p.A == min(i, j) && p.B == max(i, j) {
+			return p
+		}
+	}
+	return Agreement{i, j, math.NaN(), math.NaN()}
+}
+
+// Text writes the comparison for a terminal. Methods that do not fit side by side follow in further tables.
+func (c *Comparison) Text(w io.Writer, o Options) error {
+	t := &text{Options: o}
+	for _, a := range c.Attributions {
+		for _, warning := range a.Warnings {
+			t.block(t.paint("1;38;5;208", "WARNING"), 7, line(a.Method.Name)+": "+line(warning))
+		}
+	}
+	first := 12
+	for f := range c.Attributions[0].Features {
+		first = max(first, columns(featureName(c.Attributions[0], f, 24)))
+	}
+	const wide = 20
+	perTable := max(1, (t.width()-first)/(wide+2))
+	for start := 0; start < len(c.Attributions); start += perTable {
+		t.line("")
+		t.table(c, start, min(start+perTable, len(c.Attributions)), first, wide)
+	}
+	if len(c.Pairs) > 0 {
+		t.line("")
+		t.line(t.paint("1", "agreement"))
+		for _, p := range c.Pairs {
+			t.line("  " + padRight(agreementText(p, c.K), 15) + "  " + line(c.Attributions[p.A].Method.Name) + " / " + line(c.Attributions[p.B].Method.Name))
+		}
+	}
+	t.line("")
+	for _, n := range c.notes() {
+		t.block("", 0, n)
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+func (t *text) table(c *Comparison, start, end, first, wide int) {
+	head := padRight("", first)
+	for _, a := range c.Attributions[start:end] {
+		head += "  " + t.paint("1", padLeft(shorten(line(a.Method.Name), wide), wide))
+	}
+	t.line(head)
+	for f := range c.Attributions[0].Features {
+		row := padRight(featureName(c.Attributions[0], f, first), first)
+		for _, a := range c.Attributions[start:end] {
+			top := largest(a.Scores)
+			s := scoreFormat(top)(a.Scores[f])
+			cell := s
+			if t.Color {
+				cell = t.paint(background(ratio(a.Scores[f], top)), " "+s+" ")
+				s = " " + s + " "
+			}
+			row += "  " + strings.Repeat(" ", max(0, wide-columns(s))) + cell
+		}
+		t.line(row)
+	}
+	t.line(t.paint("2", strings.Repeat("─", first+(end-start)*(wide+2))))
+	for _, e := range c.evidence() {
+		cells := make([][]string, end-start)
+		height := 1
+		for k := range cells {
+			cells[k] = wrap(e.cells[start+k].text, wide)
+			height = max(height, len(cells[k]))
+		}
+		for l := range height {
+			name := ""
+			if l == 0 {
+				name = e.name
+			}
+			row := t.paint("2", padRight(name, first))
+			for k := range cells {
+				s := ""
+				if l < len(cells[k]) {
+					s = cells[k][l]
+				}
+				s = padLeft(s, wide)
+				if e.cells[start+k].bad {
+					s = t.paint("1;38;5;208", s)
+				}
+				row += "  " + s
+			}
+			t.line(row)
+		}
+	}
+}

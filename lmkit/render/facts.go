@@ -1,0 +1,196 @@
+package render
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+)
+
+// fact is one line of what is known about an attribution, in plain words. bad: the reader must not miss it.
+type fact struct {
+	name, text string
+	bad        bool
+}
+
+// question says what was asked.
+func question(a *explain.Attribution) string {
+	target := quoted(a.Target.Text)
+	switch {
+	case a.Foil != nil:
+		return fmt.Sprintf("why %s rather than %s", target, quoted(a.Foil.Text))
+	case a.Objective == "loss":
+		return "why this loss on " + target
+	}
+	return fmt.Sprintf("why %s", target)
+}
+
+// facts says the evidence of an attribution in a fixed order. What was not measured is said too.
+func facts(a *explain.Attribution) []fact {
+	fs := []fact{
+		{name: "asked", text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), line(a.Objective), line(a.Unit))},
+		{name: "value", text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", number(a.Value), number(a.Base), number(a.Value-a.Base))},
+		{name: "baseline", text: baseline(a.Baseline)},
+		completeness(a),
+		deletion(a, "necessity", a.Evidence.Necessity),
+		deletion(a, "sufficiency", a.Evidence.Sufficiency),
+	}
+	if len(a.Spread) > 0 {
+		fs = append(fs, fact{name: "spread", text: "± is the standard error of a score"})
+	}
+	fs = append(fs, fact{name: "cost", text: cost(a.Cost)}, fact{name: "origin", text: origin(a)})
+	return fs
+}
+
+func baseline(name string) string {
+	switch name {
+	case "":
+		return "not stated"
+	case "none":
+		return "none: this method compares with nothing"
+	}
+	return line(name) + " stands for an absent token"
+}
+
+func completeness(a *explain.Attribution) fact {
+	c := a.Evidence.Completeness
+	if c == nil {
+		return fact{name: "completeness", text: "not promised: the scores of this method need not add up"}
+	}
+	sum := 0.0
+	for _, s := range a.Scores {
+		sum += s
+	}
+	f := fact{name: "completeness", bad: !c.Holds}
+	verdict := "holds"
+	if f.bad {
+		verdict = "DOES NOT HOLD"
+	}
+	f.text = fmt.Sprintf("%s: the scores sum to %s, value - base is %s; error %s (%s, tolerance %s)",
+		verdict, number(sum), number(a.Value-a.Base), number(c.Error), percent(c.Relative), percent(c.Tolerance))
+	return f
+}
+
+// deletion says what became of the objective and of the first choice when features were replaced.
+func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
+	if d == nil {
+		return fact{name: name, text: "not measured"}
+	}
+	start := "without the top "
+	if name == "sufficiency" {
+		start = "with only the top "
+	}
+	verb := "stays at"
+	switch was, is := number(a.Value), number(d.Value); {
+	case was == is:
+	case d.Value < a.Value:
+		verb = "falls from " + was + " to"
+	default:
+		verb = "rises from " + was + " to"
+	}
+	choice := "the first choice is " + quoted(d.Decision)
+	switch {
+	case d.Flips:
+		choice = "the first choice becomes " + quoted(d.Decision)
+	case d.Decision == a.Target.Text:
+		choice = "the first choice stays " + quoted(d.Decision)
+	}
+	objective := line(a.Objective)
+	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base), and %s",
+		start, count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, number(d.Value), percent(d.Share), choice)}
+}
+
+// noun is what a feature of this attribution is.
+func noun(a *explain.Attribution) string {
+	for _, f := range a.Features {
+		if len(f.Tokens) != 1 {
+			return "feature"
+		}
+	}
+	return "token"
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+const mostNames = 5
+
+func names(a *explain.Attribution, features []int) string {
+	if len(features) == 0 {
+		return "none"
+	}
+	var list []string
+	for _, f := range features[:min(mostNames, len(features))] {
+		if f >= 0 && f < len(a.Features) {
+			list = append(list, quoted(a.Features[f].Text)+place(a, f))
+		}
+	}
+	if more := len(features) - mostNames; more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(list, ", ")
+}
+
+// place is the position of a feature whose text stands more than once in the input, in brackets; otherwise nothing.
+func place(a *explain.Attribution, f int) string {
+	if len(a.Features[f].Tokens) == 0 {
+		return ""
+	}
+	for other, g := range a.Features {
+		if other != f && g.Text == a.Features[f].Text {
+			return fmt.Sprintf(" [%d]", a.Features[f].Tokens[0])
+		}
+	}
+	return ""
+}
+
+// featureName is a feature's text and place, cut to max columns.
+func featureName(a *explain.Attribution, f, max int) string {
+	at := place(a, f)
+	return shorten(visible(a.Features[f].Text), max-len(at)) + at
+}
+
+func cost(c explain.Cost) string {
+	s := fmt.Sprintf("%s forward, %d backward", count(c.ForwardRows, "row"), c.BackwardRows)
+	if c.EstimatedRows > 0 {
+		s += fmt.Sprintf(" (%d estimated)", c.EstimatedRows)
+	}
+	s += fmt.Sprintf(" in %s s", number(c.Seconds))
+	if c.CompileSeconds > 0 {
+		s += fmt.Sprintf("; compilation took %s s more", number(c.CompileSeconds))
+	}
+	return s
+}
+
+func origin(a *explain.Attribution) string {
+	s := fmt.Sprintf("seed %d", a.Seed)
+	if a.ModelHash != "" {
+		s += ", model " + shorten(line(a.ModelHash), 13)
+	}
+	if a.InputHash != "" {
+		s += ", input " + shorten(line(a.InputHash), 13)
+	}
+	return s
+}
+
+// tokenScores gives each token the score of its feature, the larger in size where features overlap, and NaN where no
+// feature holds it. feature is the index of that feature, or -1.
+func tokenScores(a *explain.Attribution) (scores []float64, feature []int) {
+	scores, feature = make([]float64, len(a.Tokens)), make([]int, len(a.Tokens))
+	for i := range scores {
+		scores[i], feature[i] = math.NaN(), -1
+	}
+	for f, s := range a.Scores {
+		for _, t := range a.Features[f].Tokens {
+			if feature[t] < 0 || math.Abs(s) > math.Abs(scores[t]) {
+				scores[t], feature[t] = s, f
+			}
+		}
+	}
+	return scores, feature
+}

@@ -1,0 +1,127 @@
+package render
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
+)
+
+// visible returns a token's text as one printable line: · for a space at either end, ⏎ and ⇥ for a line break and a
+// tab, ‹hex› for what else has no picture of its own, ∅ for nothing at all.
+func visible(s string) string {
+	if s == "" {
+		return "∅"
+	}
+	var b strings.Builder
+	inner := strings.TrimLeft(s, " ")
+	b.WriteString(strings.Repeat("·", len(s)-len(inner)))
+	core := strings.TrimRight(inner, " ")
+	for i, r := range core {
+		b.WriteString(printable(core, i, r))
+	}
+	b.WriteString(strings.Repeat("·", len(inner)-len(core)))
+	return b.String()
+}
+
+// quoted returns a token's text in backticks for a sentence, cut where it is long. Spaces stay spaces: the backticks
+// show where they are.
+func quoted(s string) string { return "`" + shorten(clean(s), 40) + "`" }
+
+// line returns a text of several words as one printable line.
+func line(s string) string { return clean(strings.Join(strings.Fields(s), " ")) }
+
+func clean(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		b.WriteString(printable(s, i, r))
+	}
+	return b.String()
+}
+
+const joiner = '\u200d' // joins emoji into one picture
+
+// printable returns what stands for the rune r at byte i of s.
+func printable(s string, i int, r rune) string {
+	switch {
+	case r == utf8.RuneError:
+		return "\ufffd"
+	case r == '\n':
+		return "⏎"
+	case r == '\t':
+		return "⇥"
+	case r == joiner && i > 0 && i+len("\u200d") < len(s):
+		return string(r)
+	case i == 0 && unicode.Is(unicode.M, r):
+		return "◌" + string(r)
+	case unicode.IsPrint(r):
+		return string(r)
+	}
+	return fmt.Sprintf("‹%02X›", r)
+}
+
+// columns is the number of terminal columns that s takes: 2 for a wide character.
+func columns(s string) int { return uniseg.StringWidth(s) }
+
+// shorten cuts s to at most max columns, and ends it with … where it cuts.
+func shorten(s string, max int) string {
+	if columns(s) <= max {
+		return s
+	}
+	var b strings.Builder
+	for width, state := 0, -1; len(s) > 0; {
+		var c string
+		var w int
+		c, s, w, state = uniseg.FirstGraphemeClusterInString(s, state)
+		if width+w > max-1 {
+			break
+		}
+		width += w
+		b.WriteString(c)
+	}
+	return b.String() + "…"
+}
+
+// padRight and padLeft fill s with spaces to n columns.
+func padRight(s string, n int) string { return s + strings.Repeat(" ", max(0, n-columns(s))) }
+func padLeft(s string, n int) string  { return strings.Repeat(" ", max(0, n-columns(s))) + s }
+
+// wordsOf splits a text at spaces, but not inside of backticks, where a space belongs to a token.
+func wordsOf(s string) []string {
+	if strings.Count(s, "`")%2 != 0 {
+		return strings.Split(s, " ")
+	}
+	inside := false
+	return strings.FieldsFunc(s, func(r rune) bool {
+		if r == '`' {
+			inside = !inside
+		}
+		return r == ' ' && !inside
+	})
+}
+
+// wrap breaks a text at spaces into lines of at most width columns; a word that is longer is cut into pieces.
+func wrap(s string, width int) []string {
+	width = max(width, 1)
+	var lines []string
+	var cur string
+	for _, word := range wordsOf(s) {
+		if cur != "" && columns(cur)+1+columns(word) > width {
+			lines, cur = append(lines, cur), ""
+		}
+		for columns(word) > width && width > 1 {
+			head := strings.TrimSuffix(shorten(word, width), "…")
+			if head == "" {
+				break
+			}
+			lines, word = append(lines, head), word[len(head):]
+		}
+		if cur != "" {
+			cur += " "
+		}
+		cur += word
+	}
+	return append(lines, cur)
+}

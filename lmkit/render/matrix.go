@@ -1,0 +1,301 @@
+package render
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"math"
+	"strings"
+)
+
+// Scale says what a matrix's colours mean.
+type Scale int
+
+const (
+	Sequential Scale = iota // from 0 (or the smallest value, if negative) to the largest
+	Diverging               // symmetric around 0
+)
+
+// Matrix is a heat map, such as an attention pattern with a row for each query and a column for each key.
+type Matrix struct {
+	Title string
+	Rows  []string // a label each row, or nil
+	Cols  []string // a label each column, or nil
+	// What rows and columns are, such as "query" and "key"; may be empty.
+	RowName, ColName string
+	Data             [][]float64 // [row][column]; NaN is drawn as a gap
+	Scale            Scale
+	Max              float64 // the end of the scale; 0 means the largest size in Data
+}
+
+const (
+	maxSide   = 4096 // rows or columns
+	mostCells = 4096 // drawn one by one with tooltips; more than that is one embedded image
+)
+
+// Validate returns all that makes the matrix impossible to draw.
+func (m Matrix) Validate() error {
+	var errs []error
+	rows, cols := m.size()
+	if rows == 0 || cols == 0 {
+		errs = append(errs, errors.New("it has no cells"))
+	}
+	if rows > maxSide || cols > maxSide {
+		errs = append(errs, fmt.Errorf("it is %d x %d: draw a part of at most %d x %[3]d", rows, cols, maxSide))
+	}
+	if m.Rows != nil && len(m.Rows) != rows {
+		errs = append(errs, fmt.Errorf("%d row labels for %d rows", len(m.Rows), rows))
+	}
+	if m.Cols != nil && len(m.Cols) != cols {
+		errs = append(errs, fmt.Errorf("%d column labels for %d columns", len(m.Cols), cols))
+	}
+	if m.Scale != Sequential && m.Scale != Diverging {
+		errs = append(errs, fmt.Errorf("unknown scale %d", m.Scale))
+	}
+	if m.Max < 0 || math.IsNaN(m.Max) || math.IsInf(m.Max, 0) {
+		errs = append(errs, fmt.Errorf("the scale ends at %g: expected a finite number, 0 or more", m.Max))
+	}
+	for i, row := range m.Data {
+		if len(row) != cols {
+			errs = append(errs, fmt.Errorf("row %d has %d cells, row 0 has %d", i, len(row), cols))
+			break
+		}
+		for j, v := range row {
+			if math.IsInf(v, 0) {
+				return errors.Join(append(errs, fmt.Errorf("cell %d, %d is %g", i, j, v))...)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// SVG draws the matrix with its labels and a colour scale.
+func (m Matrix) SVG(w io.Writer) error {
+	if err := m.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the matrix %q: %w", m.Title, err)
+	}
+	rows, cols := m.size()
+	cell := max(560/float64(max(cols, rows)), 1)
+	if cell = min(cell, 38); cell > 8 {
+		cell = math.Floor(cell)
+	}
+	font := max(min(11.5, cell*0.9), 7)
+	rowLabels, colLabels := labelsOf(m.Rows), labelsOf(m.Cols)
+	left := margin + widest(rowLabels, font) + 6
+	if m.RowName != "" {
+		left += 18
+	}
+	barWidth := min(240, max(120, cell*float64(cols)))
+	c := newCanvas(max(left+cell*float64(cols)+margin, left+barWidth+2*margin, 300))
+	c.heading(m.Title)
+	if m.ColName != "" {
+		c.y += 14
+		c.text(left+cell*float64(cols)/2, c.y, label{size: 11, anchor: "middle", fill: inkSoft}, line(m.ColName))
+		c.y += 4
+	}
+	if len(colLabels) > 0 {
+		c.y += widest(colLabels, font) + 6
+		for j := 0; j < cols; j += stride(cell, font) {
+			c.text(left+(float64(j)+0.5)*cell+font*0.36, c.y-4, label{size: font, mono: true, rotate: -90}, colLabels[j])
+		}
+	}
+	top := c.y
+	if m.RowName != "" {
+		c.text(margin+10, top+cell*float64(rows)/2, label{size: 11, anchor: "middle", fill: inkSoft, rotate: -90}, line(m.RowName))
+	}
+	for i := 0; i < rows && len(rowLabels) > 0; i += stride(cell, font) {
+		c.text(left-6, top+(float64(i)+0.5)*cell+font*0.36, label{size: font, mono: true, anchor: "end"}, rowLabels[i])
+	}
+	lo, hi := m.limits()
+	c.cells(m, left, top, cell, lo, hi, rows*cols <= mostCells)
+	if cell >= 36 {
+		c.values(m, left, top, cell, lo, hi)
+	}
+	c.y = top + cell*float64(rows) + 14
+	c.scaleBar(left, barWidth, lo, hi, m.color(lo, hi), number, "")
+	return c.flush(w, "heat map: "+line(m.Title))
+}
+
+func (m Matrix) size() (rows, cols int) {
+	if len(m.Data) == 0 {
+		return 0, 0
+	}
+	return len(m.Data), len(m.Data[0])
+}
+
+// limits are the ends of the colour scale.
+func (m Matrix) limits() (lo, hi float64) {
+	for _, row := range m.Data {
+		for _, v := range row {
+			if !math.IsNaN(v) {
+				lo, hi = min(lo, v), max(hi, v)
+			}
+		}
+	}
+	if m.Scale == Diverging {
+		hi = max(hi, -lo)
+	}
+	if m.Max > 0 {
+		hi = m.Max
+	}
+	if m.Scale == Diverging {
+		lo = -hi
+	}
+	return lo, hi
+}
+
+func (m Matrix) color(lo, hi float64) func(float64) rgb {
+	return func(v float64) rgb {
+		switch {
+		case hi <= lo:
+			return sequential(0)
+		case m.Scale == Diverging:
+			return diverging(v / hi)
+		}
+		return sequential((v - lo) / (hi - lo))
+	}
+}
+
+// cells draws the body of a matrix at x, y: rectangles with tooltips, or one image.
+func (c *canvas) cells(m Matrix, x, y, cell, lo, hi float64, each bool) {
+	rows, cols := m.size()
+	width, height := cell*float64(cols), cell*float64(rows)
+	paint := m.color(lo, hi)
+	c.rect(x, y, width, height, paint(0).hex(), "", "")
+	if !each {
+		c.add(`<image x="%s" y="%s" width="%s" height="%s" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,%s"/>`,
+			num(x), num(y), num(width), num(height), pixels(m, paint))
+	}
+	for i := 0; each && i < rows; i++ {
+		for j, v := range m.Data[i] {
+			if v == 0 {
+				continue // half of a causal pattern: the ground has its colour already
+			}
+			fill := paint(v)
+			tip := cellName(m.Rows, i) + " × " + cellName(m.Cols, j) + ": " + number(v)
+			if math.IsNaN(v) {
+				fill, tip = gap, cellName(m.Rows, i)+" × "+cellName(m.Cols, j)+": no value"
+			}
+			c.rect(x+float64(j)*cell, y+float64(i)*cell, cell, cell, fill.hex(), "", tip)
+		}
+	}
+	c.rect(x, y, width, height, "none", `stroke="#b9bec7"`, "")
+}
+
+// values prints the numbers into the cells, all with the same decimals.
+func (c *canvas) values(m Matrix, x, y, cell, lo, hi float64) {
+	paint, format := m.color(lo, hi), scoreFormat(max(hi, -lo))
+	for i, row := range m.Data {
+		for j, v := range row {
+			if s := strings.TrimPrefix(format(v), "+"); !math.IsNaN(v) && len(s) <= 5 {
+				c.add(`<text x="%s" y="%s" font-size="10" text-anchor="middle" fill="%s" pointer-events="none">%s</text>`,
+					num(x+(float64(j)+0.5)*cell), num(y+(float64(i)+0.5)*cell+3.5), paint(v).ink(), s)
+			}
+		}
+	}
+}
+
+var gap = rgb{225, 225, 225}
+
+func cellName(labels []string, i int) string {
+	if i < len(labels) {
+		return fmt.Sprintf("%d %s", i, quoted(labels[i]))
+	}
+	return fmt.Sprint(i)
+}
+
+// pixels is the matrix as a PNG, a pixel a cell, in base64.
+func pixels(m Matrix, paint func(float64) rgb) string {
+	rows, cols := m.size()
+	img := image.NewNRGBA(image.Rect(0, 0, cols, rows))
+	for i, row := range m.Data {
+		for j, v := range row {
+			p := paint(v)
+			if math.IsNaN(v) {
+				p = gap
+			}
+			img.SetNRGBA(j, i, color.NRGBA{p.r, p.g, p.b, 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil { // a bytes.Buffer takes everything
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(b.Bytes())
+}
+
+// stride is how many cells a label needs: 1 where every row can have its own.
+func stride(cell, font float64) int { return max(1, int(math.Ceil(font/cell))) }
+
+func labelsOf(names []string) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = shorten(visible(n), 18)
+	}
+	return out
+}
+
+func widest(labels []string, font float64) float64 {
+	w := 0.0
+	for _, l := range labels {
+		w = max(w, monoWidth(l, font))
+	}
+	return w
+}
+
+// Grid is several small matrices under one colour scale, such as all heads of a layer.
+type Grid struct {
+	Title    string
+	Matrices []Matrix // all with the same Scale
+	Columns  int      // tiles a row; 0 means as square as it gets
+}
+
+// SVG draws the grid: a small picture for each matrix under its title, and one scale for all.
+func (g Grid) SVG(w io.Writer) error {
+	if len(g.Matrices) == 0 {
+		return fmt.Errorf("cannot draw the grid %q: it has no matrices", g.Title)
+	}
+	lo, hi, cells := 0.0, 0.0, 0
+	for i, m := range g.Matrices {
+		if err := m.Validate(); err != nil {
+			return fmt.Errorf("cannot draw the grid %q: matrix %d: %w", g.Title, i, err)
+		}
+		if m.Scale != g.Matrices[0].Scale {
+			return fmt.Errorf("cannot draw the grid %q: matrix %d has another scale than matrix 0", g.Title, i)
+		}
+		l, h := m.limits()
+		lo, hi = min(lo, l), max(hi, h)
+		rows, cols := m.size()
+		cells += rows * cols
+	}
+	n := g.Columns
+	if n <= 0 {
+		n = min(4, int(math.Ceil(math.Sqrt(float64(len(g.Matrices))))))
+	}
+	c := newCanvas(pictureWidth)
+	c.heading(g.Title)
+	const space = 18.0
+	side := min(220, (pictureWidth-2*margin-space*float64(n-1))/float64(n))
+	c.width = max(2*margin+side*float64(n)+space*float64(n-1), 320)
+	for start := 0; start < len(g.Matrices); start += n {
+		row := g.Matrices[start:min(start+n, len(g.Matrices))]
+		tallest := 0.0
+		for k, m := range row {
+			rows, cols := m.size()
+			cell := side / float64(max(rows, cols))
+			x := margin + float64(k)*(side+space)
+			c.text(x, c.y+12, label{size: 11, fill: inkSoft}, shorten(line(m.Title), int(side/(11*sansEm))))
+			c.cells(m, x, c.y+18, cell, lo, hi, cells <= mostCells)
+			tallest = max(tallest, cell*float64(rows))
+		}
+		c.y += 18 + tallest + 12
+	}
+	c.y += 4
+	c.scaleBar(margin, 220, lo, hi, g.Matrices[0].color(lo, hi), number, "")
+	return c.flush(w, "heat maps: "+line(g.Title))
+}

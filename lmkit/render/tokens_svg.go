@@ -1,0 +1,194 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+)
+
+const pictureWidth = 760.0
+
+// SVG draws an attribution as one picture: question, warnings, the tokens coloured by score, the features with the
+// largest scores as bars, and the evidence. It fails where a.Validate fails.
+func SVG(w io.Writer, a *explain.Attribution) error {
+	if err := a.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the attribution: %w", err)
+	}
+	c := newCanvas(pictureWidth)
+	c.heading(heading(a))
+	c.warnings(a)
+	c.tokens(a)
+	c.y += 10
+	c.bars(a)
+	c.y += 8
+	for _, f := range facts(a)[1:] {
+		c.fact(f)
+	}
+	return c.flush(w, heading(a))
+}
+
+// TokensSVG draws only the tokens of an attribution, coloured by score, with the scale.
+func TokensSVG(w io.Writer, a *explain.Attribution) error {
+	if err := a.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the attribution: %w", err)
+	}
+	c := newCanvas(pictureWidth)
+	c.heading(heading(a))
+	c.tokens(a)
+	return c.flush(w, heading(a))
+}
+
+// BarsSVG draws only the features of an attribution with the largest scores, as horizontal bars.
+func BarsSVG(w io.Writer, a *explain.Attribution) error {
+	if err := a.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the attribution: %w", err)
+	}
+	c := newCanvas(pictureWidth)
+	c.heading(heading(a))
+	c.bars(a)
+	return c.flush(w, heading(a))
+}
+
+func heading(a *explain.Attribution) string { return line(a.Method.Name) + ": " + question(a) }
+
+func (c *canvas) warnings(a *explain.Attribution) {
+	for _, warning := range a.Warnings {
+		top := c.y
+		c.y += 5
+		body := c.b
+		c.b = strings.Builder{}
+		c.paragraph(margin+14, label{size: 12}, "Warning: "+line(warning))
+		inner := c.b.String()
+		c.b = strings.Builder{}
+		c.b.WriteString(body.String())
+		c.y += 5
+		c.rect(margin, top, c.width-2*margin, c.y-top, "#fff1e0", `rx="3"`, "")
+		c.rect(margin, top, 4, c.y-top, colorPositive, "", "")
+		c.b.WriteString(inner)
+		c.y += 8
+	}
+}
+
+func (c *canvas) fact(f fact) {
+	l := label{size: 11.5}
+	name := label{size: 11.5, fill: inkSoft}
+	if f.bad {
+		l.bold, name.bold, name.fill = true, true, "#a63603"
+	}
+	c.text(margin, c.y+12, name, f.name)
+	c.paragraph(margin+96, l, f.text)
+	c.y += 2
+}
+
+// tokens draws the input as coloured boxes on wrapping lines. A token that holds a line break ends its line.
+func (c *canvas) tokens(a *explain.Attribution) {
+	const size, height, pad = 14.0, 25.0, 5.0
+	gap := 5.0
+	if spaced(a) {
+		gap = 2
+	}
+	top := largest(a.Scores)
+	format := scoreFormat(top)
+	scores, feature := tokenScores(a)
+	right := c.width - margin
+	limit := int((right - margin - 2*pad) / (size * monoEm))
+	x := margin
+	c.y += 4
+	for i, tok := range a.Tokens {
+		s := shorten(visible(tok.Text), min(limit, 48))
+		w := monoWidth(s, size) + 2*pad
+		if x > margin && x+w > right {
+			x, c.y = margin, c.y+height+5
+		}
+		fill := diverging(ratio(scores[i], top))
+		attrs, ink := `rx="3"`, fill.ink()
+		if math.IsNaN(scores[i]) {
+			fill, attrs, ink = rgb{255, 255, 255}, `rx="3" stroke="`+lineSoft+`" stroke-dasharray="2 2"`, inkSoft
+		}
+		c.add("<g>%s", title(tip(a, i, feature[i], format)))
+		c.rect(x, c.y, w, height, fill.hex(), attrs, "")
+		c.text(x+w/2, c.y+17, label{size: size, anchor: "middle", mono: true, fill: ink}, s)
+		c.add("</g>")
+		x += w + gap
+		if strings.Contains(tok.Text, "\n") {
+			x, c.y = margin, c.y+height+5
+		}
+	}
+	if x > margin {
+		c.y += height
+	}
+	c.y += 12
+	c.scaleBar(margin, 220, -top, top, func(v float64) rgb { return diverging(ratio(v, top)) }, format, line(a.Unit))
+}
+
+// tip says all about a token: its place, text, score, and the feature where that is more than the token.
+func tip(a *explain.Attribution, i, feature int, format func(float64) string) string {
+	tok := a.Tokens[i]
+	s := fmt.Sprintf("token %d: %s (#%d)", i, quoted(tok.Text), tok.ID)
+	if feature < 0 {
+		return s + ", in no feature"
+	}
+	s += ": " + format(a.Scores[feature])
+	if len(a.Spread) > 0 {
+		s += " ± " + number(a.Spread[feature])
+	}
+	if len(a.Features[feature].Tokens) > 1 {
+		s += " for the feature " + quoted(a.Features[feature].Text)
+	}
+	return s
+}
+
+const mostBars = 20
+
+// bars draws the features by size around a common zero line, with whiskers for the spread.
+func (c *canvas) bars(a *explain.Attribution) {
+	const size, row = 12.0, 20.0
+	top := largest(a.Scores)
+	format := scoreFormat(top)
+	order := explain.Ranked(a.Scores)
+	shown := order[:min(mostBars, len(order))]
+	wide, wideValue, reach := 0.0, 0.0, top
+	neg, pos := 0.0, 0.0
+	for _, f := range shown {
+		wide = max(wide, monoWidth(featureName(a, f, 26), size))
+		wideValue = max(wideValue, monoWidth(format(a.Scores[f]), size))
+		lo, hi := a.Scores[f], a.Scores[f]
+		if len(a.Spread) > 0 {
+			lo, hi = lo-a.Spread[f], hi+a.Spread[f]
+		}
+		neg, pos = max(neg, -lo), max(pos, hi)
+	}
+	if reach = neg + pos; reach == 0 {
+		reach = 1
+	}
+	left := margin + wide + 12 + wideValue + 14
+	scale := (c.width - margin - left) / reach
+	zero := left + neg*scale
+	begin := c.y
+	for _, f := range shown {
+		s := a.Scores[f]
+		mid := c.y + row/2
+		c.text(margin, mid+4, label{size: size, mono: true}, featureName(a, f, 26))
+		c.text(left-14, mid+4, label{size: size, mono: true, anchor: "end", fill: inkSoft}, format(s))
+		from, color := zero, colorPositive
+		if s < 0 {
+			from, color = zero+s*scale, colorNegative
+		}
+		what := clean(a.Features[f].Text) + ": " + format(s)
+		c.rect(from, c.y+3, math.Abs(s)*scale, row-6, color, `rx="1.5"`, what)
+		if len(a.Spread) > 0 {
+			lo, hi := zero+(s-a.Spread[f])*scale, zero+(s+a.Spread[f])*scale
+			c.add(`<path d="M%s %[2]sH%[3]sM%[1]s %[4]sv6M%[3]s %[4]sv6" stroke="%[5]s" fill="none"/>`, num(lo), num(mid), num(hi), num(mid-3), inkDark)
+		}
+		c.y += row
+	}
+	c.line(zero, begin, zero, c.y, "#8a8f98")
+	if rest := order[len(shown):]; len(rest) > 0 {
+		c.y += 16
+		c.text(margin, c.y-3, label{size: 11, fill: inkSoft}, fmt.Sprintf("and %d more, none above %s in size", len(rest), strings.TrimPrefix(format(math.Abs(a.Scores[rest[0]])), "+")))
+	}
+	c.y += 6
+}
