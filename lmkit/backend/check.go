@@ -167,22 +167,26 @@ func compilerName() string {
 	return "gcc"
 }
 
-// python matters only while there is no plugin: pip is one of the ways to it.
+// python brings the plugin by way of pip, so it is missed only while there is no plugin.
 func (c *checkup) python() {
-	if !c.xla || c.file != "" {
+	if !c.xla {
 		return
 	}
-	version, err := c.ask("python3", "--version")
-	if err != nil {
-		c.add("python3", Warning, "not found", "install Python 3 with pip, or set "+EnvWheel+" to the file "+pinned.file)
-		return
+	look := func(name, cure string, args ...string) bool {
+		version, err := c.ask("python3", args...)
+		switch {
+		case err == nil:
+			c.add(name, Good, version, "")
+		case c.file != "":
+			c.add(name, Good, "not found, and not needed: the plugin is installed", "")
+		default:
+			c.add(name, Warning, "not found", cure+", or set "+EnvWheel+" to the file "+pinned.file)
+		}
+		return err == nil
 	}
-	c.add("python3", Good, version, "")
-	if version, err = c.ask("python3", "-m", "pip", "--version"); err != nil {
-		c.add("pip", Warning, oneLine(version), "install pip (Debian: apt-get install python3-pip)")
-		return
+	if look("python3", "install Python 3 with pip", "--version") {
+		look("pip", "install pip (Debian: apt-get install python3-pip)", "-m", "pip", "--version")
 	}
-	c.add("pip", Good, version, "")
 }
 
 func (c *checkup) cache() {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -68,8 +69,11 @@ func findAsset(ctx context.Context, name string) (asset, error) {
 		return asset{}, err
 	}
 	resp, err := client.Do(req)
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		return asset{}, fmt.Errorf("not reachable: %w", wrapped.Err)
+	}
 	if err != nil {
-		return asset{}, fmt.Errorf("not reachable: %w", err)
+		return asset{}, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
