@@ -252,19 +252,23 @@ type program struct {
 // maxPrograms bounds the programs a model keeps: each takes about 9 MB.
 const maxPrograms = 48
 
-// program finds or makes a program; release must be called after its use.
+// program finds or makes the program of a query; release must be called after its use.
 func (m *Model) program(k net.Program) (p *program, release func(), err error) {
+	c := m.config
+	return m.compiled(k.Key(), func(in []*graph.Node) []*graph.Node { return net.Build(c, k, in) })
+}
+
+// compiled finds the program with this key, or makes it; release must be called after its use.
+func (m *Model) compiled(key string, build func(in []*graph.Node) []*graph.Node) (p *program, release func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.programs == nil {
 		return nil, nil, fmt.Errorf("the model is closed")
 	}
-	key := k.Key()
 	p = m.programs[key]
 	if p == nil {
 		m.evict()
-		c := m.config
-		b, err := border.NewProgram(m.engine, func(in []*graph.Node) []*graph.Node { return net.Build(c, k, in) })
+		b, err := border.NewProgram(m.engine, build)
 		if err != nil {
 			return nil, nil, err
 		}
