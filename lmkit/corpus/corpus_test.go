@@ -336,8 +336,8 @@ func TestEncode(t *testing.T) {
 		{docs: docs, ends: Ends{Line: &line, Document: &doc}, want: "a//b/c/.d/.", calls: 5},
 		{docs: docs, ends: Ends{Line: &large}, wantErr: "end token 256 is outside the vocabulary of 256"},
 		{docs: nil, wantErr: "no documents"},
-		{docs: []Document{{"x", "a\n#"}}, wantErr: "encode x: no token for #"},
-		{docs: []Document{{"x", "a\n#"}}, ends: Ends{Line: &line}, wantErr: "encode x line 2: no token for #"},
+		{docs: []Document{{"x", "a\n#"}}, wantErr: "document x: no token for #"},
+		{docs: []Document{{"x", "a\n#"}}, ends: Ends{Line: &line}, wantErr: "document x line 2: no token for #"},
 	} {
 		var calls []string
 		m, err := Encode(letters{&calls}, tt.docs, tt.ends)
@@ -354,5 +354,56 @@ func TestEncode(t *testing.T) {
 		if err != nil || string(got) != tt.want || len(calls) != tt.calls {
 			t.Errorf("%+v: %q in %d calls (%v), want %q in %d", tt.ends, got, len(calls), err, tt.want, tt.calls)
 		}
+	}
+}
+
+// TestEncodeWords checks the built-in texts against the real word tokenizer: a line is its words, and every sentence ends.
+func TestEncodeWords(t *testing.T) {
+	c, err := Grammar(1, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := textOf(c.Train)
+	words, err := token.NewWord(slices.Values([]string{text}), token.WordConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, ok := words.Lookup(".")
+	if !ok {
+		t.Fatal("no full stop in the vocabulary")
+	}
+	unknown, _ := words.Unknown()
+	whole, err := Encode(words, c.Train, Ends{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := Encode(words, c.Train, Ends{Line: &unknown})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(whole, unknown) {
+		t.Error("the training text has unknown words")
+	}
+	stops, ends := 0, 0
+	for i, id := range lines {
+		if id == stop {
+			stops++
+		}
+		if id == unknown {
+			ends++
+			if i == 0 || lines[i-1] != stop {
+				t.Fatalf("the line that ends at token %d does not end with a full stop", i)
+			}
+		}
+	}
+	if sentences := strings.Count(text, "\n"); stops != sentences || ends != sentences || len(lines) != len(whole)+sentences {
+		t.Errorf("%d full stops and %d ends for %d sentences; %d tokens with ends, %d without", stops, ends, sentences, len(lines), len(whole))
+	}
+	held, err := Encode(words, slices.Concat(c.Valid, c.Test), Ends{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(slices.DeleteFunc(slices.Clone(held), func(id token.ID) bool { return id != unknown })); n > 0 {
+		t.Errorf("%d of the %d held-out words do not occur in training", n, len(held))
 	}
 }

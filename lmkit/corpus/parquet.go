@@ -1,6 +1,8 @@
 package corpus
 
 import (
+	"bufio"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // readParquet reads the rows of the column "text", each as one line. Data sets write a blank line of WikiText, " \n" in the
@@ -38,6 +42,9 @@ func parquetText(r io.ReaderAt, size int64) (text string, err error) {
 			text, err = "", fmt.Errorf("it is damaged: %v", p)
 		}
 	}()
+	if err := checkFooter(r, size); err != nil {
+		return "", err
+	}
 	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return "", err
@@ -47,10 +54,13 @@ func parquetText(r io.ReaderAt, size int64) (text string, err error) {
 		return "", errors.New(`it has no column "text" of strings`)
 	}
 	var b strings.Builder
-	for _, group := range f.RowGroups() {
-		chunks := group.ColumnChunks()
-		if column.ColumnIndex >= len(chunks) {
+	for i, group := range f.RowGroups() {
+		chunks, claims := group.ColumnChunks(), f.Metadata().RowGroups[i].Columns
+		if column.ColumnIndex >= min(len(chunks), len(claims)) {
 			return "", errors.New("it is damaged: a group of rows lacks a column")
+		}
+		if err := checkPages(r, size, claims[column.ColumnIndex].MetaData); err != nil {
+			return "", err
 		}
 		if err := appendRows(&b, chunks[column.ColumnIndex]); err != nil {
 			return "", err
@@ -94,5 +104,62 @@ func appendRows(b *strings.Builder, chunk parquet.ColumnChunk) (err error) {
 			}
 		}
 		parquet.Release(page)
+	}
+}
+
+// The reader allocates what a file claims to hold. checkFooter and checkPages compare the claims with what is there.
+
+var errDamaged = errors.New("it is damaged: it claims more than it holds")
+
+func checkFooter(r io.ReaderAt, size int64) error {
+	const marks = 12 // "PAR1", and after the footer its length and "PAR1"
+	if size < marks {
+		return errors.New("it is too short")
+	}
+	var length [4]byte
+	if _, err := r.ReadAt(length[:], size-8); err != nil {
+		return err
+	}
+	if int64(binary.LittleEndian.Uint32(length[:])) > size-marks {
+		return errDamaged
+	}
+	return nil
+}
+
+func checkPages(r io.ReaderAt, size int64, chunk format.ColumnMetaData) error {
+	const (
+		ratio = 1100     // more than deflate can compress, its bound being 1032
+		free  = 64 << 20 // bytes that any page may have: other methods have no bound
+	)
+	from, length := chunk.DataPageOffset, chunk.TotalCompressedSize
+	if dictionary := chunk.DictionaryPageOffset; dictionary > 0 {
+		from = dictionary
+	}
+	if from < 0 || length < 0 || from > size || length > size-from {
+		return errDamaged
+	}
+	section := io.NewSectionReader(r, from, length)
+	buffer := bufio.NewReader(section)
+	decoder := thrift.NewDecoder((&thrift.CompactProtocol{}).NewReader(buffer))
+	for {
+		if _, err := buffer.Peek(1); err == io.EOF {
+			return nil
+		}
+		var page format.PageHeader
+		if err := decoder.Decode(&page); err != nil {
+			return err
+		}
+		packed, unpacked := int64(page.CompressedPageSize), int64(page.UncompressedPageSize)
+		read, err := section.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		left := length - read + int64(buffer.Buffered())
+		if packed < 0 || packed > left || unpacked > max(free, ratio*packed) {
+			return errDamaged
+		}
+		if _, err := buffer.Discard(int(packed)); err != nil {
+			return err
+		}
 	}
 }

@@ -51,7 +51,7 @@ func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 		if ends.Line == nil {
 			e, err := tok.Encode(d.Text)
 			if err != nil {
-				return nil, fmt.Errorf("encode %s: %w", d.Name, err)
+				return nil, fmt.Errorf("document %s: %w", d.Name, err)
 			}
 			m = append(m, e.IDs...)
 		} else {
@@ -62,7 +62,7 @@ func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 				bare, _ = strings.CutSuffix(bare, "\r")
 				e, err := tok.Encode(bare)
 				if err != nil {
-					return nil, fmt.Errorf("encode %s line %d: %w", d.Name, number, err)
+					return nil, fmt.Errorf("document %s line %d: %w", d.Name, number, err)
 				}
 				m = append(append(m, e.IDs...), *ends.Line)
 			}

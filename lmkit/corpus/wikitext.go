@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lmkit.internal/lmkit/internal/fetch"
@@ -116,7 +117,9 @@ func (c WikiTextConfig) download(ctx context.Context) (folder string, names [3]s
 	sum := sha256.Sum256([]byte(base))
 	folder = filepath.Join(folder, hex.EncodeToString(sum[:6]))
 
-	for _, names = range wikiTextNames {
+	sets := slices.Clone(wikiTextNames)
+	slices.SortStableFunc(sets, func(a, b [3]string) int { return cached(folder, b) - cached(folder, a) })
+	for _, names = range sets {
 		for _, name := range names {
 			if err = c.file(ctx, base, folder, name); err != nil {
 				break
@@ -133,6 +136,17 @@ func (c WikiTextConfig) download(ctx context.Context) (folder string, names [3]s
 			base, wikiTextNames[0][0], wikiTextNames[1][0], WikiTextEnv)
 	}
 	return folder, names, err
+}
+
+// cached counts the files that are in the folder, so that what was downloaded once needs no server again.
+func cached(folder string, names [3]string) int {
+	n := 0
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (c WikiTextConfig) file(ctx context.Context, base, folder, name string) error {

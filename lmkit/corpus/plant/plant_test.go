@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/token"
 	"pgregory.net/rapid"
 )
 
@@ -333,5 +335,85 @@ func TestValidate(t *testing.T) {
 				t.Errorf("%+v: error %q, want %q in it", tt.config, err, want)
 			}
 		}
+	}
+}
+
+// wordTokenizer knows the vocabulary of a task.
+func wordTokenizer(t *testing.T, task *Task) *token.Word {
+	t.Helper()
+	w, err := token.NewWord(slices.Values(task.Vocabulary()), token.WordConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// TestTokensAreWords checks that token i of an item is token i of the model's input, so that positions of causes hold there.
+func TestTokensAreWords(t *testing.T) {
+	for _, name := range Tasks() {
+		task, err := New(Config{Task: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := wordTokenizer(t, task)
+		if got, want := words.Size(), len(task.Vocabulary())+1; got != want {
+			t.Errorf("%s: %d tokens, want the %d of the vocabulary and <unk>", name, got, want)
+		}
+		for _, it := range task.Items(1, Test, 100) {
+			e, err := words.Encode(it.Line())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, id := range e.IDs {
+				got = append(got, words.Token(id))
+			}
+			if want := append(slices.Clone(it.Tokens), it.Label, End); !slices.Equal(got, want) {
+				t.Fatalf("%s: tokens %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+func TestExamples(t *testing.T) {
+	for _, name := range Tasks() {
+		task, err := New(Config{Task: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := wordTokenizer(t, task)
+		items := task.Items(1, Train, 10)
+		examples, err := Examples(words, items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batches, err := corpus.Padded(examples, len(items))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := batches.At(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Scored() != len(items) {
+			t.Errorf("%s: %d targets for %d items", name, b.Scored(), len(items))
+		}
+		for r, it := range items {
+			last := r*b.Length + len(it.Tokens) - 1
+			if got, want := words.Token(b.Inputs[last]), it.Tokens[len(it.Tokens)-1]; got != want {
+				t.Errorf("%s: the last input is %q, want %q", name, got, want)
+			}
+			if got := words.Token(b.Targets[last]); got != it.Label {
+				t.Errorf("%s: the target is %q, want %q", name, got, it.Label)
+			}
+		}
+	}
+	chars, err := token.NewChar("abc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, _ := New(Config{Task: "marker"})
+	if _, err := Examples(chars, task.Items(1, Train, 1)); err == nil || !strings.Contains(err.Error(), "planted item 0") {
+		t.Errorf("a tokenizer without the letters: error %v", err)
 	}
 }
