@@ -39,7 +39,8 @@ func Text(w io.Writer, a *explain.Attribution, o Options) error {
 	if len(a.Warnings) > 0 {
 		t.line("")
 	}
-	t.block(t.paint("1", line(a.Method.Name)), columns(line(a.Method.Name)), question(a))
+	name := shorten(line(a.Method.Name), t.width()/2)
+	t.block(t.paint("1", name), columns(name), question(a))
 	t.line("")
 	t.tokens(a)
 	t.line("")
@@ -143,7 +144,9 @@ func (t *text) scale(top float64, format func(float64) string, unit string) {
 		bar.WriteString("..")
 	}
 	t.line("")
-	t.line(fmt.Sprintf("  scale %s %s %s %s", format(-top), bar.String(), format(top), line(unit)))
+	high := format(top)
+	low := "-" + high[1:]
+	t.line(fmt.Sprintf("  scale %s %s %s %s", low, bar.String(), high, shorten(line(unit), t.width()-36-2*len(high))))
 }
 
 var (

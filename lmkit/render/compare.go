@@ -142,9 +142,9 @@ func (c *Comparison) Text(w io.Writer, o Options) error {
 			t.block(t.paint("1;38;5;208", "WARNING"), 7, line(a.Method.Name)+": "+line(warning))
 		}
 	}
-	first := 12
+	first, most := 12, max(12, min(24, t.width()/3))
 	for f := range c.Attributions[0].Features {
-		first = max(first, columns(featureName(c.Attributions[0], f, 24)))
+		first = max(first, columns(featureName(c.Attributions[0], f, most)))
 	}
 	const wide = 20
 	perTable := max(1, (t.width()-first)/(wide+2))
@@ -156,7 +156,7 @@ func (c *Comparison) Text(w io.Writer, o Options) error {
 		t.line("")
 		t.line(t.paint("1", "agreement"))
 		for _, p := range c.Pairs {
-			t.line("  " + padRight(agreementText(p, c.K), 15) + "  " + line(c.Attributions[p.A].Method.Name) + " / " + line(c.Attributions[p.B].Method.Name))
+			t.block("  "+padRight(agreementText(p, c.K), 14), 16, line(c.Attributions[p.A].Method.Name)+" / "+line(c.Attributions[p.B].Method.Name))
 		}
 	}
 	t.line("")

@@ -23,7 +23,17 @@ func visible(s string) string {
 		b.WriteString(printable(core, i, r))
 	}
 	b.WriteString(strings.Repeat("·", len(inner)-len(core)))
+	if strings.ContainsFunc(core, rightToLeft) {
+		b.WriteString(leftToRight)
+	}
 	return b.String()
+}
+
+// leftToRight has no width; after a word that runs to the left, it keeps the number beside it where it is.
+const leftToRight = "\u200e"
+
+func rightToLeft(r rune) bool {
+	return unicode.In(r, unicode.Hebrew, unicode.Arabic, unicode.Syriac, unicode.Thaana, unicode.Nko)
 }
 
 // quoted returns a token's text in backticks for a sentence, cut where it is long. Spaces stay spaces: the backticks
@@ -70,18 +80,25 @@ func shorten(s string, max int) string {
 	if columns(s) <= max {
 		return s
 	}
-	var b strings.Builder
-	for width, state := 0, -1; len(s) > 0; {
+	if max < 2 {
+		return "…"
+	}
+	return s[:prefix(s, max-1)] + "…"
+}
+
+// prefix is the length in bytes of the longest start of s that takes at most max columns and splits no character.
+func prefix(s string, max int) int {
+	n := 0
+	for width, state, rest := 0, -1, s; len(rest) > 0; {
 		var c string
 		var w int
-		c, s, w, state = uniseg.FirstGraphemeClusterInString(s, state)
-		if width+w > max-1 {
+		c, rest, w, state = uniseg.FirstGraphemeClusterInString(rest, state)
+		if width += w; width > max {
 			break
 		}
-		width += w
-		b.WriteString(c)
+		n += len(c)
 	}
-	return b.String() + "…"
+	return n
 }
 
 // padRight and padLeft fill s with spaces to n columns.
@@ -111,12 +128,13 @@ func wrap(s string, width int) []string {
 		if cur != "" && columns(cur)+1+columns(word) > width {
 			lines, cur = append(lines, cur), ""
 		}
-		for columns(word) > width && width > 1 {
-			head := strings.TrimSuffix(shorten(word, width), "…")
-			if head == "" {
-				break
+		for columns(word) > width {
+			n := prefix(word, width)
+			if n == 0 { // a single character that is wider than the line
+				c, _, _, _ := uniseg.FirstGraphemeClusterInString(word, -1)
+				n = len(c)
 			}
-			lines, word = append(lines, head), word[len(head):]
+			lines, word = append(lines, word[:n]), word[n:]
 		}
 		if cur != "" {
 			cur += " "

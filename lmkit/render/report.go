@@ -62,8 +62,8 @@ func (r Report) HTML(w io.Writer) error {
 	_, err := fmt.Fprintf(w, `<!DOCTYPE html>
 <html lang="en">
 <head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta charset="utf-8"/>
+<meta name="viewport" content="width=device-width, initial-scale=1"/>
 <title>%s</title>
 <style>
 %s%s</style>
@@ -166,8 +166,8 @@ func (p *page) section(s Section) error {
 		}
 	}
 	for _, k := range s.Pickers {
-		// The form keeps the choices of this picker apart from any other on the page.
-		p.add("<form class=\"lmkit-form\">")
+		// The form keeps the choices of this picker apart from any other on the page; as a dialog it sends nothing.
+		p.add("<form method=\"dialog\">")
 		if err := p.picker(k); err != nil {
 			return err
 		}
@@ -196,9 +196,9 @@ func (p *page) picker(k Picker) error {
 	for i, t := range k.Tabs {
 		checked := ""
 		if i == 0 {
-			checked = " checked"
+			checked = " checked=\"\""
 		}
-		p.add("<label><input type=\"radio\" name=\"%s\"%s><span>%s</span></label>", name, checked, escape(t.Name))
+		p.add("<label><input type=\"radio\" name=\"%s\"%s/><span>%s</span></label>", name, checked, escape(t.Name))
 		p.add("<div class=\"lmkit-panel\">")
 		if t.Grid != nil {
 			if err := p.figure(t.Grid.SVG); err != nil {
@@ -269,9 +269,9 @@ func (p *page) tokens(a *explain.Attribution) {
 		}
 		fmt.Fprintf(&p.b, "<span %s title=\"%s\">%s</span>", style, html.EscapeString(tip(a, i, feature[i], format)), html.EscapeString(visible(tok.Text)))
 		if strings.Contains(tok.Text, "\n") {
-			p.b.WriteString("<br>")
+			p.b.WriteString("<br/>")
 		}
-		p.b.WriteString("<wbr>")
+		p.b.WriteString("<wbr/>")
 	}
 	p.add("</p>")
 	p.add("<p class=\"lmkit-scale\"><span>%s</span><i></i><span>%s %s</span></p>", format(-top), format(top), escape(line(a.Unit)))
@@ -286,7 +286,7 @@ func (p *page) bars(a *explain.Attribution) {
 	for _, f := range shown {
 		value := format(a.Scores[f])
 		if len(a.Spread) > 0 {
-			value += " ± " + number(a.Spread[f])
+			value += " ± " + strings.TrimPrefix(format(a.Spread[f]), "+")
 		}
 		x := ratio(a.Scores[f], top)
 		class := "lmkit-bar-pos"

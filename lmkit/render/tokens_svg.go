@@ -150,18 +150,22 @@ func (c *canvas) bars(a *explain.Attribution) {
 	format := scoreFormat(top)
 	order := explain.Ranked(a.Scores)
 	shown := order[:min(mostBars, len(order))]
-	wide, wideValue, reach := 0.0, 0.0, top
-	neg, pos := 0.0, 0.0
+	wide, wideValue := 0.0, 0.0
+	neg, pos := 0.0, 0.0 // how far bars and whiskers reach, as multiples of top
+	spread := func(f int) float64 {
+		if len(a.Spread) == 0 || top == 0 {
+			return 0
+		}
+		return min(10, a.Spread[f]/top)
+	}
 	for _, f := range shown {
 		wide = max(wide, monoWidth(featureName(a, f, 26), size))
 		wideValue = max(wideValue, monoWidth(format(a.Scores[f]), size))
-		lo, hi := a.Scores[f], a.Scores[f]
-		if len(a.Spread) > 0 {
-			lo, hi = lo-a.Spread[f], hi+a.Spread[f]
-		}
-		neg, pos = max(neg, -lo), max(pos, hi)
+		x := ratio(a.Scores[f], top)
+		neg, pos = max(neg, spread(f)-x), max(pos, x+spread(f))
 	}
-	if reach = neg + pos; reach == 0 {
+	reach := neg + pos
+	if reach == 0 {
 		reach = 1
 	}
 	left := margin + wide + 12 + wideValue + 14
@@ -169,18 +173,18 @@ func (c *canvas) bars(a *explain.Attribution) {
 	zero := left + neg*scale
 	begin := c.y
 	for _, f := range shown {
-		s := a.Scores[f]
+		s, x := a.Scores[f], ratio(a.Scores[f], top)
 		mid := c.y + row/2
 		c.text(margin, mid+4, label{size: size, mono: true}, featureName(a, f, 26))
 		c.text(left-14, mid+4, label{size: size, mono: true, anchor: "end", fill: inkSoft}, format(s))
 		from, color := zero, colorPositive
 		if s < 0 {
-			from, color = zero+s*scale, colorNegative
+			from, color = zero+x*scale, colorNegative
 		}
 		what := clean(a.Features[f].Text) + ": " + format(s)
-		c.rect(from, c.y+3, math.Abs(s)*scale, row-6, color, `rx="1.5"`, what)
+		c.rect(from, c.y+3, math.Abs(x)*scale, row-6, color, `rx="1.5"`, what)
 		if len(a.Spread) > 0 {
-			lo, hi := zero+(s-a.Spread[f])*scale, zero+(s+a.Spread[f])*scale
+			lo, hi := zero+(x-spread(f))*scale, zero+(x+spread(f))*scale
 			c.add(`<path d="M%s %[2]sH%[3]sM%[1]s %[4]sv6M%[3]s %[4]sv6" stroke="%[5]s" fill="none"/>`, num(lo), num(mid), num(hi), num(mid-3), inkDark)
 		}
 		c.y += row
