@@ -61,6 +61,14 @@ func Compare(as ...*explain.Attribution) (*Comparison, error) {
 	return c, nil
 }
 
+// check refuses what Compare did not make.
+func (c *Comparison) check() error {
+	if _, err := Compare(c.Attributions...); err != nil {
+		return fmt.Errorf("cannot draw the comparison: %w", err)
+	}
+	return nil
+}
+
 // evidenceRow is one line under the scores: a short text for each column.
 type evidenceRow struct {
 	name  string
@@ -136,6 +144,9 @@ func (c *Comparison) pair(i, j int) Agreement {
 
 // Text writes the comparison for a terminal. Methods that do not fit side by side follow in further tables.
 func (c *Comparison) Text(w io.Writer, o Options) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	t := &text{Options: o}
 	for _, a := range c.Attributions {
 		for _, warning := range a.Warnings {

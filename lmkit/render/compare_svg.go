@@ -7,6 +7,9 @@ import (
 
 // SVG draws the comparison as a table: features as rows, methods as columns, evidence and agreement below.
 func (c *Comparison) SVG(w io.Writer) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	const size, row, wide = 12.0, 22.0, 176.0
 	first := 92.0
 	for f := range c.Attributions[0].Features {
@@ -14,6 +17,9 @@ func (c *Comparison) SVG(w io.Writer) error {
 	}
 	g := newCanvas(max(2*margin+first+wide*float64(len(c.Attributions)), 420))
 	g.heading("Methods side by side: " + question(c.Attributions[0]))
+	for _, a := range c.Attributions {
+		g.warnings(line(a.Method.Name)+": ", a.Warnings)
+	}
 	right := func(k int) float64 { return margin + first + wide*float64(k+1) - 8 }
 	for k, a := range c.Attributions {
 		g.text(right(k), g.y+14, label{size: size, anchor: "end", bold: true}, shorten(line(a.Method.Name), 24))

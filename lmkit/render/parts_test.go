@@ -152,7 +152,9 @@ func TestRefusals(t *testing.T) {
 		"infinite loss": {Loss([]Point{{1, inf}}, nil).SVG, "expected finite numbers"},
 		"log":           {Curves{LogY: true, Lines: []Line{{Points: []Point{{1, 0}}}}}.SVG, "above 0"},
 		"tabs":          {Report{Sections: []Section{{Pickers: []Picker{{Title: "p"}}}}}.HTML, `the picker "p" has no tabs`},
-		"empty table":   {Report{Sections: []Section{{Comparison: &Comparison{}}}}.HTML, "make it with Compare"},
+		"empty table":   {Report{Sections: []Section{{Comparison: &Comparison{}}}}.HTML, "nothing to compare"},
+		"empty text":    {func(w io.Writer) error { return (&Comparison{}).Text(w, Options{}) }, "nothing to compare"},
+		"empty svg":     {(&Comparison{}).SVG, "nothing to compare"},
 	} {
 		var b bytes.Buffer
 		if err := c.draw(&b); err == nil || !strings.Contains(err.Error(), c.wantErr) || b.Len() > 0 {

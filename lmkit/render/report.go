@@ -2,7 +2,6 @@ package render
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
 	"html"
 	"io"
@@ -303,8 +302,8 @@ func (p *page) bars(a *explain.Attribution) {
 }
 
 func (p *page) comparison(c *Comparison) error {
-	if len(c.Attributions) == 0 {
-		return errors.New("the comparison is empty: make it with Compare")
+	if err := c.check(); err != nil {
+		return err
 	}
 	for _, a := range c.Attributions {
 		for _, warning := range a.Warnings {

@@ -19,7 +19,7 @@ func SVG(w io.Writer, a *explain.Attribution) error {
 	}
 	c := newCanvas(pictureWidth)
 	c.heading(heading(a))
-	c.warnings(a)
+	c.warnings("", a.Warnings)
 	c.tokens(a)
 	c.y += 10
 	c.bars(a)
@@ -54,13 +54,14 @@ func BarsSVG(w io.Writer, a *explain.Attribution) error {
 
 func heading(a *explain.Attribution) string { return line(a.Method.Name) + ": " + question(a) }
 
-func (c *canvas) warnings(a *explain.Attribution) {
-	for _, warning := range a.Warnings {
+// warnings draws each warning in a box of its own, after the name of what it is about.
+func (c *canvas) warnings(about string, warnings []string) {
+	for _, warning := range warnings {
 		top := c.y
 		c.y += 5
 		body := c.b
 		c.b = strings.Builder{}
-		c.paragraph(margin+14, label{size: 12}, "Warning: "+line(warning))
+		c.paragraph(margin+14, label{size: 12}, "Warning: "+about+line(warning))
 		inner := c.b.String()
 		c.b = strings.Builder{}
 		c.b.WriteString(body.String())
