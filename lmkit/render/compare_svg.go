@@ -16,7 +16,7 @@ func (c *Comparison) SVG(w io.Writer) error {
 		first = max(first, monoWidth(featureName(c.Attributions[0], f, 24), size)+14)
 	}
 	g := newCanvas(max(2*margin+first+wide*float64(len(c.Attributions)), 420))
-	g.heading("Methods side by side: " + question(c.Attributions[0]))
+	g.heading("Methods side by side")
 	for _, a := range c.Attributions {
 		g.warnings(line(a.Method.Name)+": ", a.Warnings)
 	}
@@ -37,7 +37,7 @@ func (c *Comparison) SVG(w io.Writer) error {
 	}
 	g.y += 4
 	g.line(margin, g.y, g.width-margin, g.y, lineSoft)
-	for _, e := range c.evidence()[1:] {
+	for _, e := range c.evidence() {
 		g.evidence(e, right, 28)
 	}
 	g.y += 6
@@ -48,7 +48,7 @@ func (c *Comparison) SVG(w io.Writer) error {
 	for _, n := range c.notes() {
 		g.paragraph(margin, label{size: 10.5, fill: inkSoft}, n)
 	}
-	return g.flush(w, "comparison of methods: "+question(c.Attributions[0]))
+	return g.flush(w, "table: methods side by side")
 }
 
 func (c *canvas) evidence(e evidenceRow, right func(int) float64, columns int) {
