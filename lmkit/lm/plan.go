@@ -15,11 +15,17 @@ type batch struct {
 // plan splits n rows into batches of at most limit, each with the rows that its edits copy from. (A batch may exceed
 // the limit where one row needs more donors than that.)
 func plan(n, limit int, edits []Edit) []batch {
+	copies := slices.DeleteFunc(slices.Clone(edits), func(e Edit) bool { return e.With.row == 0 })
 	var batches []batch
 	for first := 0; first < n; {
-		b := withDonors(first, first+1, edits)
+		if len(copies) == 0 {
+			batches = append(batches, withDonors(first, min(n, first+limit), nil))
+			first += limit
+			continue
+		}
+		b := withDonors(first, first+1, copies)
 		for last := first + 2; last <= n; last++ {
-			more := withDonors(first, last, edits)
+			more := withDonors(first, last, copies)
 			if len(more.rows) > limit {
 				break
 			}
@@ -32,7 +38,7 @@ func plan(n, limit int, edits []Edit) []batch {
 }
 
 // withDonors is the rows [first, last) and, after them, all that they copy from, however indirectly.
-func withDonors(first, last int, edits []Edit) batch {
+func withDonors(first, last int, copies []Edit) batch {
 	b := batch{own: last - first}
 	for i := first; i < last; i++ {
 		b.rows = append(b.rows, i)
@@ -40,8 +46,8 @@ func withDonors(first, last int, edits []Edit) batch {
 	in := func(i int) bool { return i >= first && i < last || slices.Contains(b.rows[b.own:], i) }
 	for again := true; again; {
 		again = false
-		for _, e := range edits {
-			if e.With.row == 0 || in(e.With.row-1) {
+		for _, e := range copies {
+			if in(e.With.row - 1) {
 				continue
 			}
 			if e.Rows == nil || slices.ContainsFunc(e.Rows, in) {

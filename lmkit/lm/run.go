@@ -202,8 +202,9 @@ func sortedSet(names []Tap) []Tap { return slices.Compact(slices.Sorted(slices.V
 type inputs struct {
 	*run
 	batch
-	B, T int
-	made []*tensors.Tensor
+	B, T  int
+	made  []*tensors.Tensor
+	place map[int]int // of a row in the batch
 }
 
 func (in *inputs) all() error {
@@ -285,6 +286,10 @@ func (in *inputs) states() error {
 // edits makes, for every slot of the program: the weights of the sources, and the sources.
 func (in *inputs) edits() error {
 	covered := map[Tap][]bool{}
+	in.place = make(map[int]int, len(in.rows))
+	for i, row := range in.rows {
+		in.place[row] = i
+	}
 	for _, s := range in.key.Edits {
 		info, err := in.config.Tap(s.Tap)
 		if err != nil {
@@ -336,9 +341,9 @@ func (x *slotInputs) fill(covered []bool) error {
 		if double {
 			return fmt.Errorf("two edits of %s replace the same part of it", e.Tap)
 		}
-		for i, row := range x.rows {
-			if x.slot.Row && (e.Rows == nil || slices.Contains(e.Rows, row)) {
-				donors[i] = int32(slices.Index(x.rows, e.With.row-1))
+		if x.slot.Row {
+			for _, i := range x.batchRows(e) {
+				donors[i] = int32(x.place[e.With.row-1])
 			}
 		}
 		if full != nil {
@@ -360,29 +365,53 @@ func (x *slotInputs) fill(covered []bool) error {
 
 // each visits the indices of weight that an edit covers.
 func (x *slotInputs) each(e Edit, visit func(i int)) {
-	has := func(set []int, i int) bool { return set == nil || slices.Contains(set, i) }
-	at := make([]int, len(x.weightDims))
-	for i := range x.weight {
-		rest := i
-		for k := len(at) - 1; k >= 0; k-- {
-			at[k] = rest % x.weightDims[k]
-			rest /= x.weightDims[k]
+	var walk func(axis, at int)
+	walk = func(axis, at int) {
+		if axis == len(x.weightDims) {
+			visit(at)
+			return
 		}
-		ok := true
-		for k, c := range []byte(x.info.Axes) {
-			switch c {
-			case 'B':
-				ok = ok && at[k] < len(x.rows) && has(e.Rows, x.rows[at[k]])
-			case 'T':
-				ok = ok && at[k] < x.length && has(e.Positions, at[k])
-			case 'H':
-				ok = ok && has(e.Heads, at[k])
-			}
+		at *= x.weightDims[axis]
+		of := []int{0}
+		switch x.info.Axes[axis] {
+		case 'B':
+			of = x.batchRows(e)
+		case 'T':
+			of = orAll(e.Positions, x.length)
+		case 'H':
+			of = orAll(e.Heads, x.weightDims[axis])
 		}
-		if ok {
-			visit(i)
+		for _, i := range of {
+			walk(axis+1, at+i)
 		}
 	}
+	walk(0, 0)
+}
+
+// batchRows is where the rows of an edit stand in the batch.
+func (x *slotInputs) batchRows(e Edit) []int {
+	if e.Rows == nil {
+		return orAll(nil, len(x.rows))
+	}
+	var at []int
+	for _, row := range e.Rows {
+		if i, ok := x.place[row]; ok {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// orAll is the given indices, or all n of them.
+func orAll(given []int, n int) []int {
+	if given != nil {
+		return given
+	}
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // shared is the source's values when all edits of the slot have the same ones; else a full array to expand them into.

@@ -61,7 +61,7 @@ func (p *Program) Run(args []*tensors.Tensor) (outs []*tensors.Tensor, compile t
 		return nil, 0, clean(err)
 	}
 	compile = time.Since(start)
-	outs, err = p.exec.Exec(in...)
+	outs, err = p.exec.Call(in...)
 	if err != nil {
 		return nil, compile, clean(err)
 	}
