@@ -1,0 +1,413 @@
+package train
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/render"
+	"lmkit.internal/lmkit/token"
+)
+
+// The files of a run's folder, beside those of the model directory.
+const (
+	EventsFile = "events.jsonl" // an Event a line
+	CurveFile  = "loss.svg"
+	lastDir    = "last"       // the newest checkpoint:
+	stateFile  = "state.json" // says which of the two slots holds its tensors
+)
+
+// A checkpoint's tensors are written to the slot that state.json does not name; replacing state.json is the moment at
+// which the new checkpoint takes the place of the old one. Both slots keep their room on the disk from the start.
+var slots = [2]string{"a.safetensors", "b.safetensors"}
+
+const stateVersion = 1
+
+// state is state.json: all of a checkpoint that is not a tensor.
+type state struct {
+	Version  int       `json:"version"`
+	Step     int       `json:"step"`           // done: also the position in the data
+	Logged   int       `json:"logged"`         // the last step that has its event
+	Pending  int       `json:"pending_tokens"` // trained on since
+	Best     *best     `json:"best,omitempty"`
+	Since    int       `json:"evaluations_since_best"`
+	Seconds  float64   `json:"seconds"`
+	Events   int64     `json:"events_bytes"` // length of events.jsonl
+	Tensors  string    `json:"tensors"`      // the slot
+	SHA256   string    `json:"sha256"`       // of the slot
+	Data     string    `json:"data"`         // fingerprint
+	Model    lm.Config `json:"model"`
+	Settings Config    `json:"settings"`
+
+	saved struct{ step, logged int } // the checkpoint that is on disk
+}
+
+// best is the evaluation that model.safetensors stands for.
+type best struct {
+	Step int     `json:"step"`
+	Loss float64 `json:"valid_loss"`
+}
+
+const (
+	firstOf      = "adam.first/"
+	secondOf     = "adam.second/"
+	progressName = "progress"
+)
+
+// keptNames are the tensors that a run keeps from step to step, in the order of stepGraph.
+func keptNames(m lm.Config) []string {
+	var names []string
+	for _, prefix := range []string{"", firstOf, secondOf} {
+		for _, p := range m.Params() {
+			names = append(names, prefix+p.Name)
+		}
+	}
+	for _, s := range []string{"hidden", "cell"} {
+		for l := range states(m) {
+			names = append(names, fmt.Sprintf("state.%s/%d", s, l))
+		}
+	}
+	return append(names, progressName)
+}
+
+// passing is called before each write to the disk: tests stop a run there.
+var passing = func(string) {}
+
+// vacant returns an error if a folder holds a run or a model already.
+func vacant(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	if s, err := readState(dir); err == nil {
+		return fmt.Errorf("%s already holds a run, at step %d of %d: resume it, or choose another folder", dir, s.Step, s.Settings.Steps)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s already holds a run: %w; choose another folder", dir, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, lm.WeightsFile)); err == nil {
+		return fmt.Errorf("%s already holds a model: choose another folder", dir)
+	}
+	return nil
+}
+
+// found writes the first checkpoint. Nothing is trained before it is clear that the folder can hold the run.
+func (r *Run) found(arrays map[string]lm.Array) error {
+	passing("folder")
+	if err := os.MkdirAll(filepath.Join(r.dir, lastDir), 0o755); err != nil {
+		return fmt.Errorf("the run's folder cannot be made: %w", err)
+	}
+	passing("events")
+	if err := os.WriteFile(filepath.Join(r.dir, EventsFile), nil, 0o644); err != nil {
+		return fmt.Errorf("the run's folder cannot be written to: %w", err)
+	}
+	if r.tokenizer != nil {
+		data, err := token.Marshal(r.tokenizer)
+		if err != nil {
+			return err
+		}
+		passing("tokenizer")
+		if err := renameio.WriteFile(filepath.Join(r.dir, lm.TokenizerFile), data, 0o644); err != nil {
+			return err
+		}
+	}
+	if _, err := writeSlot(filepath.Join(r.dir, lastDir, slots[1]), arrays); err != nil {
+		return fmt.Errorf("the run's folder has no room for two checkpoints: %w", err)
+	}
+	return r.checkpoint(arrays)
+}
+
+// save writes a checkpoint, unless the newest one is of this very moment.
+func (r *Run) save() error {
+	if s := r.state; r.dir == "" || s.saved.step == s.Step && s.saved.logged == s.Logged {
+		return nil
+	}
+	arrays := map[string]lm.Array{}
+	for i, n := range keptNames(r.model) {
+		data, dims, err := border.Copy(r.engine, r.kept[i])
+		if err != nil {
+			return err
+		}
+		for _, v := range data {
+			if v-v != 0 {
+				return r.diverged(fmt.Sprintf("%s holds the number %v", n, v))
+			}
+		}
+		arrays[n] = lm.Array{Dims: dims, Data: data}
+	}
+	return r.checkpoint(arrays)
+}
+
+func (r *Run) checkpoint(arrays map[string]lm.Array) error {
+	next := r.state
+	next.Tensors = slots[0]
+	if r.state.Tensors == slots[0] {
+		next.Tensors = slots[1]
+	}
+	var err error
+	if next.SHA256, err = writeSlot(filepath.Join(r.dir, lastDir, next.Tensors), arrays); err != nil {
+		return r.unwritten(err)
+	}
+	data, err := json.MarshalIndent(next, "", "  ")
+	if err != nil {
+		return err
+	}
+	passing("state")
+	if err := renameio.WriteFile(filepath.Join(r.dir, lastDir, stateFile), append(data, '\n'), 0o644); err != nil {
+		return r.unwritten(err)
+	}
+	r.state = next
+	r.state.saved.step, r.state.saved.logged = next.Step, next.Logged
+	if err := r.publish(arrays); err != nil {
+		return r.unwritten(err)
+	}
+	return nil
+}
+
+func (r *Run) unwritten(err error) error {
+	return fmt.Errorf("the checkpoint of step %d cannot be written: %w; make room, and resume from step %d", r.state.Step, err, r.state.saved.step)
+}
+
+// writeSlot writes tensors over a file in place, and returns their SHA-256.
+func writeSlot(path string, arrays map[string]lm.Array) (sum string, err error) {
+	passing(filepath.Base(path))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	ts := make(map[string]safetensors.Tensor, len(arrays))
+	for n, a := range arrays {
+		ts[n] = safetensors.Tensor(a)
+	}
+	hash, out := sha256.New(), bufio.NewWriterSize(f, 1<<20)
+	if err := safetensors.Write(io.MultiWriter(hash, out), ts); err != nil {
+		return "", err
+	}
+	if err := out.Flush(); err != nil {
+		return "", err
+	}
+	passing(filepath.Base(path) + " sync")
+	return hex.EncodeToString(hash.Sum(nil)), f.Sync()
+}
+
+// publish writes the model directory and the picture, if the checkpoint just written is the best one. It is done again
+// when the run resumes, in case it was cut short.
+func (r *Run) publish(arrays map[string]lm.Array) error {
+	s := r.state
+	passing("picture")
+	if err := r.draw(); err != nil {
+		return err
+	}
+	if s.Best != nil && s.Best.Step != s.Step {
+		return nil
+	}
+	training, err := json.MarshalIndent(struct {
+		Step     int      `json:"step"`
+		Loss     *float64 `json:"valid_loss,omitempty"`
+		Data     string   `json:"data"`
+		Settings Config   `json:"settings"`
+	}{s.Step, s.loss(), s.Data, s.Settings}, "", "  ")
+	if err != nil {
+		return err
+	}
+	ws := map[string]lm.Array{}
+	for _, p := range r.model.Params() {
+		ws[p.Name] = arrays[p.Name]
+	}
+	passing("model")
+	return lm.WriteDir(r.dir, r.model, r.tokenizer, ws, append(training, '\n'))
+}
+
+func (s state) loss() *float64 {
+	if s.Best == nil {
+		return nil
+	}
+	return &s.Best.Loss
+}
+
+// draw writes the loss curve.
+func (r *Run) draw() error {
+	var trained, valid []render.Point
+	for _, e := range r.curve {
+		trained = append(trained, render.Point{X: float64(e.Step), Y: e.TrainLoss})
+		if e.Valid != nil {
+			valid = append(valid, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
+		}
+	}
+	if len(trained) == 0 {
+		return nil
+	}
+	var svg bytes.Buffer
+	if err := render.Loss(trained, valid).SVG(&svg); err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(r.dir, CurveFile), svg.Bytes(), 0o644)
+}
+
+// log appends an event to events.jsonl.
+func (r *Run) log(e Event) error {
+	if r.dir == "" {
+		return nil
+	}
+	line, err := e.line()
+	if err != nil {
+		return err
+	}
+	passing("event")
+	f, err := os.OpenFile(filepath.Join(r.dir, EventsFile), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(line); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	r.state.Events += int64(len(line))
+	return f.Close()
+}
+
+// Settings reads the settings of the run in a folder, with which its data can be cut again. The error is
+// fs.ErrNotExist when there is no run.
+func Settings(dir string) (Config, error) {
+	s, err := readState(dir)
+	if err != nil {
+		return Config{}, fmt.Errorf("read run %s: %w", dir, err)
+	}
+	return s.Settings, nil
+}
+
+// Resume opens the run in a folder at its newest checkpoint. The data must be those that the run was started with;
+// what follows is then, bit by bit, what would have followed without the break.
+func Resume(e *backend.Engine, dir string, data Data) (*Run, error) {
+	r, err := resume(e, dir, data)
+	if err != nil {
+		return nil, fmt.Errorf("resume %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+func resume(e *backend.Engine, dir string, data Data) (*Run, error) {
+	s, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	if c, err := lm.ReadConfig(dir); err == nil && c != s.Model {
+		return nil, fmt.Errorf("the checkpoint is of another model than %s describes", lm.ConfigFile)
+	}
+	tok, err := lm.ReadTokenizer(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	r := &Run{feeder: feeder{e, s.Model}, tokenizer: tok, config: s.Settings, data: data, dir: dir}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.restore(s); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// restore takes up a checkpoint.
+func (r *Run) restore(s state) error {
+	if r.state.Data != s.Data {
+		return errors.New("the run was trained on other data: give the same text, tokenizer, rows and length")
+	}
+	r.state = s
+	r.state.saved.step, r.state.saved.logged = s.Step, s.Logged
+	arrays, err := r.readSlot()
+	if err != nil {
+		return err
+	}
+	if err := r.rewind(); err != nil {
+		return err
+	}
+	if err := r.publish(arrays); err != nil {
+		return err
+	}
+	return r.keep(arrays)
+}
+
+func readState(dir string) (s state, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, lastDir, stateFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("there is no run: %w", err)
+	}
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("%s is damaged: %s", stateFile, strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	if s.Version != stateVersion {
+		return s, fmt.Errorf("%s has version %d; this program knows version %d", stateFile, s.Version, stateVersion)
+	}
+	if err := errors.Join(s.Settings.Validate(), s.Model.Validate()); err != nil {
+		return s, fmt.Errorf("%s is damaged: %w", stateFile, err)
+	}
+	if s.Step < 0 || s.Logged > s.Step || s.Logged < 0 || !slices.Contains(slots[:], s.Tensors) {
+		return s, fmt.Errorf("%s is damaged: step %d, logged %d, tensors in %q", stateFile, s.Step, s.Logged, s.Tensors)
+	}
+	return s, nil
+}
+
+// readSlot reads the checkpoint's tensors, and checks that they are those that were written.
+func (r *Run) readSlot() (map[string]lm.Array, error) {
+	data, err := os.ReadFile(filepath.Join(r.dir, lastDir, r.state.Tensors))
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != r.state.SHA256 {
+		return nil, fmt.Errorf("%s is damaged: its SHA-256 is not the one in %s", r.state.Tensors, stateFile)
+	}
+	ts, err := safetensors.Read(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.state.Tensors, err)
+	}
+	arrays := map[string]lm.Array{}
+	for _, n := range keptNames(r.model) {
+		t, ok := ts[n]
+		if !ok {
+			return nil, fmt.Errorf("%s has no tensor %q", r.state.Tensors, n)
+		}
+		arrays[n] = lm.Array(t)
+	}
+	return arrays, nil
+}
+
+// rewind cuts events.jsonl to what the checkpoint knows, and reads it.
+func (r *Run) rewind() error {
+	path := filepath.Join(r.dir, EventsFile)
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if r.state.Events = min(r.state.Events, int64(len(data))); r.state.Events < int64(len(data)) {
+		if err := os.Truncate(path, r.state.Events); err != nil {
+			return err
+		}
+	}
+	for line := range bytes.Lines(data[:r.state.Events]) {
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("%s is damaged: %w", EventsFile, err)
+		}
+		r.curve = append(r.curve, e)
+	}
+	return nil
+}

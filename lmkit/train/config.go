@@ -1,0 +1,216 @@
+// Package train fits a language model to text: steps to events, with checkpoints that a run resumes from bit by bit.
+package train
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/lm"
+)
+
+// The optimisers, as PyTorch defines them.
+const (
+	Adam  = "adam"  // Kingma and Ba 2015; weight decay is added to the gradient
+	AdamW = "adamw" // Loshchilov and Hutter 2019; weight decay is apart from the gradient
+)
+
+// The schedules of the learning rate, after the warm-up.
+const (
+	Constant = "constant"
+	StepLR   = "step"   // multiplied by Gamma after each epoch
+	Cosine   = "cosine" // half a cosine from LearningRate to MinRate, which the last step reaches
+)
+
+// Config says how a model is trained. The zero value is plain Adam; [Recipe] is what suits an architecture.
+type Config struct {
+	// How long: steps, or passes over the data. Neither: one epoch, or 1,000 steps of data without end.
+	Steps  int `json:"steps,omitzero"`
+	Epochs int `json:"epochs,omitzero"`
+
+	// What [Text] cuts batches to. Rows 0: 20 for an LSTM, 12 for a Transformer; ValidRows 0: as Rows; Length 0: 35 for
+	// an LSTM, the context for a Transformer.
+	Rows      int `json:"rows,omitzero"`
+	ValidRows int `json:"valid_rows,omitzero"`
+	Length    int `json:"length,omitzero"`
+
+	Optimizer    string  `json:"optimizer,omitzero"`     // Adam (default) or AdamW
+	LearningRate float64 `json:"learning_rate,omitzero"` // 0: 0.001
+	Beta1        float64 `json:"beta1,omitzero"`         // 0: 0.9
+	Beta2        float64 `json:"beta2,omitzero"`         // 0: 0.999
+	Epsilon      float64 `json:"epsilon,omitzero"`       // 0: 1e-8
+	WeightDecay  float64 `json:"weight_decay,omitzero"`  // of matrices; biases and LayerNorm's gains do not decay
+	Clip         float64 `json:"clip,omitzero"`          // the most that the norm of all gradients may be; 0: no limit
+
+	Schedule string  `json:"schedule,omitzero"` // Constant (default), StepLR or Cosine
+	Warmup   int     `json:"warmup,omitzero"`   // steps over which the learning rate first rises linearly from 0
+	MinRate  float64 `json:"min_rate,omitzero"` // Cosine: where it ends
+	Gamma    float64 `json:"gamma,omitzero"`    // StepLR; 0: 0.95
+
+	// When there is an event, in steps. LogEvery 0: a hundredth of the run; EvalEvery 0: an epoch, or a tenth of the run.
+	// A checkpoint is saved at every evaluation, and every SaveEvery steps if that is not 0.
+	LogEvery  int `json:"log_every,omitzero"`
+	EvalEvery int `json:"eval_every,omitzero"`
+	SaveEvery int `json:"save_every,omitzero"`
+
+	Patience int    `json:"patience,omitzero"` // stop after so many evaluations in a row without a better one; 0: never
+	Seed     uint64 `json:"seed,omitzero"`     // of the windows that Text draws, and of dropout
+}
+
+// Recipe is what suits an architecture: for a Transformer AdamW with a warm-up and a cosine, for an LSTM Adam with a
+// learning rate that falls each epoch. How long to train is left open.
+func Recipe(m lm.Config) Config {
+	if m.Arch == lm.LSTM {
+		return Config{Optimizer: Adam, LearningRate: 1e-3, Clip: 0.25, Schedule: StepLR, Gamma: 0.95}
+	}
+	return Config{Optimizer: AdamW, LearningRate: 1e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 1e-4}
+}
+
+// withDefaults fills in the zero values that do not depend on the data.
+func (c Config) withDefaults(m lm.Config) Config {
+	rows, length := 12, m.Context
+	if m.Arch == lm.LSTM {
+		rows, length = 20, 35
+	}
+	c.Rows = or(c.Rows, rows)
+	c.ValidRows = or(c.ValidRows, c.Rows)
+	c.Length = or(c.Length, length)
+	c.Optimizer = or(c.Optimizer, Adam)
+	c.LearningRate = or(c.LearningRate, 1e-3)
+	c.Beta1 = or(c.Beta1, 0.9)
+	c.Beta2 = or(c.Beta2, 0.999)
+	c.Epsilon = or(c.Epsilon, 1e-8)
+	c.Schedule = or(c.Schedule, Constant)
+	c.Gamma = or(c.Gamma, 0.95)
+	return c
+}
+
+// plan fills in the rest: how many steps there are, and when there are events. epoch is the number of steps of an
+// epoch, or 0 for data without end.
+func (c Config) plan(epoch int) (Config, error) {
+	switch {
+	case epoch > 0:
+		c.Steps, c.Epochs = or(c.Steps, or(c.Epochs, 1)*epoch), 0
+		c.EvalEvery = or(c.EvalEvery, epoch)
+	case c.Epochs > 0:
+		return c, fmt.Errorf("the data have no end, so that %d epochs of them have none either: give a number of steps", c.Epochs)
+	case c.Schedule == StepLR:
+		return c, fmt.Errorf("the data have no epochs, after which schedule %q would lower the learning rate: take %q or %q", StepLR, Cosine, Constant)
+	default:
+		c.Steps = or(c.Steps, 1000)
+		c.EvalEvery = or(c.EvalEvery, max(1, c.Steps/10))
+	}
+	c.LogEvery = or(c.LogEvery, max(1, c.Steps/100))
+	if c.Warmup >= c.Steps {
+		return c, fmt.Errorf("a warm-up of %d steps does not fit in a run of %d", c.Warmup, c.Steps)
+	}
+	return c, nil
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// Validate reports every mistake at once.
+func (c Config) Validate() error {
+	var errs []error
+	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for _, n := range []struct {
+		name string
+		v    int
+	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows}, {"length", c.Length}, {"warm-up", c.Warmup},
+		{"steps from log to log", c.LogEvery}, {"steps from evaluation to evaluation", c.EvalEvery},
+		{"steps from checkpoint to checkpoint", c.SaveEvery}, {"patience", c.Patience}} {
+		if n.v < 0 {
+			say("%s is %d; it cannot be negative", n.name, n.v)
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		v     float64
+		below float64
+	}{{"the learning rate", c.LearningRate, math.Inf(1)}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1}, {"epsilon", c.Epsilon, math.Inf(1)},
+		{"weight decay", c.WeightDecay, math.Inf(1)}, {"the clipping norm", c.Clip, math.Inf(1)},
+		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)}} {
+		if !(n.v >= 0 && n.v < n.below) {
+			say("%s is %v; it must be at least 0 and below %v", n.name, n.v, n.below)
+		}
+	}
+	if c.Steps > 0 && c.Epochs > 0 {
+		say("%d steps and %d epochs: give one of the two", c.Steps, c.Epochs)
+	}
+	if c.Optimizer != "" && c.Optimizer != Adam && c.Optimizer != AdamW {
+		say("there is no optimiser %q; there are %s and %s", c.Optimizer, Adam, AdamW)
+	}
+	switch c.Schedule {
+	case "", Constant, StepLR:
+		if c.MinRate != 0 {
+			say("a least learning rate (%v) belongs to schedule %q alone", c.MinRate, Cosine)
+		}
+	case Cosine:
+		if c.MinRate > or(c.LearningRate, 1e-3) {
+			say("the least learning rate %v is above the learning rate %v", c.MinRate, or(c.LearningRate, 1e-3))
+		}
+	default:
+		say("there is no schedule %q; there are %s, %s and %s", c.Schedule, Constant, StepLR, Cosine)
+	}
+	return errors.Join(errs...)
+}
+
+// rate is the learning rate of a step, counted from 0.
+func (c Config) rate(step, epoch int) float64 {
+	if step < c.Warmup {
+		return c.LearningRate * float64(step+1) / float64(c.Warmup+1)
+	}
+	switch c.Schedule {
+	case StepLR:
+		return c.LearningRate * math.Pow(c.Gamma, float64(step/epoch))
+	case Cosine:
+		done := float64(step-c.Warmup) / float64(max(1, c.Steps-1-c.Warmup))
+		return c.MinRate + (c.LearningRate-c.MinRate)*(1+math.Cos(math.Pi*min(done, 1)))/2
+	}
+	return c.LearningRate
+}
+
+// Data is what a run learns from, and what it is judged by.
+type Data struct {
+	Train         corpus.Batches
+	Valid         corpus.Batches // may be nil: the last model then counts as the best
+	BytesPerToken float64        // of the text to judge by; 0: not known, and bits per byte are not reported
+}
+
+// Text cuts streams of text into the batches that suit an architecture: rows that carry an LSTM's state on, random
+// windows for a Transformer; every token once for validation. valid may be nil.
+func Text(m lm.Config, c Config, train, valid corpus.Stream) (Data, error) {
+	if err := c.Validate(); err != nil {
+		return Data{}, err
+	}
+	c = c.withDefaults(m.WithDefaults())
+	var d Data
+	var err error
+	if m.Arch == lm.LSTM {
+		d.Train, err = corpus.Carried(train, c.Rows, c.Length)
+	} else {
+		d.Train, err = corpus.Windows(train, c.Rows, c.Length, c.Seed)
+	}
+	if err != nil {
+		return Data{}, fmt.Errorf("the text to train on: %w", err)
+	}
+	if valid == nil {
+		return d, nil
+	}
+	if m.Arch == lm.LSTM {
+		d.Valid, err = corpus.Carried(valid, c.ValidRows, c.Length)
+	} else {
+		d.Valid, err = corpus.Sweep(valid, c.ValidRows, c.Length)
+	}
+	if err != nil {
+		return Data{}, fmt.Errorf("the text to validate on: %w", err)
+	}
+	return d, nil
+}

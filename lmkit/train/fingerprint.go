@@ -1,0 +1,63 @@
+package train
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash"
+
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/lm"
+)
+
+// sampled is how many batches tell data without end apart.
+const sampled = 64
+
+// fingerprint is a hash of data. It returns an error unless the model can read them. Of data without end it sees the
+// first batches only.
+func fingerprint(m lm.Config, d Data) (string, error) {
+	h := sha256.New()
+	if err := addBatches(h, m, d.Train); err != nil {
+		return "", fmt.Errorf("the data to train on: %w", err)
+	}
+	if d.Valid != nil {
+		if d.Valid.Len() == 0 {
+			return "", fmt.Errorf("the data to validate on have no end: an evaluation needs batches that do, as corpus.Sweep gives")
+		}
+		if err := addBatches(h, m, d.Valid); err != nil {
+			return "", fmt.Errorf("the data to validate on: %w", err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+func addBatches(h hash.Hash, m lm.Config, batches corpus.Batches) error {
+	n := batches.Len()
+	buf := binary.LittleEndian.AppendUint64(nil, uint64(n))
+	if n == 0 {
+		n = sampled
+	}
+	scored := 0
+	for i := range n {
+		b, err := batches.At(i)
+		if err != nil {
+			return err
+		}
+		if err := checkBatch(m, b); err != nil {
+			return fmt.Errorf("batch %d: %w", i, err)
+		}
+		scored += b.Scored()
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Rows))
+		for j := range b.Inputs {
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Inputs[j]))
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Targets[j]))
+		}
+		h.Write(buf)
+		buf = buf[:0]
+	}
+	if scored == 0 {
+		return fmt.Errorf("there is no target to predict")
+	}
+	return nil
+}

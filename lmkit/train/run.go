@@ -1,0 +1,438 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"time"
+
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// Event is what a run tells of a step.
+type Event struct {
+	Step            int         `json:"step"`  // done so far
+	Steps           int         `json:"steps"` // to do in all
+	Epoch           int         `json:"epoch,omitzero"`
+	TrainLoss       float64     `json:"train_loss"` // nats a token, mean since the event before, with dropout
+	Valid           *Evaluation `json:"valid,omitempty"`
+	Best            bool        `json:"best,omitzero"`  // no evaluation was better so far
+	Saved           bool        `json:"saved,omitzero"` // a checkpoint was written
+	LearningRate    float64     `json:"learning_rate"`  // of the step
+	GradNorm        float64     `json:"grad_norm"`      // of the step, before clipping
+	TokensPerSecond float64     `json:"tokens_per_second"`
+	Seconds         float64     `json:"seconds"` // since the run began, without the time that it was stopped
+}
+
+// ErrDiverged is wrapped by the error of a run whose loss, gradients or weights are no longer finite numbers.
+var ErrDiverged = errors.New("training diverged")
+
+// Interrupted is the error of a run that its context stopped. What it earned is saved.
+type Interrupted struct {
+	Step  int
+	Dir   string // the run's folder; "": it has none
+	cause error
+}
+
+func (i *Interrupted) Error() string {
+	if i.Dir == "" {
+		return fmt.Sprintf("training stopped at step %d: %v", i.Step, i.cause)
+	}
+	return fmt.Sprintf("training stopped; saved at step %d in %s, from where it can be resumed: %v", i.Step, i.Dir, i.cause)
+}
+
+// Unwrap is the context's error.
+func (i *Interrupted) Unwrap() error { return i.cause }
+
+// Run is a training run. It is not safe for concurrent use.
+type Run struct {
+	feeder
+	tokenizer token.Tokenizer
+	config    Config // all of it filled in
+	data      Data
+	epoch     int    // steps of an epoch; 0: the data have no end
+	dir       string // "": nothing is written
+	program   *border.Program
+	eval      *evaluator
+	kept      []*tensors.Tensor // named by keptNames
+	state     state
+	curve     []Event
+	best      map[string]lm.Array // the best weights, if there is no folder
+
+	watch  stopwatch
+	recent int   // tokens since the watch was started
+	failed error // the run cannot go on
+	unsaid error // a break's checkpoint could not be saved
+}
+
+// Start begins a run that trains from m's weights; m itself does not change. The folder dir is made if need be, and
+// holds from the first moment on a checkpoint (in last/) and a model directory, which is always the best model so far
+// by validation loss; beside them events.jsonl and loss.svg. Without a folder ("") nothing is written.
+func Start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
+	r, err := start(m, data, c, dir)
+	if err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	return r, nil
+}
+
+func start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if err := vacant(dir); err != nil {
+		return nil, err
+	}
+	r := &Run{feeder: feeder{m.Engine(), m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
+	r.config = c.withDefaults(r.model)
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	if err := r.begin(m); err != nil {
+		r.release()
+		return nil, err
+	}
+	return r, nil
+}
+
+// begin makes what is kept from step to step, and the first checkpoint.
+func (r *Run) begin(m *lm.Model) error {
+	arrays := map[string]lm.Array{}
+	ws, err := m.Weights()
+	if err != nil {
+		return err
+	}
+	for n, a := range ws {
+		arrays[n] = a
+		arrays[firstOf+n] = lm.Array{Dims: a.Dims, Data: make([]float32, len(a.Data))}
+		arrays[secondOf+n] = arrays[firstOf+n]
+	}
+	first, err := r.data.Train.At(0)
+	if err != nil {
+		return err
+	}
+	for _, n := range keptNames(r.model)[3*len(ws):] {
+		dims := []int{first.Rows, r.model.Hidden}
+		if n == progressName {
+			dims = []int{2}
+		}
+		size := 1
+		for _, d := range dims {
+			size *= d
+		}
+		arrays[n] = lm.Array{Dims: dims, Data: make([]float32, size)}
+	}
+	if err := r.keep(arrays); err != nil {
+		return err
+	}
+	if r.dir == "" {
+		return nil
+	}
+	return r.found(arrays)
+}
+
+// open checks the data and makes the programs.
+func (r *Run) open() (err error) {
+	if r.data.Train == nil {
+		return errors.New("there are no data to train on")
+	}
+	r.epoch = r.data.Train.Len()
+	if r.config, err = r.config.plan(r.epoch); err != nil {
+		return err
+	}
+	print, err := fingerprint(r.model, r.data)
+	if err != nil {
+		return err
+	}
+	r.state = state{Version: stateVersion, Settings: r.config, Model: r.model, Data: print}
+	if r.data.Valid != nil {
+		if r.eval, err = newEvaluator(r.engine, r.model); err != nil {
+			return err
+		}
+	}
+	model, config, loops := r.model, r.config, r.engine.Loops()
+	r.program, err = border.NewProgram(r.engine, func(in []*graph.Node) []*graph.Node { return stepGraph(model, config, loops, in) })
+	return err
+}
+
+// keep moves arrays, named by keptNames, to the engine.
+func (r *Run) keep(arrays map[string]lm.Array) error {
+	var kept []*tensors.Tensor
+	for _, n := range keptNames(r.model) {
+		var err error
+		if kept, err = put(kept, r.engine, arrays[n].Data, arrays[n].Dims...); err != nil {
+			border.Free(kept...)
+			return err
+		}
+	}
+	r.kept = kept
+	return nil
+}
+
+// Config is the settings of the run, with every default filled in.
+func (r *Run) Config() Config { return r.config }
+
+// Step is the number of steps done.
+func (r *Run) Step() int { return r.state.Step }
+
+// Done reports whether the run has come to its end.
+func (r *Run) Done() bool {
+	s := r.state
+	return s.Logged == s.Step && (s.Step >= r.config.Steps || r.config.Patience > 0 && s.Since >= r.config.Patience)
+}
+
+// Events trains, and tells of it. It ends with the run, or with an error. When ctx is cancelled, a checkpoint is saved
+// and the error is an [Interrupted]. A break saves a checkpoint too; ranging over Events again goes on from there.
+func (r *Run) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		if err := r.loop(ctx, func(e Event) bool { return yield(e, nil) }); err != nil {
+			yield(Event{}, fmt.Errorf("train: %w", err))
+		}
+	}
+}
+
+func (r *Run) loop(ctx context.Context, yield func(Event) bool) error {
+	if r.failed != nil {
+		return r.failed
+	}
+	began, before := time.Now(), r.state.Seconds
+	tick := func() { r.state.Seconds = before + time.Since(began).Seconds() }
+	r.watch.start()
+	r.recent = 0
+	for {
+		tick()
+		if r.due() {
+			e, err := r.event(ctx)
+			if err != nil {
+				return r.stop(ctx, err)
+			}
+			if !yield(e) {
+				r.unsaid = r.save()
+				return nil
+			}
+			r.watch.start()
+			r.recent = 0
+		}
+		if r.Done() {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return r.stop(ctx, err)
+		}
+		if err := r.advance(); err != nil {
+			return r.stop(ctx, fmt.Errorf("step %d: %w", r.state.Step+1, err))
+		}
+	}
+}
+
+// stop ends the iteration: the run can go on if it was the context that stopped it, and else not.
+func (r *Run) stop(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
+		if err = r.save(); err == nil {
+			return &Interrupted{Step: r.state.Step, Dir: r.dir, cause: cause}
+		}
+	}
+	r.failed = err
+	return err
+}
+
+// due reports whether the step that was just done is one to tell of.
+func (r *Run) due() bool {
+	return r.state.Step > r.state.Logged && (r.state.Step%r.config.LogEvery == 0 || r.saveDue())
+}
+
+func (r *Run) evalDue() bool {
+	return r.state.Step%r.config.EvalEvery == 0 || r.state.Step == r.config.Steps
+}
+
+func (r *Run) saveDue() bool {
+	return r.evalDue() || r.config.SaveEvery > 0 && r.state.Step%r.config.SaveEvery == 0
+}
+
+// advance does one step.
+func (r *Run) advance() error {
+	s := &r.state
+	i := s.Step
+	if r.epoch > 0 {
+		i %= r.epoch
+	}
+	b, err := r.data.Train.At(i)
+	if err != nil {
+		return err
+	}
+	if rows := r.rows(); rows > 0 && b.Rows != rows {
+		return fmt.Errorf("batch %d has %d rows, but an LSTM carries the state of %d on", i, b.Rows, rows)
+	}
+	args, scored, err := r.feed(b)
+	if err != nil {
+		return err
+	}
+	defer func() { border.Free(args...) }()
+	if args, err = put(args, r.engine, r.config.scalars(s.Step, r.epoch, b.Fresh), scalarsOf); err != nil {
+		return err
+	}
+	if args, err = put(args, r.engine, []uint32{seedAt(r.config.Seed, s.Step)}); err != nil {
+		return err
+	}
+	outs, compile, err := r.program.Run(join(r.kept, args))
+	if err != nil {
+		return err
+	}
+	border.Free(r.kept...) // the engine's memory: Go's collector does not see how much it is
+	r.kept = outs
+	r.watch.less += compile
+	r.recent += scored
+	s.Pending += scored
+	s.Step++
+	return nil
+}
+
+// rows is the number of rows whose state is carried; 0: there is no state.
+func (r *Run) rows() int {
+	if states(r.model) == 0 {
+		return 0
+	}
+	return r.kept[3*len(r.model.Params())].Shape().Dimensions[0]
+}
+
+// event measures where the run stands, and writes it down.
+func (r *Run) event(ctx context.Context) (Event, error) {
+	s := &r.state
+	last := len(r.kept) - 1
+	progress, _, err := border.Copy(r.engine, r.kept[last])
+	if err != nil {
+		return Event{}, err
+	}
+	e := Event{Step: s.Step, Steps: r.config.Steps, Seconds: s.Seconds, LearningRate: r.config.rate(s.Step-1, r.epoch),
+		TrainLoss: float64(progress[0]) / float64(max(1, s.Pending)), GradNorm: float64(progress[1])}
+	e.TokensPerSecond = float64(r.recent) / max(r.watch.seconds(), 1e-9)
+	if r.epoch > 0 {
+		e.Epoch = (s.Step-1)/r.epoch + 1
+	}
+	if !finite(e.TrainLoss) || !finite(e.GradNorm) {
+		return Event{}, r.diverged(fmt.Sprintf("the loss is %v and the gradient's norm %v", progress[0], progress[1]))
+	}
+	if r.eval != nil && r.evalDue() {
+		loss, tokens, err := r.eval.run(ctx, r.kept[:len(r.model.Params())], r.data.Valid)
+		if err != nil {
+			return Event{}, err
+		}
+		if !finite(loss) {
+			return Event{}, r.diverged(fmt.Sprintf("the validation loss is %v", loss))
+		}
+		if err := r.judge(&e, evaluation(loss, tokens, r.data.BytesPerToken)); err != nil {
+			return Event{}, err
+		}
+	}
+	zero, err := put(nil, r.engine, []float32{0, 0}, 2)
+	if err != nil {
+		return Event{}, err
+	}
+	border.Free(r.kept[last])
+	r.kept[last] = zero[0]
+	s.Pending, s.Logged = 0, s.Step
+	e.Saved = r.dir != "" && r.saveDue()
+	r.curve = append(r.curve, e)
+	if err := r.log(e); err != nil {
+		return Event{}, err
+	}
+	if r.saveDue() {
+		return e, r.save()
+	}
+	return e, nil
+}
+
+// judge compares an evaluation with the best so far.
+func (r *Run) judge(e *Event, v Evaluation) (err error) {
+	s := &r.state
+	e.Valid, s.Since = &v, s.Since+1
+	if s.Best != nil && v.Loss >= s.Best.Loss {
+		return nil
+	}
+	s.Best, s.Since, e.Best = &best{s.Step, v.Loss}, 0, true
+	if r.dir == "" {
+		r.best, err = r.weights()
+	}
+	return err
+}
+
+func (r *Run) diverged(what string) error {
+	where := "nothing was saved, as the run has no folder"
+	if r.dir != "" {
+		where = fmt.Sprintf("the last good checkpoint, of step %d, is kept in %s", r.state.saved.step, r.dir)
+	}
+	return fmt.Errorf("%w: %s at step %d; %s; take a lower learning rate, a longer warm-up or a smaller clipping norm", ErrDiverged, what, r.state.Step, where)
+}
+
+// weights copies the parameters as they are.
+func (r *Run) weights() (map[string]lm.Array, error) {
+	ws := map[string]lm.Array{}
+	for i, p := range r.model.Params() {
+		data, dims, err := border.Copy(r.engine, r.kept[i])
+		if err != nil {
+			return nil, err
+		}
+		ws[p.Name] = lm.Array{Dims: dims, Data: data}
+	}
+	return ws, nil
+}
+
+// Model is the best model so far by validation loss; without an evaluation, the last one.
+func (r *Run) Model() (*lm.Model, error) {
+	if r.dir != "" {
+		return lm.Open(r.engine, r.dir)
+	}
+	ws, err := r.best, error(nil)
+	if ws == nil {
+		if ws, err = r.weights(); err != nil {
+			return nil, err
+		}
+	}
+	return lm.FromWeights(r.engine, r.model, r.tokenizer, ws)
+}
+
+// Close frees the engine's memory. Its error is that of the checkpoint that a break should have saved.
+func (r *Run) Close() error {
+	r.release()
+	if r.unsaid != nil {
+		return fmt.Errorf("train: %w", r.unsaid)
+	}
+	return nil
+}
+
+func (r *Run) release() {
+	border.Free(r.kept...)
+	r.kept = nil
+	if r.program != nil {
+		r.program.Finalize()
+	}
+	if r.eval != nil {
+		r.eval.program.Finalize()
+	}
+	r.program, r.eval = nil, nil
+	r.failed = or(r.failed, errors.New("the run is closed"))
+}
+
+// seedAt derives a step's seed for dropout: no random number has a state (the mixing function of SplitMix64).
+func seedAt(seed uint64, step int) uint32 {
+	z := seed + (uint64(step)+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return uint32((z ^ z>>31) >> 32)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// line is an event as events.jsonl holds it.
+func (e Event) line() ([]byte, error) {
+	data, err := json.Marshal(e)
+	return append(data, '\n'), err
+}
