@@ -1,0 +1,59 @@
+package lm
+
+import (
+	"context"
+	"testing"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/token"
+)
+
+// What a decoder held before a token, and at its end, is freed at once, not when the garbage collector comes by.
+func TestDecoderFreesItsMemory(t *testing.T) {
+	for _, c := range []Config{
+		{Arch: Transformer, Vocab: 5, Width: 4, Layers: 1, Heads: 1, Context: 70},
+		{Arch: LSTM, Vocab: 5, Width: 4, Hidden: 4, Layers: 1},
+	} {
+		m, err := New(backendtest.Engine(t), c, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		d, err := m.Decode(context.Background(), [][]token.ID{{1, 2}, {3}}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		alive := func() (ts []*tensors.Tensor) {
+			for _, p := range d.parts {
+				ts = append(ts, p.memory...)
+			}
+			return ts
+		}
+		for range 68 { // the cache grows on the way
+			before := alive()
+			if err := d.Push(context.Background(), []token.ID{4, 0}); err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range before {
+				if x.Ok() {
+					t.Fatalf("%s: a token later, memory is still held", c.Arch)
+				}
+			}
+		}
+		last := alive()
+		if len(last) == 0 || !last[0].Ok() {
+			t.Fatalf("%s: there is no memory", c.Arch)
+		}
+		d.Close()
+		for _, x := range last {
+			if x.Ok() {
+				t.Errorf("%s: closed, but memory is still held", c.Arch)
+			}
+		}
+		if n := m.programs["decode"].users; n != 0 {
+			t.Errorf("%s: closed, but the program has %d users", c.Arch, n)
+		}
+	}
+}
