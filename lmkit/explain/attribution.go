@@ -73,12 +73,13 @@ type Completeness struct {
 
 // Deletion is what the objective becomes when some features are replaced by the baseline.
 type Deletion struct {
-	Features []int   `json:"features"` // the top features: those that were deleted, or the only ones kept
-	Value    float64 `json:"value"`    // the objective afterwards
-	Drop     float64 `json:"drop"`     // value before - value after
-	Share    float64 `json:"share"`    // drop / (value - base): 1 means as if all were gone, 0 as if none
-	Decision string  `json:"decision"` // the model's first choice afterwards
-	Flips    bool    `json:"flips"`    // its first choice was the target before, and is not afterwards
+	Features []int   `json:"features"`         // the top features: those that were deleted, or the only ones kept
+	Value    float64 `json:"value"`            // the objective afterwards
+	Drop     float64 `json:"drop"`             // value before - value after
+	Random   float64 `json:"random,omitempty"` // necessity: the mean drop for as many features chosen at random
+	Share    float64 `json:"share"`            // drop / (value - base): 1 means as if all were gone, 0 as if none
+	Decision string  `json:"decision"`         // the model's first choice afterwards
+	Flips    bool    `json:"flips"`            // its first choice was the target before, and is not afterwards
 }
 
 // Cost counts what an explanation took. A row is one token sequence through the model.

@@ -1,0 +1,62 @@
+// Package explaintest gives the tests of explanation methods small models, and what any honest result must satisfy.
+package explaintest
+
+import (
+	"bytes"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// Models are the reference models of package lm, on the pure-Go engine, which compiles in no time. They have a
+// vocabulary of 13 tokens, and no tokenizer.
+func Models(t testing.TB) map[string]*lm.Model {
+	t.Helper()
+	_, here, _, _ := runtime.Caller(0)
+	ms := map[string]*lm.Model{}
+	for _, name := range []string{"gpt2", "lstm"} {
+		m, err := lm.Open(backendtest.PureGo(t), filepath.Join(filepath.Dir(here), "..", "..", "lm", "testdata", "reference", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		ms[name] = m
+	}
+	return ms
+}
+
+// IDs is an input for the models of Models.
+func IDs() []token.ID { return []token.ID{4, 1, 12, 7, 7, 0, 9} }
+
+// Check fails when a result does not satisfy what all results must.
+func Check(t testing.TB, a *explain.Attribution) {
+	t.Helper()
+	if err := a.Validate(); err != nil {
+		t.Error(err)
+	}
+	if a.Evidence.Necessity == nil || a.Evidence.Sufficiency == nil {
+		t.Error("the evidence was not measured")
+	}
+	if a.Cost.ForwardRows == 0 || a.Cost.EstimatedRows == 0 {
+		t.Errorf("the cost was not counted: %+v", a.Cost)
+	}
+	var first, second bytes.Buffer
+	if err := explain.Write(&first, a); err != nil {
+		t.Fatal(err)
+	}
+	back, err := explain.Read(bytes.NewReader(first.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := explain.Write(&second, back...); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Error("the result changes when it is written and read")
+	}
+}

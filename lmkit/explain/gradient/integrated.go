@@ -1,0 +1,344 @@
+package gradient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// defaultBudget bounds the gradients of adaptive refinement, a line.
+const defaultBudget = 2048
+
+// Integrated is integrated gradients (Sundararajan et al., 2017): (x-x') times the integral of the gradient on the
+// straight line from the baseline x' to the input x. The scores add up to f(x)-f(x').
+type Integrated struct {
+	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule; 0: refine until the error is below the tolerance
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a baseline; 0: 2048
+}
+
+// Name implements explain.Method.
+func (Integrated) Name() string { return "integrated-gradients" }
+
+// Explain implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
+// Steps rows forward and backward, a baseline; when refined, 24 or more.
+func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if err := checkSteps(ig.Name(), ig.Steps, ig.MaxSteps); err != nil {
+		return nil, err
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	var all []int
+	for f := range p.Features {
+		all = append(all, f)
+	}
+	lines := make([]line, len(p.Baselines))
+	for b := range lines {
+		lines[b] = line{p.Positions(all), p.Baselines[b].Vector}
+	}
+	per, estimated, err := along(ctx, p, lines, ig.Steps, ig.MaxSteps)
+	if err != nil {
+		return nil, err
+	}
+	mean, spread := average(per)
+	return p.Finish(ctx, explain.Result{Name: ig.Name(), Settings: ig, Scores: mean, Spread: spread, Complete: true, Total: p.Value - p.Base(),
+		Estimated: estimated, Cure: cure(ig.Steps, ig.MaxSteps)})
+}
+
+// Sequential is sequential integrated gradients (Enguehard, 2023): for each feature the integral on the line along
+// which that feature alone goes from the baseline to the input, all others staying. Each score is f(x) minus f of x
+// without the feature, so that they add up to the sum of those.
+type Sequential struct {
+	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a feature; 0: refine
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a feature; 0: 2048
+}
+
+// Name implements explain.Method.
+func (Sequential) Name() string { return "sequential-ig" }
+
+// Explain implements explain.Method. Cost: as Integrated, for each feature.
+func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if err := checkSteps(s.Name(), s.Steps, s.MaxSteps); err != nil {
+		return nil, err
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	M := len(p.Features)
+	var lines []line
+	var single []explain.Replacement
+	for b := range p.Baselines {
+		for f := range p.Features {
+			lines = append(lines, line{p.Features[f].Tokens, p.Baselines[b].Vector})
+			single = append(single, explain.Replacement{Features: []int{f}, Baseline: b})
+		}
+	}
+	without, err := p.Values(ctx, single)
+	if err != nil {
+		return nil, err
+	}
+	scores, estimated, err := along(ctx, p, lines, s.Steps, s.MaxSteps)
+	if err != nil {
+		return nil, err
+	}
+	per := make([][]float64, len(p.Baselines))
+	total := 0.0
+	for b := range per {
+		for f := range M {
+			per[b] = append(per[b], scores[b*M+f][f])
+			total += (p.Value - without[b*M+f]) / float64(len(per))
+		}
+	}
+	mean, spread := average(per)
+	return p.Finish(ctx, explain.Result{Name: s.Name(), Settings: s, Scores: mean, Spread: spread, Complete: true, Total: total,
+		Estimated: estimated + len(single), Cure: cure(s.Steps, s.MaxSteps)})
+}
+
+func checkSteps(name string, steps, most int) error {
+	if steps < 0 || most < 0 {
+		return fmt.Errorf("%s: the number of steps must be positive, or 0 for as many as needed", name)
+	}
+	if steps > 100_000 {
+		return fmt.Errorf("%s: %d steps are more than any integral needs; leave the number out to use as many as needed", name, steps)
+	}
+	return nil
+}
+
+func cure(steps, most int) string {
+	if steps > 0 {
+		return "leave the number of steps out, so that it is refined until it holds"
+	}
+	return "choose another baseline (mean, or a token), or allow more steps"
+}
+
+// along integrates each line by a fixed rule or by refinement, and says how many rows it expected to take.
+func along(ctx context.Context, p *explain.Problem, lines []line, steps, most int) (scores [][]float64, estimated int, err error) {
+	if steps > 0 {
+		var points []point
+		for l := range lines {
+			points = append(points, gauss(l, steps, 0, 1)...)
+		}
+		scores, err = integrate(ctx, p, lines, points)
+		return scores, 2 * len(points), err
+	}
+	if most == 0 {
+		most = defaultBudget
+	}
+	// The refinement aims below the tolerance, as its own estimate of the error is rough.
+	scores, _, err = refine(ctx, p, lines, p.Tolerance/4, most*len(lines))
+	return scores, 2 * 3 * panelPoints * len(lines), err
+}
+
+// average is the mean of several vectors and its standard error (nil for one).
+func average(xs [][]float64) (mean, spread []float64) {
+	n := float64(len(xs))
+	mean = make([]float64, len(xs[0]))
+	for _, x := range xs {
+		for i, v := range x {
+			mean[i] += v / n
+		}
+	}
+	if len(xs) == 1 {
+		return mean, nil
+	}
+	spread = make([]float64, len(mean))
+	for _, x := range xs {
+		for i, v := range x {
+			spread[i] += (v - mean[i]) * (v - mean[i])
+		}
+	}
+	for i := range spread {
+		spread[i] = math.Sqrt(spread[i] / (n - 1) / n)
+	}
+	return mean, spread
+}
+
+// Smooth is SmoothGrad (Smilkov et al., 2017): saliency of the mean gradient around the input, under normal noise on
+// the embeddings.
+type Smooth struct {
+	Samples int     `json:"samples"` // 0: 50
+	Noise   float64 `json:"noise"`   // standard deviation, as a share of that of the input's embeddings; 0: 0.15
+}
+
+// Name implements explain.Method.
+func (Smooth) Name() string { return "smoothgrad" }
+
+// replicates is how many parts the samples are cut into, to see how much the scores vary.
+const replicates = 5
+
+// Explain implements explain.Method. Scores are L2 norms, in units of the objective per unit of embedding; Spread is
+// their standard error over five parts of the samples. Cost: Samples rows forward and backward.
+func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if s.Samples == 0 {
+		s.Samples = 50
+	}
+	if s.Noise == 0 {
+		s.Noise = 0.15
+	}
+	if s.Samples < replicates || s.Noise < 0 || math.IsNaN(s.Noise) {
+		return nil, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, replicates)
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	sum := make([]lm.Array, replicates)
+	for r := range sum {
+		sum[r] = lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
+	}
+	sd := s.Noise * deviation(p.Embeddings.Data)
+	for chunk := range slices.Chunk(numbers(s.Samples), 64) {
+		query := lm.Query{Rows: rows(p, len(chunk)), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+		for i, k := range chunk {
+			rng := rand.New(rand.NewPCG(p.Seed, uint64(k)))
+			noisy := lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
+			for d, v := range p.Embeddings.Data {
+				noisy.Data[d] = v + float32(sd*rng.NormFloat64())
+			}
+			query.Edits = append(query.Edits, lm.Edit{Tap: embed, Rows: []int{i}, With: lm.FromValues(noisy)})
+		}
+		a, err := p.Run(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		for i, k := range chunk {
+			for d, v := range a.Grad[embed].Index(i).Data {
+				sum[k%replicates].Data[d] += v
+			}
+		}
+	}
+	whole := lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
+	var parts [][]float64
+	for r := range sum {
+		n := float32((s.Samples - r + replicates - 1) / replicates)
+		for d, v := range sum[r].Data {
+			whole.Data[d] += v / float32(s.Samples)
+			sum[r].Data[d] = v / n
+		}
+		parts = append(parts, norms(p, sum[r], 2))
+	}
+	_, spread := average(parts)
+	return p.Finish(ctx, explain.Result{Name: s.Name(), Settings: s, Scores: norms(p, whole, 2), Spread: spread,
+		Unit: p.Unit() + " per embedding unit", Estimated: 2 * s.Samples})
+}
+
+func numbers(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = i
+	}
+	return out
+}
+
+// deviation is the standard deviation of numbers.
+func deviation(xs []float32) float64 {
+	var sum, squares float64
+	for _, x := range xs {
+		sum += float64(x)
+		squares += float64(x) * float64(x)
+	}
+	n := float64(len(xs))
+	return math.Sqrt(max(0, squares/n-sum*sum/n/n))
+}
+
+// Expected is expected gradients (Erion et al., 2021): integrated gradients averaged over random baselines and random
+// places on the way. Here a baseline is the input with every token exchanged for a random one of the vocabulary, or
+// the rows of References. The scores add up, in expectation, to f(x) minus the mean of f over the baselines.
+type Expected struct {
+	Samples    int         `json:"samples"`              // 0: 200
+	References [][]tokenID `json:"references,omitempty"` // texts of the input's length to draw baselines from; nil: random tokens
+}
+
+// Name implements explain.Method.
+func (Expected) Name() string { return "expected-gradients" }
+
+// Explain implements explain.Method. Spread is the standard error of each score. Places on the way are stratified: one
+// in each of Samples equal pieces. Cost: Samples rows forward and backward, and Samples forward for the base.
+func (x Expected) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if x.Samples == 0 {
+		x.Samples = 200
+	}
+	if x.Samples < 2 {
+		return nil, errors.New("expected-gradients: it takes at least 2 samples")
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range x.References {
+		if len(r) != len(p.IDs) {
+			return nil, fmt.Errorf("expected-gradients: reference %d has %d tokens, the input %d", i, len(r), len(p.IDs))
+		}
+	}
+	table, err := m.Embedding()
+	if err != nil {
+		return nil, err
+	}
+	var per [][]float64
+	base := 0.0
+	for chunk := range slices.Chunk(numbers(x.Samples), 64) {
+		bases, scores, err := x.draw(ctx, p, table, chunk)
+		if err != nil {
+			return nil, err
+		}
+		per = append(per, scores...)
+		for _, b := range bases {
+			base += b / float64(x.Samples)
+		}
+	}
+	mean, spread := average(per)
+	return p.Finish(ctx, explain.Result{Name: x.Name(), Settings: x, Scores: mean, Spread: spread, Complete: true, Total: p.Value - base, Base: &base,
+		Estimated: 3 * x.Samples, Cure: "draw more samples: the error of a mean falls with the root of their number"})
+}
+
+// draw computes the objective at, and the gradient on the way from, some random baselines.
+func (x Expected) draw(ctx context.Context, p *explain.Problem, table lm.Array, samples []int) (bases []float64, scores [][]float64, err error) {
+	n := len(samples)
+	at := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}}
+	way := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+	var all []int
+	for f := range p.Features {
+		all = append(all, f)
+	}
+	positions := p.Positions(all)
+	var baselines []lm.Array
+	for i, k := range samples {
+		rng := rand.New(rand.NewPCG(p.Seed, uint64(k)))
+		b := lm.Array{Dims: p.Embeddings.Dims}
+		for t := range p.IDs {
+			id := tokenID(rng.IntN(table.Dims[0]))
+			if x.References != nil {
+				id = x.References[k%len(x.References)][t]
+			}
+			b.Data = append(b.Data, table.Index(int(id)).Data...)
+		}
+		baselines = append(baselines, b)
+		alpha := (float64(k) + rng.Float64()) / float64(x.Samples)
+		at.Edits = append(at.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, With: lm.FromValues(b)})
+		way.Edits = append(way.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, Keep: alpha, With: lm.FromValues(b)})
+	}
+	a, err := p.Run(ctx, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := p.Run(ctx, way)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range samples {
+		diff := lm.Array{Dims: p.Embeddings.Dims, Data: slices.Clone(p.Embeddings.Data)}
+		for d := range diff.Data {
+			diff.Data[d] -= baselines[i].Data[d]
+		}
+		scores = append(scores, dots(p, diff, w.Grad[embed].Index(i)))
+	}
+	return a.Values, scores, nil
+}

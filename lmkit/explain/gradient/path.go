@@ -1,0 +1,177 @@
+package gradient
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/integrate/quad"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+type tokenID = token.ID
+
+// line is a straight path of embeddings: from the baseline at 0 to the input at 1, for the tokens at positions; the
+// other tokens stay.
+type line struct {
+	positions []int
+	baseline  lm.Array // [D]
+}
+
+// point is a place on a line, and its weight in an integral.
+type point struct {
+	line   int
+	at     float64
+	weight float64
+}
+
+// integrate is, for each line, the integral over it of the gradient times (input - baseline), split over the features:
+// [lines][features]. All points run in one query.
+func integrate(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
+	q := lm.Query{Rows: rows(p, len(points)), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+	for i, x := range points {
+		l := lines[x.line]
+		q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: l.positions, Keep: x.at, With: lm.FromValues(l.baseline)})
+	}
+	a, err := p.Run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]float64, len(lines))
+	for l := range lines {
+		out[l] = make([]float64, len(p.Features))
+	}
+	inside := make([][]bool, len(lines))
+	for l := range lines {
+		inside[l] = make([]bool, len(p.IDs))
+		for _, t := range lines[l].positions {
+			inside[l][t] = true
+		}
+	}
+	for i, x := range points {
+		g := a.Grad[embed].Index(i)
+		base := lines[x.line].baseline.Data
+		for f, feature := range p.Features {
+			for _, t := range feature.Tokens {
+				if !inside[x.line][t] {
+					continue
+				}
+				input, grad := p.Embeddings.Index(t).Data, g.Index(t).Data
+				sum := 0.0
+				for d := range grad {
+					sum += (float64(input[d]) - float64(base[d])) * float64(grad[d])
+				}
+				out[x.line][f] += x.weight * sum
+			}
+		}
+	}
+	return out, nil
+}
+
+// gauss is the Gauss-Legendre rule of n points on [from, to] of a line.
+func gauss(line, n int, from, to float64) []point {
+	at, weight := make([]float64, n), make([]float64, n)
+	quad.Legendre{}.FixedLocations(at, weight, from, to)
+	ps := make([]point, n)
+	for i := range ps {
+		ps[i] = point{line, at[i], weight[i]}
+	}
+	return ps
+}
+
+// panel is a piece of a line, with its integral.
+type panel struct {
+	line     int
+	from, to float64
+	scores   []float64 // one a feature; nil: not computed yet
+}
+
+const panelPoints = 8
+
+// refine integrates along lines by Gauss-Legendre panels of 8 points that are halved until halving changes nothing
+// that matters: less than tolerance relative to both the sum of the scores and their sizes. It spends at most budget
+// points, and returns the scores of each line and the points spent.
+func refine(ctx context.Context, p *explain.Problem, lines []line, tolerance float64, budget int) (scores [][]float64, spent int, err error) {
+	done := make([][]float64, len(lines)) // what is accepted
+	open := make([]panel, len(lines))
+	for l := range lines {
+		done[l] = make([]float64, len(p.Features))
+		open[l] = panel{line: l, from: 0, to: 1}
+	}
+	if err := compute(ctx, p, lines, open); err != nil {
+		return nil, 0, err
+	}
+	spent = len(open) * panelPoints
+	for len(open) > 0 && spent+2*len(open)*panelPoints <= budget {
+		var halves []panel
+		for _, o := range open {
+			m := (o.from + o.to) / 2
+			halves = append(halves, panel{line: o.line, from: o.from, to: m}, panel{line: o.line, from: m, to: o.to})
+		}
+		if err := compute(ctx, p, lines, halves); err != nil {
+			return nil, 0, err
+		}
+		spent += len(halves) * panelPoints
+		total := totals(done, halves)
+		var still []panel
+		for i, o := range open {
+			a, b := halves[2*i], halves[2*i+1]
+			if settled(o.scores, a.scores, b.scores, total[o.line], tolerance/float64(len(open))) {
+				add(done[o.line], a.scores)
+				add(done[o.line], b.scores)
+			} else {
+				still = append(still, a, b)
+			}
+		}
+		open = still
+	}
+	return totals(done, open), spent, nil
+}
+
+func compute(ctx context.Context, p *explain.Problem, lines []line, panels []panel) error {
+	// Each panel is a line of its own to integrate.
+	var points []point
+	own := make([]line, len(panels))
+	for i, x := range panels {
+		own[i] = lines[x.line]
+		points = append(points, gauss(i, panelPoints, x.from, x.to)...)
+	}
+	scores, err := integrate(ctx, p, own, points)
+	for i := range scores {
+		panels[i].scores = scores[i]
+	}
+	return err
+}
+
+// settled says whether a panel's two halves agree with the whole.
+func settled(whole, a, b, total []float64, tolerance float64) bool {
+	var off, offSize, sum, size float64
+	for f := range whole {
+		d := whole[f] - a[f] - b[f]
+		off += d
+		offSize += math.Abs(d)
+		sum += total[f]
+		size += math.Abs(total[f])
+	}
+	return math.Abs(off) <= tolerance*max(math.Abs(sum), 1e-6) && offSize <= tolerance*max(size, 1e-6)
+}
+
+func totals(done [][]float64, open []panel) [][]float64 {
+	out := make([][]float64, len(done))
+	for l := range done {
+		out[l] = slices.Clone(done[l])
+	}
+	for _, o := range open {
+		add(out[o.line], o.scores)
+	}
+	return out
+}
+
+func add(to, x []float64) {
+	for i := range to {
+		to[i] += x[i]
+	}
+}
