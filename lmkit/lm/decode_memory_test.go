@@ -16,6 +16,9 @@ func TestDecoderFreesItsMemory(t *testing.T) {
 		{Arch: Transformer, Vocab: 5, Width: 4, Layers: 1, Heads: 1, Context: 70},
 		{Arch: LSTM, Vocab: 5, Width: 4, Hidden: 4, Layers: 1},
 	} {
+		if c.Arch == Transformer && !backendtest.Engine(t).Loops() {
+			continue // it holds none
+		}
 		m, err := New(backendtest.Engine(t), c, nil, 1)
 		if err != nil {
 			t.Fatal(err)
