@@ -337,10 +337,34 @@ func (r *Run) restore(s state) error {
 	if err := r.rewind(); err != nil {
 		return err
 	}
+	if err := r.tidy(); err != nil {
+		return err
+	}
 	if err := r.publish(arrays); err != nil {
 		return err
 	}
 	return r.keep(arrays)
+}
+
+// tidy removes what a killed process was about to rename.
+func (r *Run) tidy() error {
+	for _, dir := range []string{r.dir, filepath.Join(r.dir, lastDir)} {
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, f := range files {
+			for _, n := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile, CurveFile, stateFile} {
+				rest, ok := strings.CutPrefix(f.Name(), "."+n)
+				if ok && strings.Trim(rest, "0123456789") == "" {
+					if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func readState(dir string) (s state, err error) {

