@@ -1,0 +1,321 @@
+// Package demo trains a small Transformer and a small LSTM on text whose true causes are known, and shows that their
+// explanations find them.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"lmkit.internal/lmkit"
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/render"
+	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/train"
+)
+
+// Options says where a demonstration runs, and what becomes of it.
+type Options struct {
+	Engine   *backend.Engine
+	Out      io.Writer
+	Color    bool
+	Width    int    // of the terminal, in columns
+	Report   string // the file to write; "": report.html
+	Seed     uint64
+	Progress func(what string, done, total int) // nil: nobody listens
+}
+
+// Run trains both models until each answers right on texts that it has not seen, explains a prediction of each, and
+// writes the report.
+func Run(ctx context.Context, o Options) error {
+	if o.Report == "" {
+		o.Report = "report.html"
+	}
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
+	task, err := plant.New(plant.Config{Task: "agreement"})
+	if err != nil {
+		return err
+	}
+	d := &demo{Options: o, task: task, start: time.Now()}
+	d.say("lmkit demo on %s. Nothing is downloaded from here on; all numbers are computed now.\n", o.Engine.Kind)
+	d.say("The task: which verb follows? Only the first noun decides; the others are there to mislead.")
+	for _, it := range task.Items(o.Seed, plant.Train, 2) {
+		d.say("  %s → %s", it.Text, it.Label)
+	}
+	for _, arch := range []string{lm.Transformer, lm.LSTM} {
+		if err := d.model(ctx, arch); err != nil {
+			return fmt.Errorf("demo: %s: %w", arch, err)
+		}
+	}
+	if err := d.write(); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	return nil
+}
+
+type demo struct {
+	Options
+	task     *plant.Task
+	start    time.Time
+	sections []render.Section
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.Out, format+"\n", args...) }
+
+var names = map[string]string{lm.Transformer: "Transformer", lm.LSTM: "LSTM"}
+
+// model is one model's part: training, the test, and the explanation.
+func (d *demo) model(ctx context.Context, arch string) error {
+	m, curves, err := d.train(ctx, arch)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	items := d.task.Items(d.Seed, plant.Test, 200)
+	tests, err := examine(ctx, m, items)
+	if err != nil {
+		return err
+	}
+	right, verified, shown := 0, 0, -1
+	for i, t := range tests {
+		if t.right {
+			right++
+		}
+		if t.verified {
+			verified++
+			if shown < 0 {
+				shown = i
+			}
+		}
+	}
+	if shown < 0 {
+		return errors.New("there is no text whose planted cause decides the model's answer; try another --seed")
+	}
+	item := items[shown]
+	score := fmt.Sprintf("%d of %d unseen texts are answered right. In %d of them the planted cause is verified on the model: hiding it costs at least half of the margin, and keeping it alone keeps the answer.", right, len(items), verified)
+	d.say("%s The first of these:\n", score)
+	as, err := d.explain(ctx, m, item)
+	if err != nil {
+		return err
+	}
+	return d.report(ctx, m, item, as, curves, score)
+}
+
+// steps bounds the training; it ends earlier, as soon as the model knows the task.
+const (
+	steps     = 1500
+	evalEvery = 50
+	enough    = 0.02 // nats a label on unseen texts
+)
+
+func (d *demo) train(ctx context.Context, arch string) (*lm.Model, render.Curves, error) {
+	var curves render.Curves
+	text := d.task.Corpus(d.Seed, 2000)
+	tok, err := lmkit.NewTokenizer(ctx, "word", text.Train)
+	if err != nil {
+		return nil, curves, err
+	}
+	c := lm.Config{Arch: arch, Vocab: tok.Size(), Width: 64, Layers: 2, Dropout: 0.1}
+	config := train.Config{Optimizer: train.AdamW, LearningRate: 2e-3, WeightDecay: 0.1, Clip: 1, Steps: steps, EvalEvery: evalEvery, LogEvery: 10, Seed: d.Seed}
+	if arch == lm.LSTM {
+		c.Hidden, c.Layers, c.Dropout = 64, 1, 0.3
+	} else {
+		c.Heads, c.Context, c.Tied = 4, 32, true
+	}
+	fresh, err := lm.New(d.Engine, c, tok, d.Seed)
+	if err != nil {
+		return nil, curves, err
+	}
+	defer fresh.Close()
+	data, err := d.data(tok)
+	if err != nil {
+		return nil, curves, err
+	}
+	run, err := train.Start(fresh, data, config, "")
+	if err != nil {
+		return nil, curves, err
+	}
+	defer run.Close()
+
+	name := names[arch]
+	started := time.Now()
+	d.say("\n── %s: %s numbers to train ──\n", name, thousands(fresh.Params()))
+	var learned, judged []render.Point
+	last := train.Event{}
+	for e, err := range run.Events(ctx) {
+		if err != nil {
+			return nil, curves, err
+		}
+		last = e
+		d.Progress("train the "+name, e.Step, steps)
+		learned = append(learned, render.Point{X: float64(e.Step), Y: e.TrainLoss})
+		if e.Valid != nil {
+			judged = append(judged, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
+			if e.Valid.Loss < enough {
+				break
+			}
+		}
+	}
+	d.Progress("train the "+name, steps, steps)
+	d.say("Trained for %d steps in %.1f s (loss on unseen texts: %.4f nats a label).", last.Step, time.Since(started).Seconds(), judged[len(judged)-1].Y)
+	curves = render.Loss(learned, judged)
+	curves.Title = "Loss of the " + name
+	m, err := run.Model()
+	return m, curves, err
+}
+
+// data gives each text a row of its own, of which only the label is to be predicted. In training, one word in ten is
+// unknown: so the model learns what it is not to know a word, and the unknown token can stand for an absent one.
+func (d *demo) data(tok token.Tokenizer) (train.Data, error) {
+	var data train.Data
+	for _, part := range []struct {
+		to   *corpus.Batches
+		part plant.Part
+		n    int
+	}{{&data.Train, plant.Train, 4000}, {&data.Valid, plant.Valid, 200}} {
+		items := d.task.Items(d.Seed, part.part, part.n)
+		for i := range items {
+			rng := rand.New(rand.NewPCG(d.Seed, uint64(i)))
+			for k := range items[i].Tokens {
+				if part.part == plant.Train && rng.IntN(10) == 0 {
+					items[i].Tokens[k] = token.UnknownWord
+				}
+			}
+			items[i].Text = strings.Join(items[i].Tokens, " ")
+		}
+		examples, err := plant.Examples(tok, items)
+		if err != nil {
+			return data, err
+		}
+		if *part.to, err = corpus.Padded(examples, 50); err != nil {
+			return data, err
+		}
+	}
+	return data, nil
+}
+
+// test is what a model makes of an item.
+type test struct{ right, verified bool }
+
+// examine asks for the margin (logit of the label minus that of the foil) of each item as it is, with its cause
+// unknown, and with all else unknown.
+func examine(ctx context.Context, m *lm.Model, items []plant.Item) ([]test, error) {
+	tok := m.Tokenizer()
+	unknown, _ := tok.Unknown()
+	q := lm.Query{Logits: lm.LastLogits}
+	for _, it := range items {
+		enc, err := tok.Encode(it.Text)
+		if err != nil {
+			return nil, err
+		}
+		hidden, alone := slices.Clone(enc.IDs), slices.Clone(enc.IDs)
+		for i := range enc.IDs {
+			if slices.Contains(it.Cause, i) {
+				hidden[i] = unknown
+			} else {
+				alone[i] = unknown
+			}
+		}
+		q.Rows = append(q.Rows, enc.IDs, hidden, alone)
+	}
+	a, err := m.Run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	tests := make([]test, len(items))
+	for i, it := range items {
+		label, _ := tok.Lookup(it.Label)
+		foil, _ := tok.Lookup(it.Foil)
+		margin := func(k int) float32 { return a.Logits[3*i+k].Data[label] - a.Logits[3*i+k].Data[foil] }
+		whole := a.Logits[3*i].Data
+		right := token.ID(slices.Index(whole, slices.Max(whole))) == label
+		tests[i] = test{right: right, verified: right && margin(1) < margin(0)/2 && margin(2) > 0}
+	}
+	return tests, nil
+}
+
+// explain asks all methods about one item, and prints the one that adds up, beside the truth.
+func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*explain.Attribution, error) {
+	label, _ := m.Tokenizer().Lookup(item.Label)
+	foil, _ := m.Tokenizer().Lookup(item.Foil)
+	var as []*explain.Attribution
+	all, _ := lmkit.Methods()
+	var fit []string
+	for _, name := range all {
+		if slices.Contains(shown, name) {
+			fit = append(fit, name)
+		}
+	}
+	for i, name := range fit {
+		d.Progress("explain", i, len(fit))
+		method, err := lmkit.Method(name, lmkit.Settings{})
+		if err != nil {
+			return nil, err
+		}
+		a, err := method.Explain(ctx, m, explain.Question{Prompt: item.Text, Target: &label, Foil: &foil, Seed: d.Seed})
+		if err != nil {
+			return nil, err
+		}
+		as = append(as, a)
+	}
+	d.Progress("explain", len(fit), len(fit))
+	main := as[slices.Index(fit, "integrated-gradients")]
+	if err := render.Text(d.Out, main, render.Options{Color: d.Color, Width: d.Width}); err != nil {
+		return nil, err
+	}
+	d.say("\nThe planted cause: %s", d.truth(item))
+	for _, a := range as {
+		d.say("  %-22s %s", a.Method.Name, verdict(a, item))
+	}
+	return as, nil
+}
+
+// shown are the methods of the demonstration.
+var shown = []string{"saliency", "input-x-gradient", "integrated-gradients", "sequential-ig", "smoothgrad", "expected-gradients", "occlusion"}
+
+// truth is the item's text with its causes in brackets.
+func (d *demo) truth(item plant.Item) string {
+	words := slices.Clone(item.Tokens)
+	for _, c := range item.Cause {
+		words[c] = "[" + words[c] + "]"
+	}
+	return strings.Join(words, " ")
+}
+
+// verdict says where a method ranks the planted cause.
+func verdict(a *explain.Attribution, item plant.Item) string {
+	order := explain.Ranked(a.Scores)
+	rank := slices.Index(order, item.Cause[0]) + 1
+	if rank == 1 {
+		return fmt.Sprintf("names it first (%q: %+.2f)", item.Tokens[item.Cause[0]], a.Scores[item.Cause[0]])
+	}
+	return fmt.Sprintf("names %q first; the cause comes as number %d", item.Tokens[order[0]], rank)
+}
+
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func (d *demo) finish() {
+	abs, err := filepath.Abs(d.Report)
+	if err != nil {
+		abs = d.Report
+	}
+	d.say("\nThe report is in %s (open it in any browser). %.0f s in all.", abs, time.Since(d.start).Seconds())
+}
