@@ -54,6 +54,10 @@ type Config struct {
 	// Bias is the share of items in which the shortcut points to the label, 0.5 to 1, in training and validation; in
 	// testing it is always one half. 0 means 0.9. Only "shortcut" uses it.
 	Bias float64 `json:"bias,omitempty"`
+	// Unknown is the share of the words of training items that are hidden: token.UnknownWord stands in their place, also in
+	// that of causes. A model that has seen it knows what it is not to know a word, so that the unknown token is a fair
+	// baseline of explanations. Without it, what a model makes of that token is accident.
+	Unknown float64 `json:"unknown,omitempty"`
 }
 
 // Tasks returns the names of the tasks.
@@ -82,6 +86,9 @@ func (c Config) Validate() error {
 	}
 	if c.Bias != 0 && !(c.Bias >= 0.5 && c.Bias <= 1) {
 		errs = append(errs, fmt.Errorf("planted task %s: bias %g: need 0.5 to 1, or 0 for %g", c.Task, c.Bias, defaultBias))
+	}
+	if !(c.Unknown >= 0 && c.Unknown < 1) {
+		errs = append(errs, fmt.Errorf("planted task %s: share of unknown words %g: need 0 or more, and less than 1", c.Task, c.Unknown))
 	}
 	return errors.Join(errs...)
 }
@@ -115,7 +122,8 @@ func (t *Task) Config() Config { return t.config }
 // Labels returns the labels in a fixed order. They are equally frequent.
 func (t *Task) Labels() []string { return slices.Clone(t.kind.labels) }
 
-// Vocabulary returns every token that an item, its label or End may be, each once, in a fixed order.
+// Vocabulary returns every token that an item, its label or End may be, each once, in a fixed order, but for the unknown
+// one.
 func (t *Task) Vocabulary() []string {
 	words := []string{End}
 	for _, list := range append([][]string{t.kind.labels}, t.kind.words...) {
@@ -145,9 +153,23 @@ func (t *Task) Item(seed uint64, part Part, i int) Item {
 		it.Text = strings.Join(it.Tokens, " ")
 		it.Label = t.kind.labels[label]
 		if partOf(it.Text) == part {
-			return it
+			return t.hide(it, rng, part)
 		}
 	}
+}
+
+// hide exchanges some words of a training item for the unknown one.
+func (t *Task) hide(it Item, rng *rand.Rand, part Part) Item {
+	if part != Train || t.config.Unknown == 0 {
+		return it
+	}
+	for i := range it.Tokens {
+		if rng.Float64() < t.config.Unknown {
+			it.Tokens[i] = token.UnknownWord
+		}
+	}
+	it.Text = strings.Join(it.Tokens, " ")
+	return it
 }
 
 // partOf assigns texts to parts by their hash, so that parts have no text in common, whatever the seeds.

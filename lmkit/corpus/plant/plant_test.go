@@ -417,3 +417,42 @@ func TestExamples(t *testing.T) {
 		t.Errorf("a tokenizer without the letters: error %v", err)
 	}
 }
+
+// Hidden words are as many as asked for, in training alone, and nothing else changes.
+func TestUnknown(t *testing.T) {
+	plain, err := New(Config{Task: "pair"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hidden, err := New(Config{Task: "pair", Unknown: 0.25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, all := 0, 0
+	for _, part := range []Part{Train, Valid, Test} {
+		for i := range 200 {
+			a, b := plain.Item(3, part, i), hidden.Item(3, part, i)
+			if a.Label != b.Label || b.Text != strings.Join(b.Tokens, " ") {
+				t.Fatalf("item %d: %+v became %+v", i, a, b)
+			}
+			for k := range a.Tokens {
+				if a.Tokens[k] == b.Tokens[k] {
+					continue
+				}
+				if part != Train || b.Tokens[k] != token.UnknownWord {
+					t.Fatalf("part %d, item %d: %q became %q", part, i, a.Tokens[k], b.Tokens[k])
+				}
+				n++
+			}
+			if part == Train {
+				all += len(a.Tokens)
+			}
+		}
+	}
+	if share := float64(n) / float64(all); share < 0.2 || share > 0.3 {
+		t.Errorf("%.2f of the words are hidden, want 0.25", share)
+	}
+	if _, err := New(Config{Task: "pair", Unknown: 1}); err == nil {
+		t.Error("all words may be hidden")
+	}
+}

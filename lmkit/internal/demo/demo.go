@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,13 +43,14 @@ func Run(ctx context.Context, o Options) error {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
-	task, err := plant.New(plant.Config{Task: "agreement"})
+	task, err := plant.New(plant.Config{Task: "agreement", Unknown: 0.1})
 	if err != nil {
 		return err
 	}
 	d := &demo{Options: o, task: task, start: time.Now()}
 	d.say("lmkit demo on %s. Nothing is downloaded from here on; all numbers are computed now.\n", o.Engine.Kind)
 	d.say("The task: which verb follows? Only the first noun decides; the others are there to mislead.")
+	d.say("(One word in ten is hidden in training: so the models learn what it is not to know a word.)")
 	for _, it := range task.Items(o.Seed, plant.Train, 2) {
 		d.say("  %s → %s", it.Text, it.Label)
 	}
@@ -176,8 +176,7 @@ func (d *demo) train(ctx context.Context, arch string) (*lm.Model, render.Curves
 	return m, curves, err
 }
 
-// data gives each text a row of its own, of which only the label is to be predicted. In training, one word in ten is
-// unknown: so the model learns what it is not to know a word, and the unknown token can stand for an absent one.
+// data gives each text a row of its own, of which only the label is to be predicted.
 func (d *demo) data(tok token.Tokenizer) (train.Data, error) {
 	var data train.Data
 	for _, part := range []struct {
@@ -185,17 +184,7 @@ func (d *demo) data(tok token.Tokenizer) (train.Data, error) {
 		part plant.Part
 		n    int
 	}{{&data.Train, plant.Train, 4000}, {&data.Valid, plant.Valid, 200}} {
-		items := d.task.Items(d.Seed, part.part, part.n)
-		for i := range items {
-			rng := rand.New(rand.NewPCG(d.Seed, uint64(i)))
-			for k := range items[i].Tokens {
-				if part.part == plant.Train && rng.IntN(10) == 0 {
-					items[i].Tokens[k] = token.UnknownWord
-				}
-			}
-			items[i].Text = strings.Join(items[i].Tokens, " ")
-		}
-		examples, err := plant.Examples(tok, items)
+		examples, err := plant.Examples(tok, d.task.Items(d.Seed, part.part, part.n))
 		if err != nil {
 			return data, err
 		}
