@@ -1,0 +1,10 @@
+// Command lmkit trains language models and explains what they predict.
+package main
+
+import (
+	"os"
+
+	"lmkit.internal/lmkit/cli"
+)
+
+func main() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }

@@ -1,0 +1,162 @@
+// Package cli is the lmkit command: results on stdout, everything else on stderr.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/lm"
+)
+
+// What the command exits with.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitBroken      = 3 // --strict: an explanation breaks its own promise
+	exitInterrupted = 130
+)
+
+// Main runs the command and returns its exit code. An error is one line on stderr. The first interrupt ends the work in
+// order, a second one at once.
+func Main(args []string, in io.Reader, out, errs io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	a := &app{in: in, out: out, err: errs}
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var failed *exitError
+	switch {
+	case errors.As(err, &failed):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		failed = &exitError{exitInterrupted, errors.New("interrupted")}
+	default:
+		failed = &exitError{exitFailed, err}
+	}
+	if failed.error != nil {
+		fmt.Fprintln(errs, "lmkit: "+oneLine(failed.Error()))
+	}
+	return failed.code
+}
+
+// app is what all commands share.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	engine   string
+}
+
+// exitError is an error with an exit code of its own. Without an error inside, everything has been said.
+type exitError struct {
+	code int
+	error
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
+func usage(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lmkit",
+		Short: "Train language models and explain what they predict",
+		Long: `lmkit trains Transformer and LSTM language models, and explains what they predict, with evidence.
+
+A model is a folder. "lmkit train" writes one, and the other commands take it as their first argument;
+folders of GPT-2 models from Hugging Face and of PyTorch's word language models work too.`,
+		Example: `  lmkit demo
+  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
+  lmkit generate runs/first "the keys near the box"
+  lmkit explain runs/first "the keys near the box"`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		cure := "lmkit -h lists the commands"
+		if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			cure = "did you mean " + strings.Join(like, " or ") + "?"
+		}
+		return usage("there is no command %q; %s", args[0], cure)
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	root.SuggestionsMinimumDistance = 2
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage("%s; %s -h lists the flags", oneLine(err.Error()), cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&a.engine, "engine", "",
+		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
+	root.AddCommand(a.demoCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(), a.compareCmd(), a.modelsCmd(), a.doctorCmd())
+	cobra.EnableCommandSorting = false
+	return root
+}
+
+// between is a check of the number of arguments that tells how the command is used.
+func between(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		what := "too many arguments"
+		if len(args) < least {
+			what = "something is missing"
+		} else if len(args) <= most {
+			return nil
+		}
+		return usage("%s; the usage is: %s", what, cmd.UseLine())
+	}
+}
+
+// openEngine opens the engine that was asked for, and says so when it is not the one hoped for.
+func (a *app) openEngine(ctx context.Context) (*backend.Engine, error) {
+	show, done := a.downloads()
+	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Progress: show})
+	done()
+	if err != nil {
+		return nil, err
+	}
+	if e.Note != "" {
+		a.note("%s", e.Note)
+	}
+	return e, nil
+}
+
+// openModel opens a model directory on the engine that was asked for.
+func (a *app) openModel(ctx context.Context, dir string) (*lm.Model, error) {
+	// Before the engine, which may have to be downloaded.
+	if _, err := lm.ReadConfig(dir); err != nil {
+		return nil, fmt.Errorf("open model %s: %w; lmkit models lists the models under runs", dir, err)
+	}
+	e, err := a.openEngine(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return lm.Open(e, dir)
+}
+
+// note says something on stderr that is no result.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintln(a.err, "lmkit: "+oneLine(fmt.Sprintf(format, args...)))
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}

@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/renameio/v2"
+
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/train"
+)
+
+// dataFile, in a run's folder, says what the run reads, so that it can be resumed and evaluated by its name alone.
+const dataFile = "data.json"
+
+// The built-in corpora are the same for everyone: their seed is no setting.
+const corpusSeed = 1
+
+// source is the text that a model learns from or is measured on.
+type source struct {
+	Data  string `json:"data"`            // a file, a folder, or the name of a corpus
+	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
+}
+
+const dataHelp = "a text file, a folder of them, wikitext-2[:FOLDER], grammar[:SENTENCES], opticks, or plant:TASK[:ITEMS]"
+
+// absolute makes the paths good from any folder.
+func (s source) absolute() (source, error) {
+	var err error
+	if kind, rest, has := strings.Cut(s.Data, ":"); kind == "wikitext-2" && has {
+		rest, err = filepath.Abs(rest)
+		s.Data = kind + ":" + rest
+	} else if s.kind() == "" {
+		s.Data, err = filepath.Abs(s.Data)
+	}
+	if err == nil && s.Valid != "" {
+		s.Valid, err = filepath.Abs(s.Valid)
+	}
+	return s, err
+}
+
+// kind is the name of a corpus, or "" for files.
+func (s source) kind() string {
+	switch kind, _, _ := strings.Cut(s.Data, ":"); kind {
+	case "wikitext-2", "grammar", "opticks", "plant":
+		return kind
+	}
+	return ""
+}
+
+// name is a short word for the text, to name a folder after.
+func (s source) name() string {
+	if kind := s.kind(); kind != "" {
+		return strings.Join(strings.Split(strings.TrimPrefix(s.Data, "plant:"), ":")[:1], "")
+	}
+	base := filepath.Base(s.Data)
+	if name := strings.TrimSuffix(base, filepath.Ext(base)); name != "input" && name != "" {
+		return name
+	}
+	return filepath.Base(filepath.Dir(s.Data))
+}
+
+// load reads the text. Of files the last tenth is held out for validation, if cut is set and no other text is named.
+func (a *app) load(ctx context.Context, s source, cut bool) (*corpus.Corpus, error) {
+	c, err := a.loadTrain(ctx, s, cut && s.Valid == "")
+	if err == nil && s.Valid != "" {
+		c.Valid, err = corpus.Files(s.Valid)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, ctx.Err()
+}
+
+func (a *app) loadTrain(ctx context.Context, s source, cut bool) (*corpus.Corpus, error) {
+	kind, rest, has := strings.Cut(s.Data, ":")
+	switch s.kind() {
+	case "wikitext-2":
+		show, done := a.downloads()
+		defer done()
+		return corpus.WikiText2(ctx, corpus.WikiTextConfig{Folder: rest, Progress: show})
+	case "opticks":
+		return corpus.Opticks()
+	case "grammar":
+		n, err := amount(kind, rest, has, 10000)
+		if err != nil {
+			return nil, err
+		}
+		return corpus.Grammar(corpusSeed, n)
+	case "plant":
+		name, rest, has := strings.Cut(rest, ":")
+		n, err := amount(kind+":"+name, rest, has, 8000)
+		if err != nil {
+			return nil, err
+		}
+		task, err := plant.New(plant.Config{Task: name, Unknown: 0.1})
+		if err != nil {
+			return nil, usage("%w", err)
+		}
+		return task.Corpus(corpusSeed, n), nil
+	}
+	docs, err := corpus.Files(s.Data)
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(s.Data, "./\\") {
+		return nil, fmt.Errorf("%w; give %s", err, dataHelp)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !cut {
+		return &corpus.Corpus{Name: s.Data, Train: docs}, nil
+	}
+	return corpus.Cut(s.Data, docs, corpus.Split{Valid: 0.1})
+}
+
+// amount reads the number after a corpus's name.
+func amount(what, text string, given bool, otherwise int) (int, error) {
+	if !given {
+		return otherwise, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 10 || n > 1_000_000 {
+		return 0, usage("%s:%s: the size must be a number from 10 to 1000000", what, text)
+	}
+	return n, nil
+}
+
+// tokenizerSpec is which tokenizer to make: char, word, bpe or bpe:SIZE.
+type tokenizerSpec struct {
+	kind string
+	size int // bpe
+	word token.WordConfig
+}
+
+const bpeSize = 4096
+
+func parseTokenizer(text string, word token.WordConfig) (tokenizerSpec, error) {
+	t := tokenizerSpec{kind: text, size: bpeSize, word: word}
+	if size, ok := strings.CutPrefix(text, "bpe:"); ok {
+		n, err := strconv.Atoi(size)
+		if err != nil || n < 256 || n > 1<<20 {
+			return t, usage("the tokenizer %q: the size of a bpe vocabulary must be a number from 256 to %d", text, 1<<20)
+		}
+		t.kind, t.size = "bpe", n
+	}
+	if t.kind != "char" && t.kind != "word" && t.kind != "bpe" {
+		return t, usage("there is no tokenizer %q; there are char, word and bpe[:SIZE]", text)
+	}
+	if t.kind != "word" && word != (token.WordConfig{}) {
+		return t, usage("--min-count and --max-vocab belong to the tokenizer word, not to %s", text)
+	}
+	if err := word.Validate(); err != nil {
+		return t, usage("%w", err)
+	}
+	return t, nil
+}
+
+// build learns the vocabulary. Characters come from all of the text, since one that is missing could not be read; words
+// and pairs of bytes from the text to train on.
+func (t tokenizerSpec) build(ctx context.Context, c *corpus.Corpus) (token.Tokenizer, error) {
+	texts := func(yield func(string) bool) {
+		for _, d := range c.Train {
+			if !yield(d.Text) {
+				return
+			}
+		}
+	}
+	switch t.kind {
+	case "word":
+		return token.NewWord(texts, t.word)
+	case "bpe":
+		return token.TrainBPE(ctx, texts, t.size)
+	}
+	var all strings.Builder
+	for _, docs := range [][]corpus.Document{c.Train, c.Valid, c.Test} {
+		for _, d := range docs {
+			all.WriteString(d.Text)
+		}
+	}
+	return token.NewChar(all.String())
+}
+
+// data cuts a corpus into the batches of a run.
+func data(c *corpus.Corpus, tok token.Tokenizer, m lm.Config, settings train.Config) (train.Data, error) {
+	if len(c.Train) == 0 {
+		return train.Data{}, fmt.Errorf("%s has no text to train on: name the file that has, and another with --valid", c.Name)
+	}
+	stream, _, err := encode(tok, c.Train)
+	if err != nil {
+		return train.Data{}, err
+	}
+	if len(c.Valid) == 0 {
+		return train.Text(m, settings, stream, nil)
+	}
+	held, perToken, err := encode(tok, c.Valid)
+	if err != nil {
+		return train.Data{}, err
+	}
+	d, err := train.Text(m, settings, stream, held)
+	d.BytesPerToken = perToken
+	return d, err
+}
+
+// encode turns text into tokens, and says how many bytes a token has.
+func encode(tok token.Tokenizer, docs []corpus.Document) (corpus.Memory, float64, error) {
+	stream, err := corpus.Encode(tok, docs, corpus.Ends{})
+	if err != nil {
+		return nil, 0, err
+	}
+	bytes := 0
+	for _, d := range docs {
+		bytes += len(d.Text)
+	}
+	return stream, float64(bytes) / float64(max(1, len(stream))), nil
+}
+
+// keep writes what a run reads into its folder.
+func (s source) keep(dir string) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("the run's folder cannot be made: %w; choose another with --out", plain(err))
+	}
+	if err := renameio.WriteFile(filepath.Join(dir, dataFile), append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("the run's folder cannot be written to: %w; choose another with --out", plain(err))
+	}
+	return nil
+}
+
+// plain drops the path and the system call from an error of the os package: the message around it names the path.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// kept reads what a run reads. The error is fs.ErrNotExist when its folder does not say.
+func kept(dir string) (s source, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, dataFile))
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, fmt.Errorf("%s: %w; say with --data what the run reads", filepath.Join(dir, dataFile), err)
+	}
+	return s, nil
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/train"
+)
+
+type evalFlags struct {
+	source
+	part         string
+	rows, length int
+	json         bool
+}
+
+func (a *app) evalCmd() *cobra.Command {
+	var o evalFlags
+	cmd := &cobra.Command{
+		Use:   "eval DIR [--data TEXT]",
+		Short: "Measure how well a model predicts a text",
+		Long: `Measure how well a model predicts a text: loss in nats a token, perplexity, bits per byte.
+
+--data is ` + dataHelp + `.
+Without --data it is the text that the run in DIR was validated on.`,
+		Example: `  lmkit eval runs/first
+  lmkit eval runs/first --data grammar --part test --json`,
+		Args: between(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.eval(cmd.Context(), args[0], o) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.Data, "data", "", "the text (see above)")
+	f.StringVar(&o.part, "part", "", "train, valid or test (default: test of a text that has one, else valid, else all of it)")
+	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else 10)")
+	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else the context, or 35)")
+	f.BoolVar(&o.json, "json", false, "write JSON")
+	return cmd
+}
+
+func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
+	own := o.Data == ""
+	if own {
+		var err error
+		if o.source, err = kept(dir); errors.Is(err, fs.ErrNotExist) {
+			return usage("%s does not say what it was validated on; name a text with --data", dir)
+		} else if err != nil {
+			return err
+		}
+	}
+	c, err := a.load(ctx, o.source, own)
+	if err != nil {
+		return err
+	}
+	docs, err := part(c, o.part, own)
+	if err != nil {
+		return err
+	}
+	m, err := a.openModel(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if m.Tokenizer() == nil {
+		return fmt.Errorf("the model in %s has no %s, so it reads no text; copy the one it was trained with there", dir, lm.TokenizerFile)
+	}
+	stream, perToken, err := encode(m.Tokenizer(), docs)
+	if err != nil {
+		return err
+	}
+	batches, err := o.batches(dir, m.Config(), stream)
+	if err != nil {
+		return err
+	}
+	e, err := train.Evaluate(ctx, m, batches, perToken)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return writeJSON(a.out, e)
+	}
+	return printf(a.out, "loss           %.4f nats a token\nperplexity     %.3f\nbits per byte  %.4f\ntokens         %s\n",
+		e.Loss, e.Perplexity, e.BitsPerByte, thousands(e.Tokens))
+}
+
+// part is the documents to measure on.
+func part(c *corpus.Corpus, name string, own bool) ([]corpus.Document, error) {
+	parts := map[string][]corpus.Document{"train": c.Train, "valid": c.Valid, "test": c.Test}
+	if name != "" {
+		docs, known := parts[name]
+		if !known {
+			return nil, usage("there is no part %q; there are train, valid and test", name)
+		}
+		if len(docs) == 0 {
+			return nil, fmt.Errorf("%s has no part %s", c.Name, name)
+		}
+		return docs, nil
+	}
+	order := []string{"test", "valid", "train"}
+	if own {
+		order = []string{"valid", "test", "train"}
+	}
+	for _, name := range order {
+		if len(parts[name]) > 0 {
+			return parts[name], nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no text", c.Name)
+}
+
+// batches are those of the run's own validation, where there was one, so that its numbers come out again.
+func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpus.Batches, error) {
+	rows, length := 10, m.Context
+	if m.Arch == lm.LSTM {
+		length = 35
+	}
+	if s, err := train.Settings(dir); err == nil {
+		rows, length = s.ValidRows, s.Length
+	}
+	if o.rows != 0 {
+		rows = o.rows
+	}
+	if o.length != 0 {
+		length = o.length
+	}
+	if m.Arch == lm.LSTM {
+		if o.rows == 0 {
+			rows = max(1, min(rows, stream.Len()/2))
+		}
+		return corpus.Carried(stream, rows, length)
+	}
+	return corpus.Sweep(stream, rows, length)
+}
+
+func writeJSON(w interface{ Write([]byte) (int, error) }, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

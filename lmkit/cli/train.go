@@ -1,0 +1,368 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/train"
+)
+
+// recipe is the flags of the command train.
+type recipe struct {
+	source
+	tokenizer string
+	words     token.WordConfig
+	model     lm.Config
+	config    train.Config
+	out       string
+	resume    string
+	flags     *pflag.FlagSet
+}
+
+func (a *app) trainCmd() *cobra.Command {
+	r := &recipe{}
+	cmd := &cobra.Command{
+		Use:   "train --data TEXT [flags]",
+		Short: "Train a model on text, into a folder",
+		Long: `Train a Transformer or an LSTM on text. A line tells of each event; the folder has the best model by validation
+loss, events.jsonl, loss.svg, and a checkpoint. Ctrl-C saves and stops; --resume goes on from there, to the
+same numbers as if there had been no break.
+
+--data is ` + dataHelp + `.
+TASK is marker, pair, recall, agreement or shortcut: texts whose true cause is known.
+The last tenth of your own text is held out for validation, unless --valid names another text.`,
+		Example: `  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
+  lmkit train --data grammar --arch lstm --tokenizer word --epochs 1 --out runs/lstm
+  lmkit train --resume runs/first`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.flags = cmd.Flags(); r.resume != "" {
+				return a.resumeRun(cmd.Context(), r)
+			}
+			return a.startRun(cmd.Context(), r)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&r.Data, "data", "", "the `TEXT` to learn from (see above)")
+	f.StringVar(&r.Valid, "valid", "", "a `TEXT` of its own to validate on")
+	f.StringVar(&r.out, "out", "", "the folder `DIR` to write (default: runs/TEXT-ARCH)")
+	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with")
+	f.StringVar(&r.model.Arch, "arch", lm.Transformer, "transformer or lstm")
+	f.StringVar(&r.tokenizer, "tokenizer", "", "char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
+	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
+	f.IntVar(&r.words.MaxSize, "max-vocab", 0, "word: so many words at most (default: no limit)")
+	f.IntVar(&r.model.Layers, "layers", 2, "layers")
+	f.IntVar(&r.model.Width, "width", 128, "width of the embedding")
+	f.IntVar(&r.model.Heads, "heads", 4, "transformer: attention heads; the width must be a multiple")
+	f.IntVar(&r.model.Context, "context", 64, "transformer: the longest text it can read, in tokens")
+	f.IntVar(&r.model.Hidden, "hidden", 0, "lstm: width of the hidden state (default: the width)")
+	f.BoolVar(&r.model.Tied, "tied", false, "use the embedding as output matrix, too (default: transformer yes, lstm no)")
+	f.Float64Var(&r.model.Dropout, "dropout", 0, "share of activations dropped in training")
+	f.IntVar(&r.config.Steps, "steps", 0, "steps to train (default: transformer 1000)")
+	f.IntVar(&r.config.Epochs, "epochs", 0, "or: passes over the text (default: lstm 1)")
+	f.IntVar(&r.config.Rows, "rows", 0, "rows of a batch (default: transformer 12, lstm 20)")
+	f.IntVar(&r.config.ValidRows, "valid-rows", 0, "rows of a batch in validation (default: as --rows)")
+	f.IntVar(&r.config.Length, "length", 0, "tokens of a row (default: transformer the context, lstm 35)")
+	f.StringVar(&r.config.Optimizer, "optimizer", "", "adam or adamw (default: transformer adamw, lstm adam)")
+	f.Float64Var(&r.config.LearningRate, "lr", 0.001, "learning rate")
+	f.Float64Var(&r.config.WeightDecay, "weight-decay", 0, "weight decay (default: transformer 0.1, lstm 0)")
+	f.Float64Var(&r.config.Clip, "clip", 0, "largest norm of the gradient (default: transformer 1, lstm 0.25)")
+	f.StringVar(&r.config.Schedule, "schedule", "", "of the learning rate: constant, step or cosine (default: transformer cosine, lstm step)")
+	f.IntVar(&r.config.Warmup, "warmup", 0, "steps over which the learning rate rises (default: transformer 100 or a tenth of the run)")
+	f.IntVar(&r.config.LogEvery, "log-every", 0, "steps from line to line (default: a twentieth of the run)")
+	f.IntVar(&r.config.EvalEvery, "eval-every", 0, "steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
+	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
+	f.IntVar(&r.config.Patience, "patience", 0, "stop after so many validations in a row without a better one (default: never)")
+	f.Uint64Var(&r.config.Seed, "seed", 0, "of the first weights, the order of the text, and dropout")
+	return cmd
+}
+
+// startRun begins a new run.
+func (a *app) startRun(ctx context.Context, r *recipe) error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	spec, err := parseTokenizer(r.tokenizer, r.words)
+	if err != nil {
+		return err
+	}
+	text, err := r.absolute()
+	if err != nil {
+		return err
+	}
+	if r.out == "" {
+		r.out = filepath.Join("runs", text.name()+"-"+r.model.Arch)
+	}
+	if err := free(r.out); err != nil {
+		return err
+	}
+	c, err := a.load(ctx, text, true)
+	if err != nil {
+		return err
+	}
+	engine, err := a.openEngine(ctx) // before what can be slow
+	if err != nil {
+		return err
+	}
+	tok, err := spec.build(ctx, c)
+	if err != nil {
+		return err
+	}
+	r.model.Vocab = tok.Size()
+	stream, _, err := encode(tok, c.Train)
+	if err != nil {
+		return err
+	}
+	if r.config, err = r.settings(len(stream)); err != nil {
+		return err
+	}
+	batches, err := data(c, tok, r.model, r.config)
+	if err != nil {
+		return err
+	}
+	m, err := lm.New(engine, r.model, tok, r.config.Seed)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := errors.Join(ctx.Err(), text.keep(r.out)); err != nil {
+		return err
+	}
+	run, err := train.Start(m, batches, r.config, r.out)
+	if err != nil {
+		return err
+	}
+	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(m.Params()), shape(r.model),
+		tokens(len(stream)), tokenizerName(tok), engine.Kind, r.out)
+	return a.follow(ctx, run, r.out)
+}
+
+// check says what is wrong with the flags, before anything slow.
+func (r *recipe) check() error {
+	if r.Data == "" {
+		return usage("--data is missing: give %s", dataHelp)
+	}
+	if r.tokenizer == "" {
+		r.tokenizer = "char"
+		if kind := r.kind(); kind != "" && kind != "opticks" {
+			r.tokenizer = "word"
+		}
+	}
+	of := map[string]string{"heads": lm.Transformer, "context": lm.Transformer, "hidden": lm.LSTM}
+	for name, arch := range of {
+		if r.flags.Changed(name) && r.model.Arch != arch {
+			return usage("--%s belongs to --arch %s, not to %s", name, arch, r.model.Arch)
+		}
+	}
+	switch r.model.Arch {
+	case lm.LSTM:
+		r.model.Heads, r.model.Context = 0, 0
+		if !r.flags.Changed("hidden") {
+			r.model.Hidden = r.model.Width
+		}
+	default:
+		if !r.flags.Changed("tied") {
+			r.model.Tied = true
+		}
+	}
+	m := r.model
+	m.Vocab = 1 // not known yet
+	if err := errors.Join(m.Validate(), r.config.Validate()); err != nil {
+		return usage("%w", err)
+	}
+	return nil
+}
+
+// settings are the recipe of the architecture, with what the flags say in its place.
+func (r *recipe) settings(tokens int) (train.Config, error) {
+	given, c := r.config, train.Recipe(r.model)
+	for name, set := range map[string]func(){
+		"optimizer": func() { c.Optimizer = given.Optimizer }, "lr": func() { c.LearningRate, c.MinRate = given.LearningRate, min(c.MinRate, given.LearningRate/10) },
+		"weight-decay": func() { c.WeightDecay = given.WeightDecay }, "clip": func() { c.Clip = given.Clip }, "schedule": func() { c.Schedule = given.Schedule },
+	} {
+		if r.flags.Changed(name) {
+			set()
+		}
+	}
+	if c.Schedule != train.Cosine {
+		c.MinRate = 0
+	}
+	c.Steps, c.Epochs, c.Rows, c.ValidRows, c.Length, c.Seed = given.Steps, given.Epochs, given.Rows, given.ValidRows, given.Length, given.Seed
+	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience = given.LogEvery, given.EvalEvery, given.SaveEvery, given.Patience
+	steps, err := r.steps(&c, tokens)
+	if err != nil {
+		return c, err
+	}
+	if c.Warmup = min(c.Warmup, steps/10); r.flags.Changed("warmup") {
+		c.Warmup = given.Warmup
+	}
+	if c.LogEvery == 0 {
+		c.LogEvery = max(1, steps/20)
+	}
+	if err := c.Validate(); err != nil {
+		return c, usage("%w", err)
+	}
+	return c, nil
+}
+
+// steps is how many steps the run has. Random windows have no epochs: one is then as many tokens as the text has.
+func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
+	rows, length := c.Rows, c.Length
+	if rows == 0 {
+		rows = 12
+		if r.model.Arch == lm.LSTM {
+			rows = 20
+		}
+	}
+	if length == 0 {
+		length = r.model.Context
+		if r.model.Arch == lm.LSTM {
+			length = 35
+		}
+	}
+	epoch := max(1, (tokens/rows+length-1)/length)
+	switch {
+	case r.model.Arch == lm.LSTM && c.Steps == 0:
+		return max(1, c.Epochs) * epoch, nil
+	case r.model.Arch == lm.LSTM:
+	case c.Schedule == train.StepLR:
+		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random windows have none; take %s or %s", train.StepLR, train.Cosine, train.Constant)
+	case c.Epochs > 0:
+		c.Steps, c.Epochs = c.Epochs*epoch, 0
+	case c.Steps == 0:
+		c.Steps = 1000
+	}
+	return c.Steps, nil
+}
+
+// free returns an error if a folder holds a run or a model already.
+func free(dir string) error {
+	if _, err := train.Settings(dir); err == nil {
+		return fmt.Errorf("%s already holds a run; go on with it by lmkit train --resume %s, or choose another folder with --out", dir, dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, lm.WeightsFile)); err == nil {
+		return fmt.Errorf("%s already holds a model; choose another folder with --out", dir)
+	}
+	return nil
+}
+
+// resumeRun goes on with a run.
+func (a *app) resumeRun(ctx context.Context, r *recipe) error {
+	dir := r.resume
+	var others []string
+	r.flags.Visit(func(f *pflag.Flag) {
+		if !slices.Contains([]string{"resume", "data", "valid", "engine"}, f.Name) {
+			others = append(others, "--"+f.Name)
+		}
+	})
+	if others != nil {
+		return usage("%s cannot be changed in a run that goes on; leave it away", strings.Join(others, ", "))
+	}
+	settings, err := train.Settings(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no run in %s to go on with; lmkit models lists the models under runs", dir)
+	}
+	if err != nil {
+		return err
+	}
+	text := r.source
+	if text.Data == "" {
+		if text, err = kept(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s does not say what it was trained on; say it with --data", dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	m, err := lm.ReadConfig(dir)
+	if err != nil {
+		return fmt.Errorf("read run %s: %w", dir, err)
+	}
+	tok, err := lm.ReadTokenizer(dir)
+	if err != nil {
+		return fmt.Errorf("read run %s: %w", dir, err)
+	}
+	c, err := a.load(ctx, text, true)
+	if err != nil {
+		return err
+	}
+	batches, err := data(c, tok, m, settings)
+	if err != nil {
+		return err
+	}
+	engine, err := a.openEngine(ctx)
+	if err != nil {
+		return err
+	}
+	run, err := train.Resume(engine, dir, batches)
+	if err != nil {
+		return err
+	}
+	a.note("going on with %s after step %d of %d", dir, run.Step(), run.Config().Steps)
+	return a.follow(ctx, run, dir)
+}
+
+// follow trains, and tells of it.
+func (a *app) follow(ctx context.Context, run *train.Run, dir string) (err error) {
+	defer func() { err = errors.Join(err, run.Close()) }()
+	if run.Done() {
+		a.note("the run in %s has come to its end, at step %d", dir, run.Step())
+		return nil
+	}
+	b := a.bar("training", int64(run.Config().Steps))
+	b.set(int64(run.Step()))
+	defer b.hide()
+	table := false
+	for e, err := range run.Events(ctx) {
+		b.hide()
+		var stopped *train.Interrupted
+		if errors.As(err, &stopped) {
+			return &exitError{exitInterrupted, fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s", stopped.Step, dir)}
+		}
+		if err != nil {
+			return err
+		}
+		if !table {
+			table = true
+			err = printf(a.out, "%8s %6s %10s %10s %10s %9s %9s\n", "step", "epoch", "train loss", "valid loss", "perplexity", "bits/byte", "tokens/s")
+		}
+		if err = errors.Join(err, printf(a.out, "%s\n", eventLine(e))); err != nil {
+			return err
+		}
+		b.set(int64(e.Step))
+	}
+	b.hide()
+	a.note("done: the model is in %s, its loss curve in %s", dir, filepath.Join(dir, train.CurveFile))
+	return nil
+}
+
+// eventLine is an event as a line of the table; a dash is what was not measured.
+func eventLine(e train.Event) string {
+	epoch, loss, perplexity, bits := "-", "-", "-", "-"
+	if e.Epoch > 0 {
+		epoch = fmt.Sprint(e.Epoch)
+	}
+	if v := e.Valid; v != nil {
+		loss, perplexity = fmt.Sprintf("%.4f", v.Loss), fmt.Sprintf("%.2f", v.Perplexity)
+		if v.BitsPerByte > 0 {
+			bits = fmt.Sprintf("%.4f", v.BitsPerByte)
+		}
+	}
+	line := fmt.Sprintf("%8d %6s %10.4f %10s %10s %9s %9.0f", e.Step, epoch, e.TrainLoss, loss, perplexity, bits, e.TokensPerSecond)
+	if e.Best {
+		line += "  best"
+	}
+	return line
+}
