@@ -1,0 +1,196 @@
+package shapley
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Interactions is how much more two features do together than each alone, averaged over who else is there: the Shapley
+// interaction index (Grabisch and Roubens, 1999). All coalitions are enumerated where the budget holds them. Otherwise
+// random orders of arrival are walked in sets in which any two features are neighbours exactly once.
+type Interactions struct {
+	Budget int `json:"budget"` // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048 or M² + 2
+}
+
+// Pairs is the interactions of a game of M features.
+type Pairs struct {
+	Values   [][]float64 // [M][M], symmetric; on the diagonal, the Shapley values
+	Spread   [][]float64 // standard errors; nil: exact, or too little to tell
+	Estimate             // the Shapley values, found on the way
+}
+
+// Explain asks a model. The attribution holds the Shapley values; the matrix is in its unit, and over its features.
+// Cost: 2^M rows forward a baseline, or Budget.
+func (x Interactions) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, *Pairs, error) {
+	var pairs *Pairs
+	a, err := answer(ctx, m, q, "shapley-interactions", func(p *explain.Problem) (est Estimate, settings any, err error) {
+		if pairs, err = x.Play(ctx, p.Game(), p.Seed); err != nil {
+			return est, nil, err
+		}
+		return pairs.Estimate, x, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return a, pairs, nil
+}
+
+// Play finds the interactions of any game.
+func (x Interactions) Play(ctx context.Context, g explain.Game, seed uint64) (*Pairs, error) {
+	M := g.Features()
+	least := M*M + 2
+	if x.Budget == 0 {
+		x.Budget = max(defaultBudget(M), least)
+	}
+	budget, err := checkBudget("shapley-interactions", x.Budget, M, least)
+	if err != nil {
+		return nil, err
+	}
+	m := newMemo(g)
+	if enumerable(M, budget) {
+		return enumeratePairs(ctx, m)
+	}
+	return samplePairs(ctx, m, budget, seed)
+}
+
+func enumeratePairs(ctx context.Context, m *memo) (*Pairs, error) {
+	est, err := enumerate(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	v, err := table(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	M := len(est.Scores)
+	p := &Pairs{Estimate: est}
+	p.Values, _ = matrix(make([]float64, M*M), M)
+	for i := range M {
+		p.Values[i][i] = est.Scores[i]
+		for j := range i {
+			a, b := 1<<i, 1<<j
+			for set := range v {
+				if set&(a|b) == 0 {
+					p.Values[i][j] += weight(M-2, size(set)) * (v[set|a|b] - v[set|a] - v[set|b] + v[set])
+				}
+			}
+			p.Values[j][i] = p.Values[i][j]
+		}
+	}
+	return p, nil
+}
+
+// samplePairs walks as many sets of orders as the budget holds.
+func samplePairs(ctx context.Context, m *memo, budget int, seed uint64) (*Pairs, error) {
+	M := m.game.Features()
+	var of []explain.Coalition
+	var walks [][][]int // [set][order]
+	distinct := map[string]bool{}
+	for set := 0; set < budget; set++ {
+		orders := neighbours(M, rand.New(rand.NewPCG(seed, uint64(set))))
+		var steps []explain.Coalition
+		for _, o := range orders {
+			steps = append(steps, walk(o, M)...)
+		}
+		for _, c := range steps {
+			distinct[key(c)] = true
+		}
+		if len(distinct) > budget {
+			break
+		}
+		walks, of = append(walks, orders), append(of, steps...)
+	}
+	values, err := m.values(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	var sets [][]float64 // [set][M*M]
+	for _, orders := range walks {
+		sum := make([]float64, M*M)
+		for _, o := range orders {
+			credit(sum, o, values[:2*len(o)], M, len(orders))
+			values = values[2*len(o):]
+		}
+		sets = append(sets, sum)
+	}
+	p := &Pairs{Estimate: Estimate{Asked: len(m.known)}}
+	if p.Full, p.Empty, err = ends(ctx, m); err != nil {
+		return nil, err
+	}
+	mean, spread := meanAndError(sets)
+	p.Values, p.Scores = matrix(mean, M)
+	p.Spread, p.Estimate.Spread = matrix(spread, M)
+	if spread == nil {
+		p.Warnings = append(p.Warnings, "the budget allows for one set of orders only, which cannot tell how far it is off: raise the budget")
+	}
+	return p, nil
+}
+
+// neighbours is orders in which any two of M features are neighbours exactly once: Walecki's zigzags over an even
+// number of points on a circle, with random names. If M is odd, a feature M that does nothing is added.
+func neighbours(M int, rng *rand.Rand) [][]int {
+	n := M + M%2
+	names := rng.Perm(n)
+	orders := make([][]int, n/2)
+	for r := range orders {
+		at := r
+		for step := 1; step <= n; step++ {
+			orders[r] = append(orders[r], names[at])
+			if step%2 == 1 {
+				at = (at + step) % n
+			} else {
+				at = (at - step + n) % n
+			}
+		}
+	}
+	return orders
+}
+
+// walk is the coalitions along an order of n, from none to all [n+1], and those in which the next but one feature has
+// come before the next one [n-1].
+func walk(order []int, M int) []explain.Coalition {
+	n := len(order)
+	out := make([]explain.Coalition, 2*n)
+	c := make(explain.Coalition, max(M, n))
+	for k, f := range order {
+		out[k] = append(explain.Coalition{}, c[:M]...)
+		if k+1 < n {
+			out[n+1+k] = append(explain.Coalition{}, c[:M]...)
+			if next := order[k+1]; next < M {
+				out[n+1+k][next] = true
+			}
+		}
+		c[f] = true
+	}
+	out[n] = append(explain.Coalition{}, c[:M]...)
+	return out
+}
+
+// credit adds what the values of a walk say about features and pairs of neighbours.
+func credit(sum []float64, order []int, values []float64, M, orders int) {
+	n := len(order)
+	along, swapped := values[:n+1], values[n+1:]
+	for k, f := range order {
+		if f == M {
+			continue
+		}
+		sum[f*M+f] += (along[k+1] - along[k]) / float64(orders)
+		if k+1 < n && order[k+1] != M {
+			d := along[k+2] - along[k+1] - swapped[k] + along[k]
+			sum[f*M+order[k+1]] += d
+			sum[order[k+1]*M+f] += d
+		}
+	}
+}
+
+// matrix is a list of M*M numbers as rows, and its diagonal.
+func matrix(of []float64, M int) (rows [][]float64, diagonal []float64) {
+	for i := 0; i*M < len(of); i++ {
+		rows = append(rows, of[i*M:(i+1)*M])
+		diagonal = append(diagonal, of[i*M+i])
+	}
+	return rows, diagonal
+}

@@ -1,0 +1,260 @@
+package shapley
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"gonum.org/v1/gonum/mat"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Kernel estimates Shapley values as the weighted linear fit to the game whose coefficients they are (Lundberg and Lee,
+// A unified approach to interpreting model predictions, 2017). That the scores add up to the difference to be explained
+// is a constraint of the fit, not a large weight. Coalitions come in complementary pairs (Covert and Lee, Improving
+// KernelSHAP, 2021). Sizes whose share of the budget holds all their coalitions are complete; of the others, distinct
+// coalitions are drawn, each size its share.
+type Kernel struct {
+	Budget int `json:"budget"` // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048
+}
+
+// Name implements explain.Method.
+func (Kernel) Name() string { return "kernel-shap" }
+
+// Explain implements explain.Method. Cost: Budget rows forward a baseline.
+func (k Kernel) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return answer(ctx, m, q, k.Name(), func(p *explain.Problem) (Estimate, any, error) {
+		est, err := k.Play(ctx, p.Game(), p.Seed)
+		return est, k, err
+	})
+}
+
+// Play estimates the Shapley values of any game. It is exact where the budget holds all coalitions.
+func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate, error) {
+	M := g.Features()
+	budget, err := checkBudget(k.Name(), k.Budget, M, 2*M+2)
+	if err != nil {
+		return Estimate{}, err
+	}
+	m := newMemo(g)
+	if enumerable(M, budget) {
+		return enumerate(ctx, m)
+	}
+	pairs := draw(M, budget/2-1, seed)
+	none := make(explain.Coalition, M)
+	of := []explain.Coalition{complement(none), none}
+	for _, p := range pairs {
+		of = append(of, p.in, complement(p.in))
+	}
+	values, err := m.values(ctx, of)
+	if err != nil {
+		return Estimate{}, err
+	}
+	est := Estimate{Full: values[0], Empty: values[1], Asked: len(m.known)}
+	for i := range pairs {
+		pairs[i].half = (values[2*i+2] - values[2*i+3]) / 2
+	}
+	weights := make([]float64, len(pairs))
+	sampled := 0
+	for i, p := range pairs {
+		weights[i] = p.weight
+		if p.sampled {
+			sampled++
+		}
+	}
+	if est.Scores, err = fit(pairs, weights, est.Full-est.Empty); err != nil {
+		return Estimate{}, err
+	}
+	if sampled < 2 {
+		est.Warnings = append(est.Warnings, fmt.Sprintf("the budget of %d coalitions leaves too few to draw for %d features, and nothing can tell how far the scores are off: raise the budget", budget, M))
+		return est, nil
+	}
+	est.Spread, err = spread(pairs, sampled, est.Full-est.Empty)
+	return est, err
+}
+
+// pair is a coalition and its complement.
+type pair struct {
+	in      explain.Coalition
+	half    float64 // half the difference of their values
+	weight  float64 // in the fit
+	sampled bool
+	missing float64 // sampled: the share of the coalitions of this size that were not drawn
+}
+
+// draw chooses up to n pairs of M features. Sizes are in strata, a size s together with M-s. The kernel's weight of a
+// size is (M-1)/(s(M-s)), shared by its coalitions.
+func draw(M, n int, seed uint64) []pair {
+	strata, left := make([]stratum, M/2), 0.0
+	for i := range strata {
+		strata[i] = newStratum(M, i+1)
+		left += strata[i].weight
+	}
+	var pairs []pair
+	for len(strata) > 0 {
+		s := strata[0]
+		// Size 1 is always complete: it makes the fit unique.
+		if s.size > 1 && float64(n)*s.weight/left < s.pairs {
+			break
+		}
+		for c := range subsets(M, s.size) {
+			if 2*s.size < M || c[0] {
+				pairs = append(pairs, pair{in: c, weight: s.weight / s.pairs})
+			}
+		}
+		n -= int(s.pairs)
+		left -= s.weight
+		strata = strata[1:]
+	}
+	if len(strata) == 0 || n < 1 {
+		return pairs
+	}
+	// Equal steps over the shares of the sizes, from a random start: each size gets its share, rounded up or down.
+	rng := rand.New(rand.NewPCG(seed, 0))
+	step := left / float64(n)
+	at, upTo := step*rng.Float64(), 0.0
+	for _, s := range strata {
+		upTo += s.weight
+		drawn := map[string]bool{}
+		for ; at < upTo && float64(len(drawn)) < s.pairs; at += step {
+			c := s.random(M, rng, drawn)
+			pairs = append(pairs, pair{in: c, weight: step, sampled: true})
+		}
+		for i := len(pairs) - len(drawn); i < len(pairs); i++ {
+			pairs[i].missing = 1 - float64(len(drawn))/s.pairs
+		}
+	}
+	return pairs
+}
+
+// stratum is the coalitions of a size together with their complements.
+type stratum struct {
+	size   int
+	pairs  float64 // how many there are
+	weight float64 // in the fit, of all together; also their share of the sample
+}
+
+func newStratum(M, size int) stratum {
+	s := stratum{size: size, pairs: choose(M, size), weight: 2 * float64(M-1) / float64(size*(M-size))}
+	if 2*size == M {
+		s.pairs, s.weight = s.pairs/2, s.weight/2
+	}
+	return s
+}
+
+// random draws a pair that was not drawn before.
+func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Coalition {
+	for {
+		c := make(explain.Coalition, M)
+		for _, f := range rng.Perm(M)[:s.size] {
+			c[f] = true
+		}
+		if 2*s.size == M && !c[0] {
+			c = complement(c)
+		}
+		if k := key(c); !drawn[k] {
+			drawn[k] = true
+			return c
+		}
+	}
+}
+
+// subsets is all coalitions of s among M features, in lexicographic order.
+func subsets(M, s int) func(func(explain.Coalition) bool) {
+	return func(yield func(explain.Coalition) bool) {
+		at := make([]int, s)
+		for i := range at {
+			at[i] = i
+		}
+		for {
+			c := make(explain.Coalition, M)
+			for _, f := range at {
+				c[f] = true
+			}
+			if !yield(c) {
+				return
+			}
+			i := s - 1
+			for i >= 0 && at[i] == M-s+i {
+				i--
+			}
+			if i < 0 {
+				return
+			}
+			at[i]++
+			for j := i + 1; j < s; j++ {
+				at[j] = at[j-1] + 1
+			}
+		}
+	}
+}
+
+// fit minimises the weighted squares of half - x·φ, where x is +1/2 for who is in and -1/2 for who is not, under the
+// constraint that φ adds up to total: what remains of the weighted fit when coalitions come in complementary pairs.
+func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
+	M := len(pairs[0].in)
+	A, b := mat.NewSymDense(M, nil), mat.NewVecDense(M, nil)
+	x := mat.NewVecDense(M, nil)
+	for k, p := range pairs {
+		for i, in := range p.in {
+			x.SetVec(i, -0.5)
+			if in {
+				x.SetVec(i, 0.5)
+			}
+		}
+		A.SymRankOne(A, weights[k], x)
+		b.AddScaledVec(b, weights[k]*p.half, x)
+	}
+	var chol mat.Cholesky
+	if !chol.Factorize(A) {
+		return nil, errors.New("kernel-shap: the fit has no unique solution: raise the budget")
+	}
+	ones := mat.NewVecDense(M, nil)
+	for i := range M {
+		ones.SetVec(i, 1)
+	}
+	var free, back mat.VecDense
+	if err := errors.Join(chol.SolveVecTo(&free, b), chol.SolveVecTo(&back, ones)); err != nil {
+		return nil, fmt.Errorf("kernel-shap: the fit is close to singular (%w): raise the budget", err)
+	}
+	free.AddScaledVec(&free, (total-mat.Sum(&free))/mat.Sum(&back), &back)
+	return free.RawVector().Data, nil
+}
+
+// replicates is how many parts of the sample are left out, one after another, to see how much depends on them.
+const replicates = 20
+
+// spread is the standard errors of the scores by a jackknife over parts of the sample. What was drawn of a size that is
+// nearly complete varies less: its weights are moved by the square root of the missing share only.
+func spread(pairs []pair, sampled int, total float64) ([]float64, error) {
+	groups := min(replicates, sampled)
+	var estimates [][]float64
+	for g := range groups {
+		inGroup := (sampled - g + groups - 1) / groups
+		weights := make([]float64, len(pairs))
+		k := 0
+		for i, p := range pairs {
+			weights[i] = p.weight
+			if !p.sampled {
+				continue
+			}
+			change := float64(inGroup) / float64(sampled-inGroup)
+			if k%groups == g {
+				change = -1
+			}
+			weights[i] *= 1 + math.Sqrt(p.missing)*change
+			k++
+		}
+		scores, err := fit(pairs, weights, total)
+		if err != nil {
+			return nil, err
+		}
+		estimates = append(estimates, scores)
+	}
+	return numerics.Jackknife(estimates), nil
+}
