@@ -77,7 +77,7 @@ type evidenceRow struct {
 
 // evidence returns the evidence of all columns, short enough for a table.
 func (c *Comparison) evidence() []evidenceRow {
-	rows := []evidenceRow{{name: "asked"}, {name: "unit"}, {name: "value"}, {name: "base"}, {name: "baseline"}, {name: "completeness"}, {name: "necessity"}, {name: "sufficiency"}, {name: "rows"}, {name: "seconds"}, {name: "warnings"}}
+	rows := []evidenceRow{{name: "asked"}, {name: "unit"}, {name: "value"}, {name: "base"}, {name: "baseline"}, {name: "completeness"}, {name: "necessity"}, {name: "at random"}, {name: "sufficiency"}, {name: "rows"}, {name: "seconds"}, {name: "warnings"}}
 	for _, a := range c.Attributions {
 		complete := fact{text: "not promised"}
 		if e := a.Evidence.Completeness; e != nil {
@@ -92,7 +92,7 @@ func (c *Comparison) evidence() []evidenceRow {
 		}
 		for i, cell := range []fact{
 			{text: question(a)}, {text: line(a.Unit)}, {text: number(a.Value)}, {text: number(a.Base)}, {text: line(a.Baseline)}, complete,
-			shortDeletion(a.Evidence.Necessity), shortDeletion(a.Evidence.Sufficiency),
+			shortDeletion(a.Evidence.Necessity), atRandom(a), shortDeletion(a.Evidence.Sufficiency),
 			{text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {text: number(a.Cost.Seconds)}, warnings,
 		} {
 			rows[i].cells = append(rows[i].cells, cell)
@@ -112,11 +112,19 @@ func shortDeletion(d *explain.Deletion) fact {
 	return fact{text: s}
 }
 
+// atRandom is what the objective becomes without as many features chosen at random.
+func atRandom(a *explain.Attribution) fact {
+	if d := a.Evidence.Necessity; d != nil && d.Random != 0 {
+		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), number(a.Value-d.Random))}
+	}
+	return fact{text: "not measured"}
+}
+
 // notes explain the short forms of the table.
 func (c *Comparison) notes() []string {
 	return []string{
 		"Scores are as measured, each column in its own unit; colours are scaled to the largest score of their column.",
-		"Necessity: what the objective becomes without the method's top features (their number: the value). Sufficiency: with only these. Rows: forward + backward.",
+		"Necessity: what the objective becomes without the method's top features (their number: the value). At random: without as many chosen at random, on average. Sufficiency: with only these. Rows: forward + backward.",
 		fmt.Sprintf("Agreement: Spearman's rank correlation of the signed scores; then how many of the top %d features, by size, two methods share. A method without signs can agree with a signed one in size only.", c.K),
 	}
 }

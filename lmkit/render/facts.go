@@ -96,9 +96,13 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 	case d.Decision == a.Target.Text:
 		choice = "the first choice stays " + quoted(d.Decision)
 	}
+	random := ""
+	if d.Random != 0 {
+		random = fmt.Sprintf("; without as many at random: %s on average", number(a.Value-d.Random))
+	}
 	objective := line(a.Objective)
-	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base), and %s",
-		start, count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, number(d.Value), percent(d.Share), choice)}
+	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
+		start, count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, number(d.Value), percent(d.Share), random, choice)}
 }
 
 // noun is what a feature of this attribution is.
