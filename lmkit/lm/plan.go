@@ -13,19 +13,20 @@ type batch struct {
 }
 
 // plan splits n rows into batches of at most limit, each with the rows that its edits copy from. (A batch may exceed
-// the limit where one row needs more donors than that.)
-func plan(n, limit int, edits []Edit) []batch {
+// the limit where one row needs more donors than that.) Rows stay together in units of so many (pairs, say),
+// which n and limit are multiples of.
+func plan(n, limit, unit int, edits []Edit) []batch {
 	copies := slices.DeleteFunc(slices.Clone(edits), func(e Edit) bool { return e.With.row == 0 })
 	var batches []batch
 	for first := 0; first < n; {
 		if len(copies) == 0 {
-			batches = append(batches, withDonors(first, min(n, first+limit), nil))
+			batches = append(batches, withDonors(first, min(n, first+limit), unit, nil))
 			first += limit
 			continue
 		}
-		b := withDonors(first, first+1, copies)
-		for last := first + 2; last <= n; last++ {
-			more := withDonors(first, last, copies)
+		b := withDonors(first, first+unit, unit, copies)
+		for last := first + 2*unit; last <= n; last += unit {
+			more := withDonors(first, last, unit, copies)
 			if len(more.rows) > limit {
 				break
 			}
@@ -37,8 +38,8 @@ func plan(n, limit int, edits []Edit) []batch {
 	return batches
 }
 
-// withDonors is the rows [first, last) and, after them, all that they copy from, however indirectly.
-func withDonors(first, last int, copies []Edit) batch {
+// withDonors is the rows [first, last) and, after them, the units of all that they copy from, however indirectly.
+func withDonors(first, last, unit int, copies []Edit) batch {
 	b := batch{own: last - first}
 	for i := first; i < last; i++ {
 		b.rows = append(b.rows, i)
@@ -51,12 +52,23 @@ func withDonors(first, last int, copies []Edit) batch {
 				continue
 			}
 			if e.Rows == nil || slices.ContainsFunc(e.Rows, in) {
-				b.rows = append(b.rows, e.With.row-1)
+				donor := (e.With.row - 1) / unit * unit
+				for i := range unit {
+					b.rows = append(b.rows, donor+i)
+				}
 				again = true
 			}
 		}
 	}
 	return b
+}
+
+// unit is how many rows belong together.
+func (r *run) unit() int {
+	if r.Rules == DeepLIFT {
+		return 2
+	}
+	return 1
 }
 
 const defaultMemory = 1 << 30
@@ -88,6 +100,9 @@ func (r *run) rowBytes() int64 {
 	n := T * token
 	if len(r.Wrt) > 0 {
 		n = n * 5 / 2
+	}
+	if r.Rules != Ordinary {
+		n *= 2
 	}
 	if r.Logits == AllLogits {
 		n += T * V

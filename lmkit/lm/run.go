@@ -27,7 +27,7 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	}
 	slices.Sort(q.Taps)
 	r := &run{Model: m, Query: q, length: longest(q.Rows)}
-	r.key = net.Program{Taps: q.Taps, Wrt: q.Wrt, Edits: slotsOf(q.Edits), StateIn: q.States != nil, StateOut: q.Final, Loops: m.engine.Loops()}
+	r.key = net.Program{Taps: q.Taps, Wrt: q.Wrt, Edits: slotsOf(q.Edits), StateIn: q.States != nil, StateOut: q.Final, Rules: q.Rules, Loops: m.engine.Loops()}
 	if len(q.Of) > 0 {
 		r.key.Unit = string(q.Of[0].Unit)
 	}
@@ -55,6 +55,9 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 	if r.Final {
 		r.answer.States = make([]State, n)
 	}
+	if r.Rules.Conserve() && len(r.Wrt) > 0 {
+		r.answer.Constants = make([]float64, n)
+	}
 	r.answer.At, r.answer.Grad = r.arrays(r.Query.Taps), r.arrays(r.Wrt)
 
 	program, release, err := r.program(r.key)
@@ -62,7 +65,7 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 		return nil, err
 	}
 	defer release()
-	for _, b := range plan(n, r.rowsAtOnce(), r.Edits) {
+	for _, b := range plan(n, r.rowsAtOnce(), r.unit(), r.Edits) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -159,6 +162,16 @@ func (r *run) collect(b batch, next func() (Array, error)) error {
 				copyInto(to.Index(row), a.Index(i))
 			}
 		}
+	}
+	if r.answer.Constants == nil {
+		return nil
+	}
+	a, err := next()
+	if err != nil {
+		return err
+	}
+	for i, row := range own {
+		r.answer.Constants[row] = float64(a.Data[i])
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func lstmLayer(p *pass, c Config, w Weights, l int, x *Node) *Node {
 	wh := w.get(fmt.Sprintf("weight_hh_l%d", l)) // [4H, H]
 	bias := Add(w.get(fmt.Sprintf("bias_ih_l%d", l)), w.get(fmt.Sprintf("bias_hh_l%d", l)))
 	in := Einsum("tbe,ge->tbg", x, w.get(fmt.Sprintf("weight_ih_l%d", l)))
-	in = Add(in, lift(bias, in)) // [T, B, 4H]
+	in = p.replay().bias(in, bias) // [T, B, 4H]
 	h0, c0 := p.start(l, in, B, H)
 
 	shape, gates := shapes.Make(x.DType(), B, H), shapes.Make(x.DType(), B, 4*H)
@@ -96,14 +96,14 @@ func atLast(xs, length *Node) *Node {
 // lstmCell turns pre-activations z [..., 4H] (gate order i, f, g, o) and the previous cell into hidden and cell.
 // It serves one step [B, H] and the replay of all steps [T, B, H] alike.
 func lstmCell(p *pass, z, cPrev *Node, later *adjoint) (h, cell *Node) {
-	z = p.tap("pre", z)
+	z = p.tap("pre", p.linear(z))
 	gate := p.in("gate")
-	i := gate.tap("i", Sigmoid(quarter(z, 0)))
-	f := gate.tap("f", Sigmoid(quarter(z, 1)))
-	g := gate.tap("g", Tanh(quarter(z, 2)))
-	o := gate.tap("o", Sigmoid(quarter(z, 3)))
-	cell = later.onCell(p.tap("cell", Add(Mul(f, cPrev), Mul(i, g))))
-	h = later.onHidden(p.tap("hidden", Mul(o, Tanh(cell))))
+	i := gate.tap("i", p.act(Sigmoid, quarter(z, 0)))
+	f := gate.tap("f", p.act(Sigmoid, quarter(z, 1)))
+	g := gate.tap("g", p.act(Tanh, quarter(z, 2)))
+	o := gate.tap("o", p.act(Sigmoid, quarter(z, 3)))
+	cell = later.onCell(p.tap("cell", p.linear(Add(p.gated(f, cPrev), p.gated(i, g)))))
+	h = later.onHidden(p.tap("hidden", p.gated(o, p.act(Tanh, cell))))
 	return h, cell
 }
 

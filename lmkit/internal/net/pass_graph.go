@@ -7,18 +7,20 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// pass is one walk through a model's forward function: where it stands (scope), which activations it records and
-// which it replaces. The zero pass is plain inference: every method is then the identity or the ordinary operation,
+// pass is one walk through a model's forward function: where it stands (scope), which activations it records, which
+// it replaces, and by which rules gradients go back. The zero pass is plain inference: every method is then the identity or the ordinary operation,
 // and the compiled program is the one without it.
 type pass struct {
 	scope string            // "block.2.attn."
 	want  map[string]bool   // names to record; a set "*" records everything
 	seen  map[string]*Node  // recorded: shared by all scopes of the walk
 	edits map[string][]edit // replacements, by tap name
+	rules Rules             // how gradients pass what is not linear
+	one   *Node             // [B] ones that every constant is multiplied by, where relevance is conserved
 	drop  func(*Node) *Node // dropout; nil: none
 	cache *cache            // generation: what earlier tokens left; nil: the whole text is there
 	state *state            // LSTM: where the recurrence starts, and where it ended
-	cells bool              // LSTM: gates are recorded or differentiated (replay the recurrence)
+	cells bool              // LSTM: gates are recorded, or gradients go through them by rules (replay the recurrence)
 	loop  loopFunc          // how a recurrence runs: whileLoop or unrolledLoop
 	rows  int               // the axis of rows: 0, or 1 in the time-major replay of an LSTM
 }
@@ -78,7 +80,7 @@ func (e edit) at(s step) edit {
 // at is the pass inside a recurrence: edits sliced at the step, nothing recorded (the replay records).
 func (p *pass) at(s step) *pass {
 	q := *p.silent()
-	q.rows, q.edits = 0, map[string][]edit{}
+	q.rules, q.rows, q.edits = Ordinary, 0, map[string][]edit{}
 	for name, es := range p.edits {
 		if strings.HasPrefix(name, p.scope) && !strings.HasPrefix(name, p.scope+"state.") {
 			for _, e := range es {

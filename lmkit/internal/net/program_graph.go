@@ -25,6 +25,7 @@ type Program struct {
 	Logits    string // "" (none), "last" (of each row's last token) or "all"
 	StateIn   bool   // LSTM: the recurrence starts from given states
 	StateOut  bool   // LSTM: return the states after each row's last token
+	Rules     Rules  // of the gradients
 	Loops     bool   // the engine has While and DynamicSlice
 }
 
@@ -40,7 +41,8 @@ func (k Program) Key() string { return fmt.Sprintf("%+v", k) }
 // Build is the whole program. Inputs: the weights in the order of c.Params(); ids [B, T]; length [B]; with an
 // objective: pos, id, coef [B, K]; with StateIn: hidden, cell [L, B, H]; for every slot: weight [B, T, ...], and then
 // donors [B] or values [.., T, ...]. Outputs: objective [B], logits [B, T or 1, V], hidden and cell [L, B, H], taps,
-// gradients, as far as asked for.
+// gradients, and the gradient by one [B] (what constants took of each row's relevance, under rules that conserve it), as
+// far as asked for.
 func Build(c Config, k Program, in []*Node) (outs []*Node) {
 	n := len(c.Params())
 	w := NewWeights(c, in[:n])
@@ -51,7 +53,10 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 	if k.Unit != "" {
 		pos, id, coef = take(), take(), take()
 	}
-	p := &pass{want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{}, loop: loopOf(k.Loops), state: &state{length: length}}
+	p := &pass{want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{}, loop: loopOf(k.Loops), state: &state{length: length}, rules: k.Rules, cells: k.Rules != Ordinary}
+	if k.Rules.Conserve() {
+		p.one = leaf(Ones(ids.Graph(), shapes.Make(dtypes.Float32, ids.Shape().Dimensions[0])))
+	}
 	if k.StateIn {
 		p.state.hidden, p.state.cell = unstack(take()), unstack(take())
 	}
@@ -65,7 +70,7 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 
 	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D]
 	if k.Unit != "" {
-		outs = append(outs, objective(c, w, k.Unit, h, pos, id, coef))
+		outs = append(outs, objective(p, c, w, k.Unit, h, pos, id, coef))
 	}
 	switch k.Logits {
 	case "last":
@@ -84,8 +89,15 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 		for i, t := range k.Wrt {
 			xs[i] = p.recorded(t)
 		}
-		for i, g := range Gradient(ReduceAllSum(outs[0]), xs...) {
-			outs = append(outs, rowMajor(c, k.Wrt[i], g))
+		if p.one != nil {
+			xs = append(xs, p.one)
+		}
+		grads := Gradient(ReduceAllSum(outs[0]), xs...)
+		for i, t := range k.Wrt {
+			outs = append(outs, rowMajor(c, t, grads[i]))
+		}
+		if p.one != nil {
+			outs = append(outs, grads[len(k.Wrt)])
 		}
 	}
 	return outs
@@ -148,7 +160,7 @@ func unstack(x *Node) []*Node {
 }
 
 // objective is sum_k coef * unit(token id_k at position pos_k): [B]. Only what it needs of the head is computed.
-func objective(c Config, w Weights, unit string, h, pos, id, coef *Node) *Node {
+func objective(p *pass, c Config, w Weights, unit string, h, pos, id, coef *Node) *Node {
 	g := h.Graph()
 	B, K := pos.Shape().Dimensions[0], pos.Shape().Dimensions[1]
 	row := Iota(g, shapes.Make(dtypes.Int32, B, K, 1), 0)
@@ -157,15 +169,16 @@ func objective(c Config, w Weights, unit string, h, pos, id, coef *Node) *Node {
 	columns := Gather(matrix, ExpandAxes(id, -1)) // [B, K, D]
 	x := ReduceSum(Mul(at, columns), -1)          // [B, K]
 	if bias != nil {
-		x = Add(x, Gather(bias, ExpandAxes(id, -1)))
+		x = p.plus(x, Gather(bias, ExpandAxes(id, -1)))
 	}
+	x = p.linear(x)
 	if unit != Logit {
 		all := output(c, w, at) // [B, K, V]
-		top := StopGradient(ReduceAndKeep(all, ReduceMax, -1))
-		x = Sub(x, Add(Log(ReduceSum(Exp(Sub(all, top)), -1)), Reshape(top, B, K)))
+		top := p.shared(StopGradient(ReduceAndKeep(all, ReduceMax, -1)))
+		x = Sub(x, Add(p.act(Log, ReduceSum(p.act(Exp, Sub(all, top)), -1)), Reshape(top, B, K)))
 	}
 	if unit == Prob {
-		x = Exp(x)
+		x = p.act(Exp, x)
 	}
 	return ReduceSum(Mul(coef, x), -1)
 }

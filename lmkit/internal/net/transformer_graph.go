@@ -31,57 +31,54 @@ func block(p *pass, c Config, w Weights, x *Node) *Node {
 // attention lets each position read the earlier ones: x [B, T, D] to [B, T, D], through H heads of width K = D/H.
 func attention(p *pass, c Config, w Weights, x *Node) *Node {
 	B, T, D, H := x.Shape().Dimensions[0], x.Shape().Dimensions[1], c.Width, c.Heads
-	qkv := dense(x, w.in("c_attn")) // [B, T, 3D]
+	qkv := dense(p, x, w.in("c_attn")) // [B, T, 3D]
 	part := func(i int) *Node {
 		return Reshape(Slice(qkv, AxisRange(), AxisRange(), AxisRange(i*D, (i+1)*D)), B, T, H, D/H)
 	}
 	q, k, v := p.tap("q", part(0)), p.tap("k", part(1)), p.tap("v", part(2)) // [B, T, H, K]
 
-	k, v = p.cache.extend(k, v)               // [B, S, H, K]: S is T, or the cache's length
-	scores := Einsum("bqhk,bshk->bhqs", q, k) // [B, H, T, S]
+	k, v = p.cache.extend(k, v)                  // [B, S, H, K]: S is T, or the cache's length
+	scores := p.product("bqhk,bshk->bhqs", q, k) // [B, H, T, S]
 	scores = p.tap("scores", MulScalar(scores, 1/math.Sqrt(float64(D/H))))
-	pattern := p.tap("pattern", softmax(p.cache.causal(scores)))      // [B, H, T, S]
-	z := p.tap("z", Einsum("bhqs,bshk->bqhk", p.dropout(pattern), v)) // [B, T, H, K]
-	return p.tap("out", dense(Reshape(z, B, T, D), w.in("c_proj")))   // [B, T, D]
+	pattern := p.tap("pattern", p.softmax(p.cache.causal(scores)))       // [B, H, T, S]
+	z := p.tap("z", p.product("bhqs,bshk->bqhk", p.dropout(pattern), v)) // [B, T, H, K]
+	return p.tap("out", dense(p, Reshape(z, B, T, D), w.in("c_proj")))   // [B, T, D]
 }
 
 // mlp is the feed-forward part: [B, T, D] to [B, T, F] to [B, T, D].
 func mlp(p *pass, c Config, w Weights, x *Node) *Node {
-	h := p.tap("pre", dense(x, w.in("c_fc")))
-	h = p.tap("post", activation(c.Activation, h))
-	return p.tap("out", dense(h, w.in("c_proj")))
+	h := p.tap("pre", dense(p, x, w.in("c_fc")))
+	h = p.tap("post", p.act(activation(c.Activation), h))
+	return p.tap("out", dense(p, h, w.in("c_proj")))
 }
 
 // layerNorm is gain * (x-mean)/scale + bias over the last axis, scale = sqrt(variance + epsilon).
 func layerNorm(p *pass, c Config, w Weights, x *Node) *Node {
 	d := Sub(x, ReduceAndKeep(x, ReduceMean, -1))
-	variance := ReduceAndKeep(Mul(d, d), ReduceMean, -1)
-	scale := p.tap("scale", Sqrt(AddScalar(variance, c.Epsilon))) // [B, T, 1]
-	x = p.tap("normalized", Div(d, scale))                        // [B, T, D]
-	return Add(Mul(x, lift(w.get("weight"), x)), lift(w.get("bias"), x))
+	variance := ReduceAndKeep(p.gated(d, d), ReduceMean, -1)
+	scale := p.tap("scale", p.act(Sqrt, AddScalar(variance, c.Epsilon))) // [B, T, 1]
+	x = p.tap("normalized", p.scaled(d, scale))                          // [B, T, D]
+	return p.bias(Mul(x, lift(w.get("weight"), x)), w.get("bias"))
 }
 
 // dense is x·W + b for x [..., K], W [K, N].
-func dense(x *Node, w Weights) *Node {
+func dense(p *pass, x *Node, w Weights) *Node {
 	d := x.Shape().Dimensions
 	y := Dot(Reshape(x, -1, d[len(d)-1]), w.get("weight")).Product()
-	y = Add(y, ExpandAxes(w.get("bias"), 0))
+	y = p.bias(y, w.get("bias"))
 	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), y.Shape().Dimensions[1])...)
 }
 
-// softmax over the last axis.
-func softmax(x *Node) *Node {
-	e := Exp(Sub(x, StopGradient(ReduceAndKeep(x, ReduceMax, -1))))
-	return Div(e, ReduceAndKeep(e, ReduceSum, -1))
-}
-
-func activation(name string, x *Node) *Node {
+func activation(name string) func(x *Node) *Node {
 	switch name {
 	case "relu":
-		return Max(x, ZerosLike(x))
+		return func(x *Node) *Node { return Max(x, ZerosLike(x)) }
 	case "gelu":
-		return Mul(MulScalar(x, 0.5), AddScalar(Erf(MulScalar(x, 1/math.Sqrt2)), 1))
-	default: // gelu_new, the tanh approximation
+		return func(x *Node) *Node {
+			return Mul(MulScalar(x, 0.5), AddScalar(Erf(MulScalar(x, 1/math.Sqrt2)), 1))
+		}
+	}
+	return func(x *Node) *Node { // gelu_new, the tanh approximation
 		u := MulScalar(Add(x, MulScalar(Mul(x, Mul(x, x)), 0.044715)), math.Sqrt(2/math.Pi))
 		return Mul(MulScalar(x, 0.5), AddScalar(Tanh(u), 1))
 	}
