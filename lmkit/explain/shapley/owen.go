@@ -53,9 +53,9 @@ func pieces(p *explain.Problem) []string {
 	return out
 }
 
-// together is how many nodes are shared out in one call of the game. It belongs to the method: with a budget that ends
-// early, it has a part in which nodes are reached.
-const together = 16
+// together is how many branches are shared out in one call of the game: enough to fill a batch, few against what is
+// known already. It belongs to the method: with a budget that ends early, it has a part in which branches are reached.
+func together(known int) int { return max(4, known/16) }
 
 // Play finds the Owen values of any game. A game without texts needs a Tree, or gets a balanced one.
 func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
@@ -125,7 +125,7 @@ func (s *sharing) add(n *share) {
 func (s *sharing) take(budget int) []*share {
 	var next []*share
 	fresh := map[string]bool{}
-	for len(s.open) > 0 && len(next) < together {
+	for limit := together(len(s.memo.known)); len(s.open) > 0 && len(next) < limit; {
 		n := s.open[0]
 		var new []string
 		for _, c := range n.joins() {
