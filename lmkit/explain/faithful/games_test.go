@@ -273,7 +273,9 @@ func TestSumsOfAnAdditiveGame(t *testing.T) {
 	})
 }
 
-func distinct(w []float64) bool { return len(slices.Compact(slices.Sorted(slices.Values(w)))) == len(w) }
+func distinct(w []float64) bool {
+	return len(slices.Compact(slices.Sorted(slices.Values(w)))) == len(w)
+}
 
 // An AND of two features, where a single loss takes all: the numbers are worked out by hand over all seven sets.
 func TestSumsByHand(t *testing.T) {

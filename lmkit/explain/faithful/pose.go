@@ -1,0 +1,191 @@
+package faithful
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// posed is an item as a question to the model.
+type posed struct {
+	question explain.Question
+	causes   []int // features
+}
+
+// pose turns items into questions, and counts their tokens.
+func (s Scoring) pose(m *lm.Model, items []plant.Item) ([]posed, map[token.ID]int, error) {
+	if err := s.Validate(); err != nil {
+		return nil, nil, err
+	}
+	if len(items) == 0 {
+		return nil, nil, errors.New("there are no planted items to score methods on")
+	}
+	if m.Tokenizer() == nil {
+		return nil, nil, errors.New("planted items are words: they need a model with a tokenizer")
+	}
+	if s.Keep == nil {
+		s.Keep = []string{"=>", "?"}
+	}
+	counts := map[token.ID]int{}
+	var ps []posed
+	for i, it := range items {
+		p, err := s.poseOne(m.Tokenizer(), it, counts)
+		if err != nil {
+			return nil, nil, fmt.Errorf("planted item %d: %w", i, err)
+		}
+		p.question.Seed = rand.New(rand.NewPCG(s.Seed, uint64(i))).Uint64()
+		ps = append(ps, p)
+	}
+	return ps, counts, nil
+}
+
+func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item, counts map[token.ID]int) (posed, error) {
+	text := strings.Join(it.Tokens, " ")
+	target, foil, err := answers(tok, text, it)
+	if err != nil {
+		return posed{}, err
+	}
+	words, ids, err := tokensOfWords(tok, text, it.Tokens)
+	if err != nil {
+		return posed{}, err
+	}
+	for _, id := range ids {
+		counts[id]++
+	}
+	p := posed{question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast, Baseline: s.Baseline, Memory: s.Memory}}
+	for w, word := range it.Tokens {
+		isCause := slices.Contains(it.Cause, w)
+		if slices.Contains(s.Keep, word) {
+			if isCause {
+				return posed{}, fmt.Errorf("the word %q is a cause, but is among those that always stay", word)
+			}
+			continue
+		}
+		if isCause {
+			p.causes = append(p.causes, len(p.question.Groups))
+		}
+		p.question.Groups = append(p.question.Groups, words[w])
+	}
+	if len(p.causes) != len(it.Cause) || len(it.Cause) == 0 {
+		return posed{}, fmt.Errorf("the causes %v are not places of its %d words, each once", it.Cause, len(it.Tokens))
+	}
+	return p, nil
+}
+
+// answers is the tokens by which label and foil begin.
+func answers(tok token.Tokenizer, text string, it plant.Item) (target, foil token.ID, err error) {
+	alone, err := tok.Encode(text)
+	if err != nil {
+		return 0, 0, err
+	}
+	n := len(alone.IDs)
+	first := func(word string) (token.ID, error) {
+		whole, err := tok.Encode(text + " " + word)
+		if err != nil {
+			return 0, err
+		}
+		if len(whole.IDs) <= n || !slices.Equal(whole.IDs[:n], alone.IDs) {
+			return 0, fmt.Errorf("the tokenizer does not keep the answer %q apart from the text: take a word tokenizer", word)
+		}
+		if unk, ok := tok.Unknown(); ok && whole.IDs[n] == unk {
+			return 0, fmt.Errorf("the answer %q is not in the model's vocabulary: the model was not trained for this task", word)
+		}
+		return whole.IDs[n], nil
+	}
+	if target, err = first(it.Label); err != nil {
+		return 0, 0, err
+	}
+	if foil, err = first(it.Foil); err != nil {
+		return 0, 0, err
+	}
+	return target, foil, nil
+}
+
+// tokensOfWords is the places of each word's tokens: those whose first visible byte is in the word.
+func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, []token.ID, error) {
+	enc, err := tok.Encode(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make([][]int, len(words))
+	w, end := -1, -1 // the word that a token begins in, and where it ends
+	for i, s := range enc.Spans {
+		at := s.Start
+		for at < s.End-1 && text[at] == ' ' {
+			at++
+		}
+		for at >= end && w < len(words)-1 {
+			w++
+			end += 1 + len(words[w])
+		}
+		out[w] = append(out[w], i)
+	}
+	if w := slices.IndexFunc(out, func(ts []int) bool { return ts == nil }); w >= 0 {
+		return nil, nil, fmt.Errorf("the word %q has no token of its own: take a word tokenizer", words[w])
+	}
+	return out, enc.IDs, nil
+}
+
+// outcome is a problem as a game whose value is computed from the logits of the next token.
+type outcome struct {
+	*explain.Problem
+	of func(logits []float32, target token.ID) float64
+}
+
+func (g outcome) Features() int { return len(g.Problem.Features) }
+
+func (g outcome) Values(ctx context.Context, of []explain.Coalition) ([]float64, error) {
+	q := lm.Query{Logits: lm.LastLogits}
+	for _, c := range of {
+		var gone []int
+		for f, in := range c {
+			if !in {
+				gone = append(gone, f)
+			}
+		}
+		at := g.Positions(gone)
+		if at == nil { // no position, where nil would be all
+			at = []int{}
+		}
+		for _, b := range g.Baselines {
+			q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{len(q.Rows)}, Positions: at, With: lm.FromValues(b.Vector)})
+			q.Rows = append(q.Rows, g.IDs)
+		}
+	}
+	a, err := g.Run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	n := len(g.Baselines)
+	out := make([]float64, len(of))
+	for i, l := range a.Logits {
+		out[i/n] += g.of(l.Data, g.Target) / float64(n)
+	}
+	return out, nil
+}
+
+// lead is the logit of the target minus the largest of the others.
+func lead(logits []float32, target token.ID) float64 {
+	best := math.Inf(-1)
+	for id, v := range logits {
+		if token.ID(id) != target {
+			best = max(best, float64(v))
+		}
+	}
+	return float64(logits[target]) - best
+}
+
+func probability(logits []float32, target token.ID) float64 {
+	lp := slices.Clone(logits)
+	lm.LogSoftmax(lp)
+	return math.Exp(float64(lp[target]))
+}

@@ -1,0 +1,138 @@
+package faithful
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Stage is a model of which all parts from the output down to one are random.
+type Stage struct {
+	Part  string    // the lowest random part: "head", "block.1", "lstm.0", ..., "embed"
+	Model *lm.Model // valid until the next stage
+}
+
+// Randomize yields models whose parts are replaced by fresh random weights one after the other, from the output down to
+// the embedding: first the head, then the highest layer as well, and so on. Fresh weights are those of lm.New with the seed.
+// An output matrix that is tied to the embedding is set apart first, so that the embedding is random only in the last
+// stage. Adebayo et al., Sanity checks for saliency maps, 2018 (cascading randomization).
+func Randomize(m *lm.Model, seed uint64) iter.Seq2[Stage, error] {
+	return func(yield func(Stage, error) bool) {
+		ws, c, err := untied(m)
+		if err != nil {
+			yield(Stage{}, err)
+			return
+		}
+		fresh, err := freshWeights(m, c, seed)
+		if err != nil {
+			yield(Stage{}, err)
+			return
+		}
+		for _, part := range parts(c) {
+			for _, p := range c.Params() {
+				if partOf(c, p.Name) == part {
+					ws[p.Name] = fresh[p.Name]
+				}
+			}
+			if !yieldModel(m, c, ws, part, yield) {
+				return
+			}
+		}
+	}
+}
+
+func yieldModel(like *lm.Model, c lm.Config, ws map[string]lm.Array, part string, yield func(Stage, error) bool) bool {
+	m, err := lm.FromWeights(like.Engine(), c, like.Tokenizer(), ws)
+	if err != nil {
+		yield(Stage{}, err)
+		return false
+	}
+	defer m.Close()
+	return yield(Stage{Part: part, Model: m}, nil)
+}
+
+func freshWeights(like *lm.Model, c lm.Config, seed uint64) (map[string]lm.Array, error) {
+	m, err := lm.New(like.Engine(), c, like.Tokenizer(), seed)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	return m.Weights()
+}
+
+const (
+	head  = "head"
+	embed = "embed"
+)
+
+// parts is the parts of a model from the output down.
+func parts(c lm.Config) []string {
+	out := []string{head}
+	for l := c.Layers - 1; l >= 0; l-- {
+		out = append(out, layer(c, l))
+	}
+	return append(out, embed)
+}
+
+func layer(c lm.Config, l int) string {
+	if c.Arch == lm.LSTM {
+		return fmt.Sprintf("lstm.%d", l)
+	}
+	return fmt.Sprintf("block.%d", l)
+}
+
+// partOf is the part that a weight belongs to.
+func partOf(c lm.Config, weight string) string {
+	for l := range c.Layers {
+		if c.Arch == lm.LSTM && strings.HasPrefix(weight, "lstm.") && strings.HasSuffix(weight, fmt.Sprintf("_l%d", l)) ||
+			c.Arch == lm.Transformer && strings.HasPrefix(weight, fmt.Sprintf("h.%d.", l)) {
+			return layer(c, l)
+		}
+	}
+	switch weight {
+	case "wte.weight", "wpe.weight", "embed.weight":
+		return embed
+	}
+	return head
+}
+
+// StageScore is how much of an explanation is left at a stage of randomisation.
+type StageScore struct {
+	Part string
+	// Spearman is the rank correlation of |score| with those of the model as it is: near 0 when the method looks at the
+	// weights, near 1 when it would say the same of any model. It is NaN where one has no order: all scores are alike.
+	Spearman float64
+}
+
+// ParameterRandomization explains the same question, with the model's own target and foil, at every stage of Randomize,
+// and compares. Adebayo et al., 2018. Cost: the method's, once and once a stage, on models with programs of their own.
+func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, seed uint64) ([]StageScore, error) {
+	q, _, err := settle(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	clean, err := method.Explain(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	var out []StageScore
+	for stage, err := range Randomize(m, seed) {
+		if err != nil {
+			return nil, err
+		}
+		random, err := method.Explain(ctx, stage.Model, q)
+		if err != nil {
+			return nil, fmt.Errorf("%s with random weights down to %s: %w", method.Name(), stage.Part, err)
+		}
+		rho, err := explain.Spearman(Sizes(clean.Scores), Sizes(random.Scores))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, StageScore{Part: stage.Part, Spearman: rho})
+	}
+	return out, nil
+}

@@ -1,0 +1,84 @@
+package faithful
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"unicode/utf8"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// Random scores each feature with a normally distributed random number from the question's seed: the row that every
+// method must beat.
+type Random struct{}
+
+// Name implements explain.Method.
+func (Random) Name() string { return "random" }
+
+// Explain implements explain.Method. It asks the model for no rows of its own.
+func (r Random) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return byText(ctx, m, q, r.Name(), "random number", func(p *explain.Problem) []float64 {
+		rng := rand.New(rand.NewPCG(p.Seed, 0))
+		scores := make([]float64, len(p.Features))
+		for i := range scores {
+			scores[i] = rng.NormFloat64()
+		}
+		return scores
+	})
+}
+
+// Longest scores each feature with the number of its characters: what can be had without looking at the model.
+type Longest struct{}
+
+// Name implements explain.Method.
+func (Longest) Name() string { return "longest" }
+
+// Explain implements explain.Method. It asks the model for no rows of its own.
+func (l Longest) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return byText(ctx, m, q, l.Name(), "character", func(p *explain.Problem) []float64 {
+		scores := make([]float64, len(p.Features))
+		for i, f := range p.Features {
+			scores[i] = float64(utf8.RuneCountInString(f.Text))
+		}
+		return scores
+	})
+}
+
+// Rarest scores each feature with how surprising its rarest token is, by its frequency alone: what can be had without
+// looking at the model.
+type Rarest struct {
+	Counts map[token.ID]int `json:"-"` // how often each token is in some text
+}
+
+// Name implements explain.Method.
+func (Rarest) Name() string { return "rarest" }
+
+// Explain implements explain.Method. Scores are -ln of the token's share of the text, with one added to the
+// count of every token of the vocabulary. It asks the model for no rows of its own.
+func (r Rarest) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return byText(ctx, m, q, r.Name(), "nat", func(p *explain.Problem) []float64 {
+		total := m.Config().Vocab
+		for _, n := range r.Counts {
+			total += n
+		}
+		scores := make([]float64, len(p.Features))
+		for i, f := range p.Features {
+			for _, t := range f.Tokens {
+				scores[i] = max(scores[i], -math.Log(float64(r.Counts[p.IDs[t]]+1)/float64(total)))
+			}
+		}
+		return scores
+	})
+}
+
+// byText answers a question with scores that need no model.
+func byText(ctx context.Context, m *lm.Model, q explain.Question, name, unit string, score func(*explain.Problem) []float64) (*explain.Attribution, error) {
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	return p.Finish(ctx, explain.Result{Name: name, Scores: score(p), Unit: unit})
+}

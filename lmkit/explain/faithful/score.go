@@ -1,0 +1,153 @@
+package faithful
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// Scoring says how methods are scored on planted items. The zero value is the usual choice.
+type Scoring struct {
+	Baseline string // what an absent word is, as in explain.Question
+	// Keep has the words that always stay and get no score, because they ask and do not tell. nil: "=>" and "?".
+	Keep       []string
+	Shares     []float64 // of the words, for comprehensiveness and sufficiency; nil: Bins
+	Resampling           // of the confidence intervals; its seed is also that of the methods
+	Memory     int64     // as in explain.Question
+}
+
+// ItemScore is what was measured on one item.
+type ItemScore struct {
+	Item         int // its index
+	Verification Verification
+	Methods      []MethodScore
+}
+
+// MethodScore is how one method did on one item.
+type MethodScore struct {
+	Method    explain.MethodInfo
+	Reference bool    // a row to compare with: it does not look at the model
+	Signed    Finding // by signed score
+	Size      Finding // by |score|
+	// Comprehensiveness and Sufficiency are those of the order by signed score, in probability of the label.
+	Comprehensiveness, Sufficiency float64
+	Rows                           int // forward and backward, with those that measure the attribution's own evidence
+	Seconds                        float64
+	Err                            error // the method failed on this item, or an earlier one; the rest means nothing
+}
+
+// Score runs every method on every item and tabulates how well it finds the planted cause, on all items and on those of
+// which the cause is verified on the model. See Items and Tabulate.
+func Score(ctx context.Context, m *lm.Model, items []plant.Item, methods []explain.Method, s Scoring) (*Table, error) {
+	var scores []ItemScore
+	for score, err := range s.Items(ctx, m, items, methods) {
+		if err != nil {
+			return nil, err
+		}
+		scores = append(scores, score)
+	}
+	return Tabulate(m, scores, s)
+}
+
+// Items scores the methods item by item. Features are the words of an item but those that always stay; the question is why
+// the model predicts the item's label rather than its foil. After the methods come the rows to compare with: Random, Longest
+// and Rarest (by the words of the items), unless they were given. A method that fails is not asked again, and its scores
+// carry its error. Each item's scores depend on the item, its index and the seed alone, but for the seconds.
+func (s Scoring) Items(ctx context.Context, m *lm.Model, items []plant.Item, methods []explain.Method) iter.Seq2[ItemScore, error] {
+	return func(yield func(ItemScore, error) bool) {
+		ps, counts, err := s.pose(m, items)
+		if err != nil {
+			yield(ItemScore{}, err)
+			return
+		}
+		rows := withReferences(methods, counts)
+		for i, p := range ps {
+			score, err := s.item(ctx, m, i, p, rows)
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(ItemScore{}, fmt.Errorf("planted item %d: %w", i, err))
+				return
+			}
+			if !yield(score, nil) {
+				return
+			}
+		}
+	}
+}
+
+// row is a method and, once it failed, why.
+type row struct {
+	explain.Method
+	reference bool
+	err       error
+}
+
+func withReferences(methods []explain.Method, counts map[token.ID]int) []*row {
+	var rows []*row
+	for _, m := range methods {
+		rows = append(rows, &row{Method: m})
+	}
+	for _, ref := range []explain.Method{Random{}, Longest{}, Rarest{Counts: counts}} {
+		i := slices.IndexFunc(rows, func(r *row) bool { return r.Name() == ref.Name() })
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, &row{Method: ref})
+		}
+		rows[i].reference = true
+	}
+	return rows
+}
+
+// item scores all methods on one item.
+func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []*row) (ItemScore, error) {
+	p, err := explain.Prepare(ctx, m, it.question)
+	if err != nil {
+		return ItemScore{}, err
+	}
+	score := ItemScore{Item: i}
+	if score.Verification, err = Verify(ctx, outcome{p, lead}, it.causes); err != nil {
+		return ItemScore{}, err
+	}
+	likely := remember(outcome{p, probability})
+	for _, r := range rows {
+		ms, err := s.method(ctx, m, it, r, likely)
+		if err != nil {
+			return ItemScore{}, err
+		}
+		score.Methods = append(score.Methods, ms)
+	}
+	return score, nil
+}
+
+func (s Scoring) method(ctx context.Context, m *lm.Model, it posed, r *row, likely explain.Game) (MethodScore, error) {
+	out := MethodScore{Method: explain.MethodInfo{Name: r.Name()}, Reference: r.reference, Err: r.err}
+	if r.err != nil {
+		return out, nil
+	}
+	a, err := r.Explain(ctx, m, it.question)
+	if err != nil {
+		r.err, out.Err = err, err
+		return out, ctx.Err()
+	}
+	out.Method, out.Rows, out.Seconds = a.Method, a.Cost.ForwardRows+a.Cost.BackwardRows, a.Cost.Seconds
+	if out.Signed, err = Find(a.Scores, it.causes); err != nil {
+		return out, fmt.Errorf("%s: %w", r.Name(), err)
+	}
+	if out.Size, err = Find(Sizes(a.Scores), it.causes); err != nil {
+		return out, fmt.Errorf("%s: %w", r.Name(), err)
+	}
+	e, err := Erase(ctx, likely, Order(a.Scores), s.Shares)
+	if err != nil {
+		return out, err
+	}
+	out.Comprehensiveness, out.Sufficiency = e.Comprehensiveness(), e.Sufficiency()
+	return out, nil
+}
