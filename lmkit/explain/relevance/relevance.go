@@ -1,0 +1,165 @@
+// Package relevance explains a prediction by handing it back through the model, layer by layer, until the tokens have it.
+//
+// Layer-wise relevance propagation (the LRP family) shares out a logit, and needs no baseline; DeepLIFT shares out what
+// sets the input apart from a baseline. All are one pass forward and backward, by rules in place of derivatives.
+package relevance
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// AttnLRP is layer-wise relevance propagation for Transformers (Achtibat et al., 2024): both factors of a product of
+// activations share equally, softmax passes relevance by its first-order expansion, activation functions pass it
+// unchanged, LayerNorm's scale is a constant, linear layers share in proportion.
+type AttnLRP struct{}
+
+// Name implements explain.Method.
+func (AttnLRP) Name() string { return "attn-lrp" }
+
+// Explain implements explain.Method, as do all methods of the LRP family here, like this. Scores are the relevance of
+// each feature's tokens where they enter the first layer: of token and position together in a Transformer, of the token
+// embedding in an LSTM. Bias terms and other constants take relevance, too: Base is what they took (and a given state
+// and tokens in no feature with them), so that the scores add up to Value-Base; whether they do is checked on every
+// call. The objective must be in logits: contrast or logit. Cost: one row forward and backward.
+func (x AttnLRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return propagate(ctx, m, q, lm.AttnLRP, x.Name())
+}
+
+// CPLRP is conservative propagation for Transformers (Ali et al., 2022): as AttnLRP, but attention patterns are
+// constants, so that all relevance goes through the values that are attended to.
+type CPLRP struct{}
+
+// Name implements explain.Method.
+func (CPLRP) Name() string { return "cp-lrp" }
+
+// Explain implements explain.Method; see AttnLRP.
+func (x CPLRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return propagate(ctx, m, q, lm.CPLRP, x.Name())
+}
+
+// LRP is layer-wise relevance propagation for LSTMs (Arras et al., 2017): linear layers and the sum in the cell share
+// in proportion, stabilised by 0.001; of a gate times a signal the signal takes all.
+type LRP struct{}
+
+// Name implements explain.Method.
+func (LRP) Name() string { return "lrp" }
+
+// Explain implements explain.Method; see AttnLRP.
+func (x LRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return propagate(ctx, m, q, lm.LRP, x.Name())
+}
+
+// LRPHalf is LRP with the other rule for products (Arras et al., 2019): gate and signal take half each.
+type LRPHalf struct{}
+
+// Name implements explain.Method.
+func (LRPHalf) Name() string { return "lrp-half" }
+
+// Explain implements explain.Method; see AttnLRP.
+func (x LRPHalf) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return propagate(ctx, m, q, lm.LRPHalf, x.Name())
+}
+
+// propagate runs a method of the LRP family.
+func propagate(ctx context.Context, m *lm.Model, q explain.Question, rules lm.Rules, name string) (*explain.Attribution, error) {
+	if err := rules.Check(m.Config().Arch); err != nil {
+		return nil, err
+	}
+	if slices.Contains([]string{explain.LogProb, explain.Prob, explain.Loss}, q.Objective) {
+		return nil, fmt.Errorf("%s shares out logits, and the objective is %s: choose %s or %s, or the method deeplift", name, q.Objective, explain.Contrast, explain.Logit)
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	tokens, states := entrance(m), stateTaps(p)
+	a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Of: []lm.Objective{p.LM()}, Wrt: append(states, tokens), Rules: rules})
+	if err != nil {
+		return nil, err
+	}
+	each := perToken(a.At[tokens].Index(0), nil, a.Grad[tokens].Index(0))
+	scores := sums(p, each)
+	base := a.Constants[0] + total(each) - total(scores)
+	for _, s := range states {
+		base += dot(a.At[s].Data, a.Grad[s].Data)
+	}
+	r := explain.Result{Name: name, Scores: scores, Complete: true, Total: p.Value - base, Base: &base, Estimated: 2,
+		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
+	if math.Abs(a.Constants[0]) > math.Abs(p.Value)/2 {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above all) took %.3g, which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
+	}
+	return p.Finish(ctx, r)
+}
+
+// entrance is the activation at which tokens enter the first layer.
+func entrance(m *lm.Model) lm.Tap {
+	if m.Config().Arch == lm.LSTM {
+		return "embed"
+	}
+	return "block.0.resid.pre"
+}
+
+// stateTaps is the activations of a given state.
+func stateTaps(p *explain.Problem) []lm.Tap {
+	if p.State == nil {
+		return nil
+	}
+	var taps []lm.Tap
+	for l := range p.Model.Config().Layers {
+		taps = append(taps, fmt.Sprintf("lstm.%d.state.hidden", l), fmt.Sprintf("lstm.%d.state.cell", l))
+	}
+	return taps
+}
+
+// rows is n copies of the input.
+func rows(p *explain.Problem, n int) (rs [][]tokenID) {
+	for range n {
+		rs = append(rs, p.IDs)
+	}
+	return rs
+}
+
+// perToken is the sum over the dimensions of (x - base) * m, one a token, for arrays [T, D]; nil: base is zero.
+func perToken(x lm.Array, base *lm.Array, m lm.Array) []float64 {
+	out := make([]float64, x.Dims[0])
+	for t := range out {
+		out[t] = dot(x.Index(t).Data, m.Index(t).Data)
+		if base != nil {
+			out[t] -= dot(base.Index(t).Data, m.Index(t).Data)
+		}
+	}
+	return out
+}
+
+// sums adds up tokens to features.
+func sums(p *explain.Problem, each []float64) []float64 {
+	out := make([]float64, len(p.Features))
+	for f, feature := range p.Features {
+		for _, t := range feature.Tokens {
+			out[f] += each[t]
+		}
+	}
+	return out
+}
+
+func dot(a, b []float32) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += float64(a[i]) * float64(b[i])
+	}
+	return sum
+}
+
+func total(xs []float64) float64 {
+	sum := 0.0
+	for _, x := range xs {
+		sum += x
+	}
+	return sum
+}
