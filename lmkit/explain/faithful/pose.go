@@ -107,6 +107,9 @@ func answers(tok token.Tokenizer, text string, it plant.Item) (target, foil toke
 	if foil, err = first(it.Foil); err != nil {
 		return 0, 0, err
 	}
+	if target == foil {
+		return 0, 0, fmt.Errorf("the answers %q and %q begin with the same token: take a word tokenizer", it.Label, it.Foil)
+	}
 	return target, foil, nil
 }
 
