@@ -85,13 +85,23 @@ func propagate(ctx context.Context, m *lm.Model, q explain.Question, rules lm.Ru
 	}
 	each := perToken(a.At[tokens].Index(0), nil, a.Grad[tokens].Index(0))
 	scores := sums(p, each)
+	size := 0.0
+	for _, x := range each {
+		size += math.Abs(x)
+	}
+	if math.IsNaN(size) || math.IsInf(size, 0) {
+		return nil, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this model: use deeplift", name)
+	}
 	base := a.Constants[0] + total(each) - total(scores)
 	for _, s := range states {
 		base += dot(a.At[s].Data, a.Grad[s].Data)
 	}
 	r := explain.Result{Name: name, Scores: scores, Complete: true, Total: p.Value - base, Base: &base, Estimated: 2,
 		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
-	if math.Abs(a.Constants[0]) > math.Abs(p.Value)/2 {
+	switch {
+	case size > 100*math.Abs(p.Value):
+		r.Warnings = append(r.Warnings, fmt.Sprintf("relevances of both signs, %.3g in all, share out a value of %.3g: they grew on their way back, and say little; use deeplift", size, p.Value))
+	case math.Abs(a.Constants[0]) > math.Abs(p.Value)/2:
 		r.Warnings = append(r.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above all) took %.3g, which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
 	}
 	return p.Finish(ctx, r)

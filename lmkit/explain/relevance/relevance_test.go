@@ -196,3 +196,48 @@ func TestErrors(t *testing.T) {
 		}
 	}
 }
+
+// The half rule hands relevance through gates whose pre-activations are near zero, where it grows without bound: the
+// result says so.
+func TestGrowingRelevanceIsFlagged(t *testing.T) {
+	small := explaintest.Models(t)["lstm"]
+	ws, err := small.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range ws {
+		if strings.HasPrefix(name, "lstm.bias") {
+			for i := range w.Data {
+				w.Data[i] = 0
+			}
+		} else if strings.HasPrefix(name, "lstm.weight") {
+			for i := range w.Data {
+				w.Data[i] *= 3
+			}
+		}
+	}
+	m, err := lm.FromWeights(small.Engine(), small.Config(), nil, ws)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	grown := 0
+	for seed := range 8 {
+		row := append([]token.ID{token.ID(seed), token.ID((3 * seed) % 13)}, ids(10)...)
+		a := run(t, m, relevance.LRPHalf{}, explain.Question{IDs: row})
+		size := 0.0
+		for _, s := range a.Scores {
+			size += math.Abs(s)
+		}
+		flagged := len(a.Warnings) > 0 && strings.Contains(a.Warnings[0], "they grew on their way back")
+		if flagged != (size > 100*math.Abs(a.Value)) {
+			t.Errorf("relevances of %v for a value of %v: %v", size, a.Value, a.Warnings)
+		}
+		if flagged {
+			grown++
+		}
+	}
+	if grown == 0 {
+		t.Error("no relevance grew: the test shows nothing")
+	}
+}
