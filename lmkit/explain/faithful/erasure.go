@@ -22,8 +22,10 @@ type Erasure struct {
 }
 
 // Erase plays a game without, and with nothing but, the first features of an order. A share stands for that many of the
-// features, rounded up. Shares nil: Bins. On a game of probabilities this is ERASER (DeYoung et al., ERASER: a benchmark to
-// evaluate rationalized NLP models, 2020). Cost: at most two coalitions a share, and one.
+// features, rounded up. Shares nil: Bins. On a game of probabilities this is ERASER, but that absent features are what the
+// game makes of them, rather than cut out; and that all means are over the shares, where the paper's formula has one share
+// of 0 more (DeYoung et al., ERASER: a benchmark to evaluate rationalized NLP models, 2020). Cost: at most two coalitions a
+// share, and one.
 func Erase(ctx context.Context, g explain.Game, order []int, shares []float64) (*Erasure, error) {
 	if err := checkOrder(g, order); err != nil {
 		return nil, err
@@ -31,15 +33,12 @@ func Erase(ctx context.Context, g explain.Game, order []int, shares []float64) (
 	if shares == nil {
 		shares = Bins
 	}
-	if len(shares) == 0 {
-		return nil, errors.New("there are no shares of features to erase")
+	if err := checkShares(shares); err != nil {
+		return nil, err
 	}
 	M := g.Features()
 	of := []explain.Coalition{present(M, nil)}
 	for _, s := range shares {
-		if !(s >= 0 && s <= 1) {
-			return nil, fmt.Errorf("a share of the features is %v; it must be between 0 and 1", s)
-		}
 		top := order[:topCount(M, s)]
 		of = append(of, present(M, top), only(M, top))
 	}
@@ -52,6 +51,18 @@ func Erase(ctx context.Context, g explain.Game, order []int, shares []float64) (
 		e.Without, e.Only = append(e.Without, values[1+2*i]), append(e.Only, values[2+2*i])
 	}
 	return e, nil
+}
+
+func checkShares(shares []float64) error {
+	if len(shares) == 0 {
+		return errors.New("there are no shares of features to erase")
+	}
+	for _, s := range shares {
+		if !(s >= 0 && s <= 1) {
+			return fmt.Errorf("a share of the features is %v; it must be between 0 and 1", s)
+		}
+	}
+	return nil
 }
 
 // topCount is a share of the features, rounded up; the share's own rounding does not count.

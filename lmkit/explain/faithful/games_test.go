@@ -3,6 +3,7 @@ package faithful_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -295,6 +296,25 @@ func TestSumsByHand(t *testing.T) {
 	check(t, "sensitivity-2", must[float64](t)(faithful.SensitivityN(ctx, g, shapley, 2, 100, 0)), math.NaN())
 	check(t, "tau", must[float64](t)(faithful.LeaveOneOutTau(ctx, g, []float64{3, 2, 1})), 2/math.Sqrt(3*2))
 	check(t, "tau of the truth", must[float64](t)(faithful.LeaveOneOutTau(ctx, g, shapley)), 1)
+}
+
+// A game is asked for each coalition once, however often a metric needs it.
+func TestGamesAreAskedOnce(t *testing.T) {
+	asked := map[string]int{}
+	g := game{4, func(c explain.Coalition) float64 {
+		asked[fmt.Sprint(c)]++
+		return 1
+	}}
+	e := must[*faithful.Erasure](t)(faithful.Erase(ctx, g, []int{0, 1, 2, 3}, []float64{0.1, 0.2, 0.25, 0.5, 1, 0}))
+	// All, none, and for one and for two of four features those without and those with nothing but them.
+	if len(asked) != 6 || len(e.Without) != 6 || len(e.Only) != 6 {
+		t.Errorf("asked for %v", asked)
+	}
+	for c, n := range asked {
+		if n != 1 {
+			t.Errorf("asked %d times for %s", n, c)
+		}
+	}
 }
 
 func TestGameErrors(t *testing.T) {

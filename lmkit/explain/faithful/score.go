@@ -2,6 +2,7 @@ package faithful
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -20,6 +21,15 @@ type Scoring struct {
 	Shares     []float64 // of the words, for comprehensiveness and sufficiency; nil: Bins
 	Resampling           // of the confidence intervals; its seed is also that of the methods
 	Memory     int64     // as in explain.Question
+}
+
+// Validate returns all mistakes.
+func (s Scoring) Validate() error {
+	err := s.Resampling.Validate()
+	if s.Shares != nil {
+		err = errors.Join(err, checkShares(s.Shares))
+	}
+	return err
 }
 
 // ItemScore is what was measured on one item.
