@@ -1,0 +1,303 @@
+// Package surrogate explains a model by a simpler one that imitates it: a linear one near one input, or a decision tree
+// near one input or over many. A surrogate says how well it imitates.
+package surrogate
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
+	"lmkit.internal/lmkit/lm"
+)
+
+// LIME fits a linear model to the objective on versions of the input in which some features are absent, closer ones
+// weighing more; the scores are its coefficients (Ribeiro, Singh and Guestrin, "Why should I trust you?", 2016). It is
+// the authors' method for text: the number of absent features is drawn first, then which ones; the weight is
+// exp(-d²/(2·Width²)), where d is 100 times the cosine distance to the whole input; features are selected by forward
+// selection if there are up to six to select, otherwise by their weights in a fit with ridge 0.01; the fit has ridge 1.
+// Where Samples reaches all coalitions, each is asked for once, with the weight that it has on average: no chance
+// remains.
+type LIME struct {
+	Samples  int     // versions of the input, with the input itself; 0: 5000
+	Width    float64 // of the neighbourhood; 0: 25
+	Features int     // to select; the others score 0; 0: all (the authors' default is 10)
+}
+
+// Local is a linear model near one input.
+type Local struct {
+	Scores     []float64 // the coefficients, one a feature
+	Spread     []float64 // their standard errors, given what was selected; nil: nothing was sampled
+	Intercept  float64
+	R2         float64 // of the weighted variance of the objective, what the model explains
+	Prediction float64 // of the model, for the input
+	Value      float64 // the objective on the input
+	Asked      int     // distinct coalitions
+	Enumerated bool    // these were all
+}
+
+// settings is what LIME ran with, and how well the fit is.
+type settings struct {
+	Samples    int     `json:"samples"`
+	Width      float64 `json:"width"`
+	Features   int     `json:"features"`
+	Enumerated bool    `json:"enumerated"`
+	R2         float64 `json:"r2"`
+	Prediction float64 `json:"prediction"`
+	Intercept  float64 `json:"intercept"`
+}
+
+// poor is the R² below which a result carries a warning.
+const poor = 0.5
+
+// Name implements explain.Method.
+func (LIME) Name() string { return "lime" }
+
+// Explain implements explain.Method. Cost: Samples rows forward a baseline, or 2^M where that is less.
+func (l LIME) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	fit, err := l.Play(ctx, p.Game(), p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	l = l.defaults(len(fit.Scores))
+	r := explain.Result{
+		Name: l.Name(), Scores: fit.Scores, Spread: fit.Spread, Estimated: fit.Asked * len(p.Baselines),
+		Settings: settings{l.Samples, l.Width, l.Features, fit.Enumerated, fit.R2, fit.Prediction, fit.Intercept},
+	}
+	if fit.R2 < poor {
+		r.Warnings = append(r.Warnings, doubt("linear model", fit.R2))
+	}
+	if miss := fit.Prediction - p.Value; math.Abs(miss) > 0.25*math.Abs(p.Value-p.Base()) {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("for the input itself the linear model says %.3g, where the objective is %.3g: it describes the neighbourhood, not the input; a smaller width stays closer", fit.Prediction, p.Value))
+	}
+	return p.Finish(ctx, r)
+}
+
+func doubt(what string, r2 float64) string {
+	return fmt.Sprintf("the %s explains %.0f %% of how the objective varies near the input: its scores are a poor summary; compare them with Shapley values", what, 100*max(0, r2))
+}
+
+func (l LIME) defaults(M int) LIME {
+	if l.Samples == 0 {
+		l.Samples = 5000
+	}
+	if l.Width == 0 {
+		l.Width = 25
+	}
+	if l.Features == 0 || l.Features > M {
+		l.Features = M
+	}
+	return l
+}
+
+// Play fits any game.
+func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, error) {
+	M := g.Features()
+	if l.Samples < 0 || l.Samples == 1 || l.Width < 0 || math.IsNaN(l.Width) || l.Features < 0 {
+		return nil, fmt.Errorf("lime: %d samples of width %v for %d features: there must be at least two samples, and nothing negative", l.Samples, l.Width, l.Features)
+	}
+	l = l.defaults(M)
+	near := neighbourhood(M, l.Samples, seed)
+	y, asked, err := values(ctx, g, near.in)
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]float64, len(y))
+	for i, c := range near.in {
+		weights[i] = near.weight[i] * kernel(c, l.Width)
+	}
+	fit := linear(near.in, y, weights, l.Features, !near.all)
+	fit.Value, fit.Asked, fit.Enumerated = y[0], asked, near.all
+	return fit, nil
+}
+
+// neighbours is versions of an input, the input itself first.
+type neighbours struct {
+	in     []explain.Coalition
+	weight []float64 // how many of the samples each stands for
+	all    bool      // these are all coalitions
+}
+
+// neighbourhood draws n versions of an input of M features, each by its own seed; or all, where they are not more.
+func neighbourhood(M, n int, seed uint64) neighbours {
+	full := make(explain.Coalition, M)
+	for i := range full {
+		full[i] = true
+	}
+	near := neighbours{in: []explain.Coalition{full}, weight: []float64{1}}
+	if M < 31 && 1<<M <= n {
+		near.all = true
+		for gone := 1; gone < 1<<M; gone++ {
+			c, k := slices.Clone(full), 0
+			for i := range M {
+				if gone>>i&1 == 1 {
+					c[i] = false
+					k++
+				}
+			}
+			near.in = append(near.in, c)
+			near.weight = append(near.weight, float64(n-1)/(float64(M)*choose(M, k)))
+		}
+		return near
+	}
+	for s := 1; s < n; s++ {
+		rng := rand.New(rand.NewPCG(seed, uint64(s)))
+		c := slices.Clone(full)
+		for _, f := range rng.Perm(M)[:1+rng.IntN(M)] {
+			c[f] = false
+		}
+		near.in, near.weight = append(near.in, c), append(near.weight, 1)
+	}
+	return near
+}
+
+func choose(n, k int) float64 {
+	c := 1.0
+	for i := range k {
+		c *= float64(n-i) / float64(i+1)
+	}
+	return math.Round(c)
+}
+
+// kernel is the weight of a version of the input by its distance.
+func kernel(c explain.Coalition, width float64) float64 {
+	present := 0
+	for _, in := range c {
+		if in {
+			present++
+		}
+	}
+	d := 100 * (1 - math.Sqrt(float64(present)/float64(len(c))))
+	return math.Exp(-d * d / (2 * width * width))
+}
+
+// values asks a game for each coalition once, in one call.
+func values(ctx context.Context, g explain.Game, of []explain.Coalition) (vs []float64, asked int, err error) {
+	var distinct []explain.Coalition
+	at, place := map[string]int{}, make([]int, len(of))
+	for i, c := range of {
+		key := make([]byte, len(c))
+		for f, in := range c {
+			if in {
+				key[f] = 1
+			}
+		}
+		k, ok := at[string(key)]
+		if !ok {
+			k = len(distinct)
+			at[string(key)] = k
+			distinct = append(distinct, c)
+		}
+		place[i] = k
+	}
+	got, err := g.Values(ctx, distinct)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(got) != len(distinct) {
+		return nil, 0, fmt.Errorf("a game gave %d values for %d coalitions", len(got), len(distinct))
+	}
+	vs = make([]float64, len(of))
+	for i, k := range place {
+		if vs[i] = got[k]; math.IsNaN(vs[i]) || math.IsInf(vs[i], 0) {
+			return nil, 0, fmt.Errorf("the objective is %v where some features are absent: the model's weights or the baseline are too large to compute with", vs[i])
+		}
+	}
+	return vs, len(distinct), nil
+}
+
+// replicates is how many parts of the sample are left out, one after another, for the standard errors.
+const replicates = 20
+
+// linear selects features, fits, and, if the versions are a sample, finds standard errors. The first is the input.
+func linear(in []explain.Coalition, y, weights []float64, features int, sampled bool) *Local {
+	M := len(in[0])
+	groups := min(replicates, len(in))
+	var parts []*numerics.Moments
+	for g := range groups {
+		var rows [][]float64
+		var ys, ws []float64
+		for i := g; i < len(in); i += groups {
+			// Around the value of the input, so that a large constant costs no digits.
+			rows, ys, ws = append(rows, zeroOne(in[i])), append(ys, y[i]-y[0]), append(ws, weights[i])
+		}
+		parts = append(parts, numerics.NewMoments(M, rows, ys, ws))
+	}
+	all := numerics.NewMoments(M, nil, nil, nil)
+	for _, p := range parts {
+		all.Add(1, p)
+	}
+	chosen := choice(all, M, features)
+	scores := func(line numerics.Line) []float64 {
+		out := make([]float64, M)
+		for i, f := range chosen {
+			out[f] = line.Coef[i]
+		}
+		return out
+	}
+	line := all.Ridge(chosen, 1)
+	fit := &Local{Scores: scores(line), Intercept: line.Intercept + y[0], R2: line.R2, Prediction: line.Intercept + y[0]}
+	for _, c := range line.Coef {
+		fit.Prediction += c
+	}
+	if !sampled {
+		return fit
+	}
+	var without [][]float64
+	for _, p := range parts {
+		rest := numerics.NewMoments(M, nil, nil, nil)
+		scale := float64(groups) / float64(groups-1) // as much data against the ridge as there was
+		rest.Add(scale, all)
+		rest.Add(-scale, p)
+		without = append(without, scores(rest.Ridge(chosen, 1)))
+	}
+	fit.Spread = numerics.Jackknife(without)
+	return fit
+}
+
+// choice selects features: by forward selection, where the next one is that with which R² is largest, or by the size
+// of their coefficients in a fit of all. Of equals, it takes the first.
+func choice(m *numerics.Moments, M, features int) []int {
+	every := make([]int, M)
+	for i := range every {
+		every[i] = i
+	}
+	if features >= M {
+		return every
+	}
+	if features > 6 {
+		coef := m.Ridge(every, 0.01).Coef
+		return slices.Sorted(slices.Values(explain.Ranked(coef)[:features]))
+	}
+	var chosen []int
+	for range features {
+		best, top := -1, math.Inf(-1)
+		for f := range M {
+			if slices.Contains(chosen, f) {
+				continue
+			}
+			if r2 := m.Ridge(append(slices.Clone(chosen), f), 0).R2; r2 > top {
+				best, top = f, r2
+			}
+		}
+		chosen = append(chosen, best)
+	}
+	return slices.Sorted(slices.Values(chosen))
+}
+
+func zeroOne(c explain.Coalition) []float64 {
+	out := make([]float64, len(c))
+	for i, in := range c {
+		if in {
+			out[i] = 1
+		}
+	}
+	return out
+}
