@@ -137,10 +137,11 @@ func (a *app) prompt(args []string, list string) (text string, ids []token.ID, e
 	if err == nil && len(all) > most {
 		err = fmt.Errorf("the prompt on stdin is longer than %d MB", most>>20)
 	}
-	if err == nil && len(all) == 0 {
+	if err == nil && len(strings.TrimSpace(string(all))) == 0 {
 		err = usage("there is no prompt on stdin")
 	}
-	return string(all), nil, err
+	text = strings.TrimSuffix(strings.TrimSuffix(string(all), "\n"), "\r") // which echo adds
+	return text, nil, err
 }
 
 func parseIDs(list string) ([]token.ID, error) {

@@ -43,7 +43,7 @@ same numbers as if there had been no break.
 TASK is marker, pair, recall, agreement or shortcut: texts whose true cause is known.
 The last tenth of your own text is held out for validation, unless --valid names another text.`,
 		Example: `  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
-  lmkit train --data grammar --arch lstm --tokenizer word --epochs 1 --out runs/lstm
+  lmkit train --data grammar:2000 --arch lstm --width 64 --epochs 2 --out runs/lstm
   lmkit train --resume runs/first`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
