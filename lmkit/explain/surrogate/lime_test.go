@@ -66,7 +66,7 @@ func TestLinearGame(t *testing.T) {
 			size += math.Abs(x)
 		}
 		for i := range w {
-			if math.Abs(fit.Scores[i]-w[i]) > 0.03*size {
+			if math.Abs(fit.Scores[i]-w[i]) > 0.03*size+1e-9 {
 				t.Fatalf("feature %d has %v, want %v", i, fit.Scores[i], w[i])
 			}
 		}
