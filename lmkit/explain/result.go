@@ -159,7 +159,7 @@ func (p *Problem) doubt(a *Attribution, span float64) {
 	n := a.Evidence.Necessity
 	var names []string
 	for _, f := range n.Features {
-		names = append(names, strings.TrimSpace(a.Features[f].Text))
+		names = append(names, fmt.Sprintf("%q", a.Features[f].Text))
 	}
 	switch {
 	case math.Abs(span) < 1e-6:
