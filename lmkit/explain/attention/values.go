@@ -1,0 +1,268 @@
+package attention
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// Norm is norm-based attention (Kobayashi et al., 2020): the size of what attention really brings, the L2 norm of
+// pattern times value times output matrix, summed over the heads. Rows are normalised, and layers averaged.
+type Norm struct {
+	Layers []int `json:"layers,omitempty"` // nil: all
+}
+
+// Name implements explain.Method.
+func (Norm) Name() string { return normName }
+
+// Explain implements explain.Method. Cost: one row forward.
+func (n Norm) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return attribute(ctx, m, q, n.Name(), n, func(p *explain.Problem) (answer, error) {
+		x, err := n.Matrix(ctx, p)
+		return answer{x, 1}, err
+	})
+}
+
+// Matrix is the mean over the layers [T][T]. Rows add up to 1.
+func (n Norm) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+	layers, err := chosen("layer", n.Layers, p.Model.Config().Layers)
+	if err != nil {
+		return nil, err
+	}
+	reads, err := reads(ctx, p, layers)
+	if err != nil {
+		return nil, err
+	}
+	var out [][][]float64
+	for _, r := range reads {
+		sizes := square(len(p.IDs))
+		for i := range sizes {
+			for j, part := range r.parts(i, true) {
+				sum := 0.0
+				for _, v := range part {
+					sum += v * v
+				}
+				sizes[i][j] = math.Sqrt(sum)
+			}
+		}
+		out = append(out, Normalise(sizes))
+	}
+	return Mean(out...), nil
+}
+
+// ALTI is aggregation of layer-wise token-to-token interactions (Ferrando et al., 2022): the output of attention with
+// its residual connection is a sum of parts, one a token; each contributes by how near it comes to the sum. Rows are
+// normalised, and layers multiplied as in rollout.
+type ALTI struct{}
+
+// Name implements explain.Method.
+func (ALTI) Name() string { return altiName }
+
+// Explain implements explain.Method. Cost: one row forward.
+func (a ALTI) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return attribute(ctx, m, q, a.Name(), a, func(p *explain.Problem) (answer, error) {
+		x, err := a.Matrix(ctx, p)
+		return answer{x, 1}, err
+	})
+}
+
+// Matrix is the product over the layers [T][T]. Rows add up to 1.
+func (ALTI) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+	reads, err := reads(ctx, p, numbers(p.Model.Config().Layers))
+	if err != nil {
+		return nil, err
+	}
+	var layers [][][]float64
+	for _, r := range reads {
+		layer := square(len(p.IDs))
+		for i := range layer {
+			parts := r.parts(i, false)
+			for d, v := range r.in.Index(i).Data {
+				parts[i][d] += float64(v)
+			}
+			y := make([]float64, r.out.Dims[1])
+			for d, v := range r.out.Index(i).Data {
+				y[d] = float64(v)
+			}
+			copy(layer[i], Contributions(y, parts))
+		}
+		layers = append(layers, Normalise(layer))
+	}
+	return Product(layers), nil
+}
+
+// read is one layer's attention taken apart.
+type read struct {
+	pattern         lm.Array    // [H, T, T]
+	brought, biased [][]float64 // [H*T][D]: value times output matrix, without and with the values' bias
+	in, out         lm.Array    // the residual stream before and after [T, D]
+}
+
+// parts is what each token up to i brings to token i, summed over the heads [i+1][D].
+func (r read) parts(i int, bias bool) [][]float64 {
+	from := r.brought
+	if bias {
+		from = r.biased
+	}
+	H, T := r.pattern.Dims[0], r.pattern.Dims[1]
+	out := make([][]float64, i+1)
+	for j := range out {
+		out[j] = make([]float64, r.in.Dims[1])
+		for h := range H {
+			w := float64(r.pattern.Index(h, i).Data[j])
+			for d, v := range from[h*T+j] {
+				out[j][d] += w * v
+			}
+		}
+	}
+	return out
+}
+
+// reads runs the model once, and takes the attention of some layers apart.
+func reads(ctx context.Context, p *explain.Problem, layers []int) ([]read, error) {
+	taps := func(l int) (pattern, v, in, out lm.Tap) {
+		b := fmt.Sprintf("block.%d.", l)
+		return patternTap(l), b + "attn.v", b + "resid.pre", b + "resid.mid"
+	}
+	q := lm.Query{Rows: [][]token.ID{p.IDs}}
+	for _, l := range layers {
+		pattern, v, in, out := taps(l)
+		q.Taps = append(q.Taps, pattern, v, in, out)
+	}
+	a, err := p.Run(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var rs []read
+	for _, l := range layers {
+		pattern, v, in, out := taps(l)
+		w, err := p.Model.Weight(fmt.Sprintf("h.%d.attn.c_proj.weight", l)) // [D, D]: heads side by side, to D
+		if err != nil {
+			return nil, err
+		}
+		bias, err := p.Model.Weight(fmt.Sprintf("h.%d.attn.c_attn.bias", l)) // [3D]: of q, k, v
+		if err != nil {
+			return nil, err
+		}
+		r := read{pattern: a.At[pattern].Index(0), in: a.At[in].Index(0), out: a.At[out].Index(0)}
+		r.brought, r.biased = project(a.At[v].Index(0), w, bias.Data[2*w.Dims[0]:])
+		rs = append(rs, r)
+	}
+	return rs, nil
+}
+
+// project is values [T, H, K] times each head's part of the output matrix [H*K, D], without and with their bias [H*K].
+func project(v, w lm.Array, bias []float32) (plain, biased [][]float64) {
+	T, H, K, D := v.Dims[0], v.Dims[1], v.Dims[2], w.Dims[1]
+	for h := range H {
+		constant := make([]float64, D) // what the bias comes to
+		for k := range K {
+			for d, x := range w.Index(h*K + k).Data {
+				constant[d] += float64(bias[h*K+k]) * float64(x)
+			}
+		}
+		for t := range T {
+			with, without := make([]float64, D), make([]float64, D)
+			for k, value := range v.Index(t, h).Data {
+				for d, x := range w.Index(h*K + k).Data {
+					with[d] += float64(value) * float64(x)
+				}
+			}
+			for d := range D {
+				without[d] = with[d] - constant[d]
+			}
+			plain, biased = append(plain, without), append(biased, with)
+		}
+	}
+	return plain, biased
+}
+
+// ValueZeroing is how much a token's output of a layer turns when another token's values are zero in that layer alone
+// (Mohebbi et al., 2023): 1 minus the cosine, rows normalised. All layers are multiplied as in rollout; chosen ones are
+// averaged.
+type ValueZeroing struct {
+	Layers []int `json:"layers,omitempty"` // nil: rollout of all
+}
+
+// Name implements explain.Method.
+func (ValueZeroing) Name() string { return valueZeroingName }
+
+// Explain implements explain.Method. Cost: a row forward for each token and layer.
+func (z ValueZeroing) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	return attribute(ctx, m, q, z.Name(), z, func(p *explain.Problem) (answer, error) {
+		x, err := z.Matrix(ctx, p)
+		return answer{x, len(z.layers(p))*len(p.IDs) + 1}, err
+	})
+}
+
+func (z ValueZeroing) layers(p *explain.Problem) []int {
+	if z.Layers != nil {
+		return z.Layers
+	}
+	return numbers(p.Model.Config().Layers)
+}
+
+// Matrix is the product, or mean, over the layers [T][T]. Rows add up to 1.
+func (z ValueZeroing) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+	if _, err := chosen("layer", z.Layers, p.Model.Config().Layers); err != nil {
+		return nil, err
+	}
+	layers, err := zeroed(ctx, p, z.layers(p))
+	if err != nil {
+		return nil, err
+	}
+	for l := range layers {
+		layers[l] = Normalise(layers[l])
+	}
+	if z.Layers != nil {
+		return Mean(layers...), nil
+	}
+	return Product(layers), nil
+}
+
+// zeroMemory bounds the outputs of layers that are held at once, in numbers.
+const zeroMemory = 64 << 20
+
+// zeroed is, for each of some layers, how far token i's output turns without token j's values [T][T]. Every run has
+// the same edits and activations, so that all are one program.
+func zeroed(ctx context.Context, p *explain.Problem, layers []int) ([][][]float64, error) {
+	c, T := p.Model.Config(), len(p.IDs)
+	outTap := func(l int) lm.Tap { return fmt.Sprintf("block.%d.resid.post", l) }
+	type zero struct{ layer, token int } // layer: an index into layers
+	var todo []zero
+	out := make([][][]float64, len(layers))
+	for l := range layers {
+		out[l] = square(T)
+		for j := range T {
+			todo = append(todo, zero{l, j})
+		}
+	}
+	for len(todo) > 0 {
+		n := min(len(todo), max(7, zeroMemory/(len(layers)*T*c.Width)))
+		q := lm.Query{Rows: [][]token.ID{p.IDs}} // row 0 is left as it is
+		for _, l := range layers {
+			q.Taps = append(q.Taps, outTap(l))
+			q.Edits = append(q.Edits, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", l), Rows: []int{}})
+		}
+		for k, x := range todo[:n] {
+			q.Rows = append(q.Rows, p.IDs)
+			q.Edits = append(q.Edits, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", layers[x.layer]), Rows: []int{k + 1}, Positions: []int{x.token}})
+		}
+		a, err := p.Run(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for k, x := range todo[:n] {
+			h := a.At[outTap(layers[x.layer])]
+			for i := x.token; i < T; i++ {
+				out[x.layer][i][x.token] = distance(h.Index(0, i).Data, h.Index(k+1, i).Data)
+			}
+		}
+		todo = todo[n:]
+	}
+	return out, nil
+}
