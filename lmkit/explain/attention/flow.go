@@ -18,10 +18,10 @@ func MaxFlow(ctx context.Context, layers [][][]float64, from int) ([]float64, er
 		}
 		n := newNetwork((L + 1) * T)
 		for l, layer := range layers { // node l*T+i: token i between layers l-1 and l
-			for i, row := range layer {
-				for j, capacity := range row {
-					if capacity > 0 && (l > 0 || j == to) && (l < L-1 || i == from) {
-						n.connect((l+1)*T+i, l*T+j, capacity)
+			for i := to; i <= from; i++ {
+				for j := to; j <= i; j++ {
+					if layer[i][j] > 0 && (l > 0 || j == to) && (l < L-1 || i == from) {
+						n.connect((l+1)*T+i, l*T+j, layer[i][j])
 					}
 				}
 			}
