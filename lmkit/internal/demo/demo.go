@@ -14,13 +14,12 @@ import (
 
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/backend"
-	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/planted"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
-	"lmkit.internal/lmkit/train"
 )
 
 // Options says where a demonstration runs, and what becomes of it.
@@ -42,6 +41,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
+	}
+	if err := writable(o.Report); err != nil {
+		return fmt.Errorf("demo: %w", err)
 	}
 	task, err := plant.New(plant.Config{Task: "agreement", Unknown: 0.1})
 	if err != nil {
@@ -78,11 +80,17 @@ var names = map[string]string{lm.Transformer: "Transformer", lm.LSTM: "LSTM"}
 
 // model is one model's part: training, the test, and the explanation.
 func (d *demo) model(ctx context.Context, arch string) error {
-	m, curves, err := d.train(ctx, arch)
+	name := names[arch]
+	trained, err := planted.Train(ctx, d.Engine, d.task, planted.Config{Arch: arch, Seed: d.Seed,
+		Progress: func(step, steps int) { d.Progress("train the "+name, step, steps) }})
 	if err != nil {
 		return err
 	}
+	m, curves := trained.Model, trained.Curves
 	defer m.Close()
+	curves.Title = "Loss of the " + name
+	d.say("\n── %s: %s numbers to train ──\n", name, thousands(m.Params()))
+	d.say("Trained for %d steps in %.1f s (loss on unseen texts: %.4f nats a label).", trained.Steps, trained.Seconds, trained.Loss)
 	items := d.task.Items(d.Seed, plant.Test, 200)
 	tests, err := examine(ctx, m, items)
 	if err != nil {
@@ -111,88 +119,6 @@ func (d *demo) model(ctx context.Context, arch string) error {
 		return err
 	}
 	return d.report(ctx, m, item, as, curves, score)
-}
-
-// steps bounds the training; it ends earlier, as soon as the model knows the task.
-const (
-	steps     = 1500
-	evalEvery = 50
-	enough    = 0.02 // nats a label on unseen texts
-)
-
-func (d *demo) train(ctx context.Context, arch string) (*lm.Model, render.Curves, error) {
-	var curves render.Curves
-	text := d.task.Corpus(d.Seed, 2000)
-	tok, err := lmkit.NewTokenizer(ctx, "word", text.Train)
-	if err != nil {
-		return nil, curves, err
-	}
-	c := lm.Config{Arch: arch, Vocab: tok.Size(), Width: 64, Layers: 2, Dropout: 0.1}
-	config := train.Config{Optimizer: train.AdamW, LearningRate: 2e-3, WeightDecay: 0.1, Clip: 1, Steps: steps, EvalEvery: evalEvery, LogEvery: 10, Seed: d.Seed}
-	if arch == lm.LSTM {
-		c.Hidden, c.Layers, c.Dropout = 64, 1, 0.3
-	} else {
-		c.Heads, c.Context, c.Tied = 4, 32, true
-	}
-	fresh, err := lm.New(d.Engine, c, tok, d.Seed)
-	if err != nil {
-		return nil, curves, err
-	}
-	defer fresh.Close()
-	data, err := d.data(tok)
-	if err != nil {
-		return nil, curves, err
-	}
-	run, err := train.Start(fresh, data, config, "")
-	if err != nil {
-		return nil, curves, err
-	}
-	defer run.Close()
-
-	name := names[arch]
-	started := time.Now()
-	d.say("\n── %s: %s numbers to train ──\n", name, thousands(fresh.Params()))
-	var learned, judged []render.Point
-	last := train.Event{}
-	for e, err := range run.Events(ctx) {
-		if err != nil {
-			return nil, curves, err
-		}
-		last = e
-		d.Progress("train the "+name, e.Step, steps)
-		learned = append(learned, render.Point{X: float64(e.Step), Y: e.TrainLoss})
-		if e.Valid != nil {
-			judged = append(judged, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
-			if e.Valid.Loss < enough {
-				break
-			}
-		}
-	}
-	d.Progress("train the "+name, steps, steps)
-	d.say("Trained for %d steps in %.1f s (loss on unseen texts: %.4f nats a label).", last.Step, time.Since(started).Seconds(), judged[len(judged)-1].Y)
-	curves = render.Loss(learned, judged)
-	curves.Title = "Loss of the " + name
-	m, err := run.Model()
-	return m, curves, err
-}
-
-// data gives each text a row of its own, of which only the label is to be predicted.
-func (d *demo) data(tok token.Tokenizer) (train.Data, error) {
-	var data train.Data
-	for _, part := range []struct {
-		to   *corpus.Batches
-		part plant.Part
-		n    int
-	}{{&data.Train, plant.Train, 4000}, {&data.Valid, plant.Valid, 200}} {
-		examples, err := plant.Examples(tok, d.task.Items(d.Seed, part.part, part.n))
-		if err != nil {
-			return data, err
-		}
-		if *part.to, err = corpus.Padded(examples, 50); err != nil {
-			return data, err
-		}
-	}
-	return data, nil
 }
 
 // test is what a model makes of an item.

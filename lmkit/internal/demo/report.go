@@ -132,8 +132,21 @@ func (d *demo) write() error {
 		return err
 	}
 	if err := renameio.WriteFile(d.Report, page.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("the report could not be written: %w; name another file with --report", err)
+		return cannotWrite(err)
 	}
 	d.finish()
 	return nil
+}
+
+// writable finds out before the work begins whether the report can be written.
+func writable(report string) error {
+	f, err := renameio.NewPendingFile(report)
+	if err != nil {
+		return cannotWrite(err)
+	}
+	return f.Cleanup()
+}
+
+func cannotWrite(err error) error {
+	return fmt.Errorf("the report could not be written: %w; name another file with --report", err)
 }

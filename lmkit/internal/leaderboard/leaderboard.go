@@ -1,0 +1,229 @@
+// Package leaderboard ranks explanation methods on texts whose true causes are known.
+package leaderboard
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"lmkit.internal/lmkit"
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/faithful"
+	"lmkit.internal/lmkit/internal/planted"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Schema is the version of a Result's JSON form.
+const Schema = 1
+
+// Config says what is ranked on what. Zero values are the usual choice.
+type Config struct {
+	Tasks   []string `json:"tasks"`   // nil: all of plant.Tasks
+	Archs   []string `json:"archs"`   // nil: lm.Transformer and lm.LSTM
+	Methods []string `json:"methods"` // nil: all of lmkit.Methods
+	Items   int      `json:"items"`   // texts to explain, a model; 0: 20
+	Size    int      `json:"size"`    // of the texts, as plant.Config.Size; 0: the task's
+	Width   int      `json:"width"`   // of the models; 0: 64
+	Steps   int      `json:"steps"`   // of training, at the most; 0: 3,000
+	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice
+	Seed    uint64   `json:"seed"`
+}
+
+// Result is a leaderboard.
+type Result struct {
+	Schema int     `json:"schema"`
+	Config Config  `json:"config"`
+	Models []Model `json:"models"`
+}
+
+// Model is how the methods did on one trained model.
+type Model struct {
+	Task  string          `json:"task"`
+	Arch  string          `json:"arch"`
+	Steps int             `json:"steps"` // of training, until it knew the task
+	Loss  float64         `json:"loss"`  // on unseen texts, in nats a label
+	Table *faithful.Table `json:"table"`
+}
+
+// Progress hears what is being done, and how much of how much is done.
+type Progress func(what string, done, total int)
+
+// Run trains a model for each task and architecture, and scores every method on each.
+func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*Result, error) {
+	c = c.withDefaults()
+	methods, err := c.methods()
+	if err != nil {
+		return nil, err
+	}
+	if progress == nil {
+		progress = func(string, int, int) {}
+	}
+	r := &Result{Schema: Schema, Config: c}
+	for _, task := range c.Tasks {
+		for _, arch := range c.Archs {
+			m, err := c.model(ctx, e, task, arch, methods, progress)
+			if err != nil {
+				return nil, fmt.Errorf("leaderboard: %s, %s: %w", task, arch, err)
+			}
+			r.Models = append(r.Models, *m)
+		}
+	}
+	return r, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Tasks == nil {
+		c.Tasks = plant.Tasks()
+	}
+	if c.Archs == nil {
+		c.Archs = []string{lm.Transformer, lm.LSTM}
+	}
+	if c.Methods == nil {
+		c.Methods, _ = lmkit.Methods()
+	}
+	if c.Items == 0 {
+		c.Items = 20
+	}
+	return c
+}
+
+func (c Config) methods() ([]explain.Method, error) {
+	var errs []error
+	var methods []explain.Method
+	for _, name := range c.Methods {
+		m, err := lmkit.Method(name, lmkit.Settings{Samples: c.Samples})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		methods = append(methods, m)
+	}
+	for _, a := range c.Archs {
+		if a != lm.Transformer && a != lm.LSTM {
+			errs = append(errs, fmt.Errorf("there is no architecture %q; there are %s and %s", a, lm.Transformer, lm.LSTM))
+		}
+	}
+	for _, t := range c.Tasks {
+		if err := (plant.Config{Task: t, Size: c.Size}).Validate(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.Items < 1 {
+		errs = append(errs, fmt.Errorf("%d items to explain: it takes at least one", c.Items))
+	}
+	return methods, errors.Join(errs...)
+}
+
+// unknown is the share of hidden words in training, so that the unknown token is a fair baseline.
+const unknown = 0.1
+
+func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string, methods []explain.Method, progress Progress) (*Model, error) {
+	t, err := plant.New(plant.Config{Task: task, Size: c.Size, Unknown: unknown})
+	if err != nil {
+		return nil, err
+	}
+	name := task + ", " + arch
+	trained, err := planted.Train(ctx, e, t, planted.Config{Arch: arch, Width: c.Width, Steps: c.Steps, Seed: c.Seed,
+		Progress: func(step, steps int) { progress(name+": train", step, steps) }})
+	if err != nil {
+		return nil, err
+	}
+	defer trained.Model.Close()
+	s := faithful.Scoring{}
+	s.Seed = c.Seed
+	items := t.Items(c.Seed, plant.Test, c.Items)
+	var scores []faithful.ItemScore
+	for score, err := range s.Items(ctx, trained.Model, items, methods) {
+		if err != nil {
+			return nil, err
+		}
+		scores = append(scores, score)
+		progress(name+": explain", len(scores), len(items))
+	}
+	table, err := faithful.Tabulate(trained.Model, scores, s)
+	if err != nil {
+		return nil, err
+	}
+	return &Model{Task: task, Arch: arch, Steps: trained.Steps, Loss: trained.Loss, Table: table}, nil
+}
+
+// JSON writes the result for programs.
+func (r *Result) JSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// rank lists the methods of some models, best first by mean precision on verified items; those that failed on all come
+// last.
+func rank(models []Model) []string {
+	type entry struct {
+		name string
+		mean float64
+	}
+	var es []entry
+	for _, row := range models[0].Table.Rows {
+		mean, n := 0.0, 0
+		for _, m := range models {
+			if p := precision(m, row.Method.Name); p >= 0 {
+				mean += p
+				n++
+			}
+		}
+		if n == 0 {
+			mean = -1
+		} else {
+			mean /= float64(n)
+		}
+		es = append(es, entry{row.Method.Name, mean})
+	}
+	slices.SortStableFunc(es, func(a, b entry) int {
+		switch {
+		case a.mean > b.mean:
+			return -1
+		case a.mean < b.mean:
+			return 1
+		}
+		return strings.Compare(a.name, b.name)
+	})
+	var names []string
+	for _, e := range es {
+		names = append(names, e.name)
+	}
+	return names
+}
+
+func find(m Model, name string) *faithful.Row {
+	for i, row := range m.Table.Rows {
+		if row.Method.Name == name {
+			return &m.Table.Rows[i]
+		}
+	}
+	return nil
+}
+
+// precision is a method's precision at k, by signed score, on a model's verified items, or -1 if there is none.
+func precision(m Model, name string) float64 {
+	row := find(m, name)
+	if row == nil || row.Verified == nil {
+		return -1
+	}
+	return row.Verified.Signed.Precision.Mean
+}
+
+// of is the models of an architecture.
+func (r *Result) of(arch string) []Model {
+	var ms []Model
+	for _, m := range r.Models {
+		if m.Arch == arch {
+			ms = append(ms, m)
+		}
+	}
+	return ms
+}
