@@ -70,7 +70,8 @@ func (s source) name() string {
 	return filepath.Base(filepath.Dir(s.Data))
 }
 
-// load reads the text. Of files the last tenth is held out for validation, if cut is set and no other text is named.
+// load reads the text. With cut set it is to train on: of files the last tenth is then held out for validation, unless
+// another text is named.
 func (a *app) load(ctx context.Context, s source, cut bool) (*corpus.Corpus, error) {
 	c, err := a.loadTrain(ctx, s, cut && s.Valid == "")
 	if err == nil && s.Valid != "" {
@@ -78,6 +79,9 @@ func (a *app) load(ctx context.Context, s source, cut bool) (*corpus.Corpus, err
 	}
 	if err != nil {
 		return nil, err
+	}
+	if len(c.Train) == 0 && cut {
+		return nil, fmt.Errorf("%s has no text to train on: name a file with --data, and another with --valid", s.Data)
 	}
 	return c, ctx.Err()
 }
@@ -191,9 +195,6 @@ func (t tokenizerSpec) build(ctx context.Context, c *corpus.Corpus) (token.Token
 
 // data cuts a corpus into the batches of a run.
 func data(c *corpus.Corpus, tok token.Tokenizer, m lm.Config, settings train.Config) (train.Data, error) {
-	if len(c.Train) == 0 {
-		return train.Data{}, fmt.Errorf("%s has no text to train on: name the file that has, and another with --valid", c.Name)
-	}
 	stream, _, err := encode(tok, c.Train)
 	if err != nil {
 		return train.Data{}, err

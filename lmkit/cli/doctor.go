@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/backend"
@@ -43,11 +45,10 @@ func (a *app) diagnosis(r backend.Report, asJSON bool) error {
 	}
 	color := a.look().Color
 	for _, item := range r.Items {
-		status := string(item.Status)
-		if code := map[backend.Status]string{backend.Good: "32", backend.Warning: "33", backend.Missing: "31"}[item.Status]; color {
-			status = "\x1b[" + code + "m" + status + "\x1b[0m" + "       "[len(status)-2:]
-		} else {
-			status += "       "[:7-len(status)]
+		status := fmt.Sprintf("%-7s", item.Status)
+		if color {
+			code := map[backend.Status]string{backend.Good: "32", backend.Warning: "33", backend.Missing: "31"}[item.Status]
+			status = "\x1b[" + code + "m" + status + "\x1b[0m"
 		}
 		if err := printf(a.out, "%s  %-13s  %s\n", status, item.Name, oneLine(item.Found)); err != nil {
 			return err
