@@ -198,18 +198,20 @@ func subsets(M, s int) func(func(explain.Coalition) bool) {
 // constraint that φ adds up to total: what remains of the weighted fit when coalitions come in complementary pairs.
 func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
 	M := len(pairs[0].in)
-	A, b := mat.NewSymDense(M, nil), mat.NewVecDense(M, nil)
-	x := mat.NewVecDense(M, nil)
+	scaled, b := mat.NewDense(len(pairs), M, nil), mat.NewVecDense(M, nil)
 	for k, p := range pairs {
+		row := scaled.RawRowView(k)
 		for i, in := range p.in {
-			x.SetVec(i, -0.5)
+			row[i] = -0.5
 			if in {
-				x.SetVec(i, 0.5)
+				row[i] = 0.5
 			}
+			b.SetVec(i, b.AtVec(i)+weights[k]*p.half*row[i])
+			row[i] *= math.Sqrt(weights[k])
 		}
-		A.SymRankOne(A, weights[k], x)
-		b.AddScaledVec(b, weights[k]*p.half, x)
 	}
+	A := mat.NewSymDense(M, nil)
+	A.SymOuterK(1, scaled.T())
 	var chol mat.Cholesky
 	if !chol.Factorize(A) {
 		return nil, errors.New("kernel-shap: the fit has no unique solution: raise the budget")
