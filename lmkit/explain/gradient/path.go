@@ -5,8 +5,6 @@ import (
 	"math"
 	"slices"
 
-	"gonum.org/v1/gonum/integrate/quad"
-
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -74,7 +72,7 @@ func integrate(ctx context.Context, p *explain.Problem, lines []line, points []p
 // gauss is the Gauss-Legendre rule of n points on [from, to] of a line.
 func gauss(line, n int, from, to float64) []point {
 	at, weight := make([]float64, n), make([]float64, n)
-	quad.Legendre{}.FixedLocations(at, weight, from, to)
+	legendre(at, weight, from, to)
 	ps := make([]point, n)
 	for i := range ps {
 		ps[i] = point{line, at[i], weight[i]}

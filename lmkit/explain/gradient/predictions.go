@@ -1,0 +1,104 @@
+package gradient
+
+import (
+	"context"
+	"fmt"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Predictions is the saliency of every prediction in a text at once: how strongly the prediction after each token
+// depends on each token so far. The token predicted is the one that follows in the text; after the last one, the
+// question's target. A contrast is with the best of the others at that place.
+type Predictions struct {
+	Norm       int  `json:"norm,omitempty"`        // 1 or 2; 0: 2
+	TimesInput bool `json:"times_input,omitempty"` // gradient times input, signed, in place of its norm
+}
+
+// Name is the method's stable name.
+func (Predictions) Name() string { return "prediction-saliency" }
+
+// Matrix is scores [T][T]: a row for each prediction, a column for each token, exactly zero for tokens that come after
+// the prediction. Features are single tokens: groups of the question are not heeded. Cost: T rows forward and backward
+// in one batch, and one forward before.
+func (x Predictions) Matrix(ctx context.Context, m *lm.Model, q explain.Question) (*Matrix, error) {
+	if x.Norm == 0 {
+		x.Norm = 2
+	}
+	if x.Norm != 1 && x.Norm != 2 {
+		return nil, fmt.Errorf("%s: there is no norm %d; there are 1 and 2", x.Name(), x.Norm)
+	}
+	q.Groups, q.By = nil, explain.ByToken
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	of, labels, err := everyPrediction(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	T := len(p.IDs)
+	a, err := p.Run(ctx, lm.Query{Rows: rows(p, T), Of: of, Wrt: []lm.Tap{embed}})
+	if err != nil {
+		return nil, err
+	}
+	scores := make([][]float64, T)
+	for i := range scores {
+		if x.TimesInput {
+			scores[i] = dots(p, a.At[embed].Index(i), a.Grad[embed].Index(i))
+		} else {
+			scores[i] = norms(p, a.Grad[embed].Index(i), x.Norm)
+		}
+	}
+	out, err := newMatrix(p, x.Name(), x, scores)
+	if err != nil {
+		return nil, err
+	}
+	out.Axes, out.Rows, out.Columns, out.Values = [2]string{"prediction", "token"}, labels, texts(p.Tokens), a.Values
+	if !x.TimesInput {
+		out.Unit += " per embedding unit"
+	}
+	out.Cost.EstimatedRows = 2*T + 2 + len(p.Baselines)
+	return out, nil
+}
+
+// everyPrediction is the problem's objective after each token of the input, and what is predicted there.
+func everyPrediction(ctx context.Context, p *explain.Problem) (of []lm.Objective, labels []string, err error) {
+	T := len(p.IDs)
+	targets := append(append([]tokenID{}, p.IDs[1:]...), p.Target)
+	foils := make([]tokenID, T)
+	if p.Objective == explain.Contrast {
+		a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Logits: lm.AllLogits})
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range foils {
+			foils[i] = best(a.Logits[0].Index(i).Data, targets[i])
+		}
+		foils[T-1] = p.Foil
+	}
+	for i, id := range targets {
+		o := p.LM()
+		for k := range o.Terms {
+			o.Terms[k].Pos = i
+		}
+		o.Terms[0].ID = id
+		if p.Objective == explain.Contrast {
+			o.Terms[1].ID = foils[i]
+		}
+		of, labels = append(of, o), append(labels, p.Model.TokenText(id))
+	}
+	return of, labels, nil
+}
+
+// best is the token with the largest logit but one.
+func best(logits []float32, not tokenID) tokenID {
+	top := tokenID(-1)
+	for i, v := range logits {
+		if tokenID(i) != not && (top < 0 || v > logits[top]) {
+			top = tokenID(i)
+		}
+	}
+	return top
+}
