@@ -203,3 +203,24 @@ func TestGlobalTreeOnModels(t *testing.T) {
 		}
 	}
 }
+
+// One feature is enough for every method.
+func TestOneFeature(t *testing.T) {
+	g := additive(1, []float64{3})
+	local, err := surrogate.LIME{}.Play(ctx, g, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, err := surrogate.LocalTree{}.Play(ctx, g, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owen, err := shapley.Owen{}.Play(ctx, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The ridge holds LIME back: the input itself is but one of its samples.
+	if local.Scores[0] < 0.5 || local.Scores[0] > 3 || !near(tree.Scores[0], 3, 1e-9) || owen.Scores[0] != 3 {
+		t.Errorf("got %v, %v and %v, want about 3", local.Scores, tree.Scores, owen.Scores)
+	}
+}
