@@ -6,7 +6,7 @@ import "fmt"
 type Rules string
 
 // The rules. Under the four that conserve relevance, an activation times its gradient is its relevance, and what the
-// bias terms and the stabilisers take of it is the gradient by the activation one (see Program).
+// bias terms and the stabilisers take of it is the gradient by the activation one (see Build).
 const (
 	Ordinary Rules = ""         // derivatives
 	AttnLRP  Rules = "attn-lrp" // Transformer: Achtibat et al., 2024
