@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -195,13 +194,3 @@ func join(parts ...[]*tensors.Tensor) []*tensors.Tensor {
 	}
 	return all
 }
-
-// stopwatch measures the time that is spent in steps.
-type stopwatch struct {
-	began time.Time
-	less  time.Duration // what does not count: compilation
-}
-
-func (s *stopwatch) start() { s.began, s.less = time.Now(), 0 }
-
-func (s *stopwatch) seconds() float64 { return (time.Since(s.began) - s.less).Seconds() }
