@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"lm":                   {"token", "backend", "internal/border", "internal/net", "internal/safetensors"},
 	"generate":             {"token", "lm"},
 	"explain":              {"token", "lm"},
-	"render":               {"explain"},
+	"render":               {"explain", "explain/surrogate"},
 }
 
 // gomlx lists the packages that may import GoMLX: what is exported elsewhere knows no graphs.

@@ -1,7 +1,7 @@
 // Package attention explains a prediction of a Transformer by what its tokens read of each other.
 //
 // Every method makes a matrix [T][T] over tokens, a row for each reader and a column for each token that is read; an
-// attribution is the row of the last token, which makes the prediction. Only attention-gradient depends on what is
+// attribution is the row of the last token, which makes the prediction. Only grad-attention depends on what is
 // predicted. Scores are shares; they do not promise to add up to a change of the prediction: read the evidence.
 package attention
 
@@ -16,12 +16,12 @@ import (
 
 // The names of the methods.
 const (
-	rawName          = "attention-raw"
-	rolloutName      = "attention-rollout"
+	rawName          = "attention"
+	rolloutName      = "rollout"
 	flowName         = "attention-flow"
-	gradientName     = "attention-gradient"
+	gradientName     = "grad-attention"
 	valueZeroingName = "value-zeroing"
-	normName         = "attention-norm"
+	normName         = "norm-attention"
 	altiName         = "alti"
 )
 

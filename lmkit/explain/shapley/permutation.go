@@ -17,7 +17,7 @@ type Permutation struct {
 }
 
 // Name implements explain.Method.
-func (Permutation) Name() string { return "shapley-permutation" }
+func (Permutation) Name() string { return "permutation-shapley" }
 
 // Explain implements explain.Method. Cost: 2M rows forward a pair of orders and a baseline, Budget at most.
 func (s Permutation) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {

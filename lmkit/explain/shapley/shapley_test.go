@@ -361,7 +361,7 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 		features, budget int
 		want             string
 	}{
-		{12, 0, "shapley-exact"}, {14, 0, "kernel-shap"}, {14, 1 << 14, "shapley-exact"}, {14, 230, "kernel-shap"}, {14, 200, "shapley-permutation"}, {14, 20, "owen"},
+		{12, 0, "shapley-exact"}, {14, 0, "kernel-shap"}, {14, 1 << 14, "shapley-exact"}, {14, 230, "kernel-shap"}, {14, 200, "permutation-shapley"}, {14, 20, "owen"},
 	} {
 		e, c, err := shapley.Auto{Budget: tt.budget}.Play(ctx, random(tt.features, 3, 1), 1)
 		if err != nil {
