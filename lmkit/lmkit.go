@@ -114,7 +114,7 @@ func (t Training) prepare(ctx context.Context) (m *lm.Model, data train.Data, co
 			return nil, data, config, err
 		}
 	}
-	if data, err = train.Text(c, config, streams[0], streams[1]); err != nil {
+	if data, err = train.Text(c, config, tok, streams[0], streams[1]); err != nil {
 		m.Close()
 	}
 	return m, data, config, err

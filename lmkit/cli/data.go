@@ -200,13 +200,13 @@ func data(c *corpus.Corpus, tok token.Tokenizer, m lm.Config, settings train.Con
 		return train.Data{}, err
 	}
 	if len(c.Valid) == 0 {
-		return train.Text(m, settings, stream, nil)
+		return train.Text(m, settings, tok, stream, nil)
 	}
 	held, perToken, err := encode(tok, c.Valid)
 	if err != nil {
 		return train.Data{}, err
 	}
-	d, err := train.Text(m, settings, stream, held)
+	d, err := train.Text(m, settings, tok, stream, held)
 	d.BytesPerToken = perToken
 	return d, err
 }

@@ -76,11 +76,12 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.IntVar(&r.config.ValidRows, "valid-rows", 0, "rows of a batch in validation (default: as --rows)")
 	f.IntVar(&r.config.Length, "length", 0, "tokens of a row (default: transformer the context, lstm 35)")
 	f.StringVar(&r.config.Optimizer, "optimizer", "", "adam or adamw (default: transformer adamw, lstm adam)")
-	f.Float64Var(&r.config.LearningRate, "lr", 0.001, "learning rate")
+	f.Float64Var(&r.config.LearningRate, "lr", 0, "learning rate (default: transformer 0.002, lstm 0.001)")
 	f.Float64Var(&r.config.WeightDecay, "weight-decay", 0, "weight decay (default: transformer 0.1, lstm 0)")
 	f.Float64Var(&r.config.Clip, "clip", 0, "largest norm of the gradient (default: transformer 1, lstm 0.25)")
 	f.StringVar(&r.config.Schedule, "schedule", "", "of the learning rate: constant, step or cosine (default: transformer cosine, lstm step)")
 	f.IntVar(&r.config.Warmup, "warmup", 0, "steps over which the learning rate rises (default: transformer 100 or a tenth of the run)")
+	f.Float64Var(&r.config.Hide, "hide", 0, "word: share of the words hidden as <unk> in training, if the text has none (default 0.05; 0 for none)")
 	f.IntVar(&r.config.LogEvery, "log-every", 0, "steps from line to line (default: a twentieth of the run)")
 	f.IntVar(&r.config.EvalEvery, "eval-every", 0, "steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
 	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
@@ -191,6 +192,7 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 	for name, set := range map[string]func(){
 		"optimizer": func() { c.Optimizer = given.Optimizer }, "lr": func() { c.LearningRate, c.MinRate = given.LearningRate, min(c.MinRate, given.LearningRate/10) },
 		"weight-decay": func() { c.WeightDecay = given.WeightDecay }, "clip": func() { c.Clip = given.Clip }, "schedule": func() { c.Schedule = given.Schedule },
+		"hide": func() { c.Hide = given.Hide },
 	} {
 		if r.flags.Changed(name) {
 			set()

@@ -32,7 +32,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			recipe := Recipe(size.model)
 			recipe.Rows, recipe.Length, recipe.Steps = size.config.Rows, size.config.Length, 1_000_000
-			d, err := Text(size.model, recipe, stream, nil)
+			d, err := Text(size.model, recipe, nil, stream, nil)
 			if err != nil {
 				b.Fatal(err)
 			}

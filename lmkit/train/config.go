@@ -8,6 +8,7 @@ import (
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 )
 
 // The optimisers, as PyTorch defines them.
@@ -54,6 +55,10 @@ type Config struct {
 	EvalEvery int `json:"eval_every,omitzero"`
 	SaveEvery int `json:"save_every,omitzero"`
 
+	// Hide is the share of the words that [Text] hides from the model in training (corpus.Hide), if the tokenizer has an
+	// unknown token and the text does not.
+	Hide float64 `json:"hide,omitzero"`
+
 	Patience int    `json:"patience,omitzero"` // stop after so many evaluations in a row without a better one; 0: never
 	Seed     uint64 `json:"seed,omitzero"`     // of the windows that Text draws, and of dropout
 }
@@ -62,9 +67,9 @@ type Config struct {
 // learning rate that falls each epoch. How long to train is left open.
 func Recipe(m lm.Config) Config {
 	if m.Arch == lm.LSTM {
-		return Config{Optimizer: Adam, LearningRate: 1e-3, Clip: 0.25, Schedule: StepLR, Gamma: 0.95}
+		return Config{Optimizer: Adam, LearningRate: 1e-3, Clip: 0.25, Schedule: StepLR, Gamma: 0.95, Hide: 0.05}
 	}
-	return Config{Optimizer: AdamW, LearningRate: 1e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 1e-4}
+	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 2e-4, Hide: 0.05}
 }
 
 // withDefaults fills in the zero values that do not depend on the data.
@@ -136,7 +141,7 @@ func (c Config) Validate() error {
 		below float64
 	}{{"the learning rate", c.LearningRate, math.Inf(1)}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1}, {"epsilon", c.Epsilon, math.Inf(1)},
 		{"weight decay", c.WeightDecay, math.Inf(1)}, {"the clipping norm", c.Clip, math.Inf(1)},
-		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)}} {
+		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)}, {"the share of hidden words", c.Hide, 1}} {
 		if !(n.v >= 0 && n.v < n.below) {
 			say("%s is %v; it must be at least 0 and below %v", n.name, n.v, n.below)
 		}
@@ -185,8 +190,8 @@ type Data struct {
 }
 
 // Text cuts streams of text into the batches that suit an architecture: rows that carry an LSTM's state on, random
-// windows for a Transformer; every token once for validation. valid may be nil.
-func Text(m lm.Config, c Config, train, valid corpus.Stream) (Data, error) {
+// windows for a Transformer; every token once for validation. tok and valid may be nil.
+func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream) (Data, error) {
 	if err := c.Validate(); err != nil {
 		return Data{}, err
 	}
@@ -201,6 +206,9 @@ func Text(m lm.Config, c Config, train, valid corpus.Stream) (Data, error) {
 	if err != nil {
 		return Data{}, fmt.Errorf("the text to train on: %w", err)
 	}
+	if d.Train, err = hide(d.Train, c, tok, train); err != nil {
+		return Data{}, err
+	}
 	if valid == nil {
 		return d, nil
 	}
@@ -213,4 +221,20 @@ func Text(m lm.Config, c Config, train, valid corpus.Stream) (Data, error) {
 		return Data{}, fmt.Errorf("the text to validate on: %w", err)
 	}
 	return d, nil
+}
+
+// hide hides words from the model where the unknown token would else mean nothing to it.
+func hide(b corpus.Batches, c Config, tok token.Tokenizer, text corpus.Stream) (corpus.Batches, error) {
+	if c.Hide == 0 || tok == nil {
+		return b, nil
+	}
+	unknown, ok := tok.Unknown()
+	if !ok {
+		return b, nil
+	}
+	met, err := corpus.Holds(text, unknown)
+	if err != nil || met {
+		return b, err
+	}
+	return corpus.Hide(b, unknown, c.Hide, c.Seed), nil
 }

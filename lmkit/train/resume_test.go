@@ -129,7 +129,7 @@ func TestResumedRunIsTheSame(t *testing.T) {
 				d := textData(t, mc, c)
 				if e.Loops() { // where compiling takes long, without the shorter last batch
 					var err error
-					if d, err = Text(mc, c, text(388, 1), text(132, 2)); err != nil {
+					if d, err = Text(mc, c, nil, text(388, 1), text(132, 2)); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -177,7 +177,7 @@ func TestResumeErrors(t *testing.T) {
 	e := backendtest.PureGo(t)
 	mc, c := resumable(lm.LSTM)
 	d := textData(t, mc, c)
-	other, err := Text(mc, c, text(404, 1), text(150, 2))
+	other, err := Text(mc, c, nil, text(404, 1), text(150, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func beChild(arch, dir, kill string) error {
 		return err
 	}
 	mc, c := resumable(arch)
-	d, err := Text(mc, c, text(403, 1), text(150, 2))
+	d, err := Text(mc, c, nil, text(403, 1), text(150, 2))
 	if err != nil {
 		return err
 	}

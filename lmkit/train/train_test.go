@@ -50,7 +50,7 @@ func newModel(t testing.TB, e *backend.Engine, c lm.Config) *lm.Model {
 
 func textData(t testing.TB, m lm.Config, c Config) Data {
 	t.Helper()
-	d, err := Text(m, c, text(403, 1), text(150, 2))
+	d, err := Text(m, c, nil, text(403, 1), text(150, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func TestStartErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Text(tinyLSTM, ok, text(5, 1), nil); err == nil || !strings.Contains(err.Error(), "the corpus has 5 tokens") {
+	if _, err := Text(tinyLSTM, ok, nil, text(5, 1), nil); err == nil || !strings.Contains(err.Error(), "the corpus has 5 tokens") {
 		t.Errorf("a corpus that is too short: %v", err)
 	}
 	if _, err := Evaluate(context.Background(), newModel(t, e, tinyTransformer), endless, 0); err == nil || !strings.Contains(err.Error(), "no end") {
