@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/explain"
@@ -31,6 +33,8 @@ type explainFlags struct {
 	html, svg    string
 	strict       bool
 	compare      bool // side by side
+	all          bool // methods that do not suit the question are left out
+	flags        *pflag.FlagSet
 }
 
 func (a *app) explainCmd() *cobra.Command {
@@ -73,26 +77,30 @@ agree: the rank correlation of their scores, and how many of the top tokens they
 
 func methodList() string {
 	var b strings.Builder
-	b.WriteString("Methods:")
-	names, about := lmkit.Methods()
-	for i, name := range names {
-		fmt.Fprintf(&b, "\n  %-21s %s", name, about[i])
+	b.WriteString("Methods (lmkit methods says more about them):")
+	for _, m := range lmkit.Methods() {
+		fmt.Fprintf(&b, "\n  %-21s %s", m.Name, m.About)
 	}
+	fmt.Fprintf(&b, "\n  %-21s %s", "auto", "the best of these for the length and the budget; all: every one that suits the model")
 	return b.String()
 }
 
 func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f := cmd.Flags()
+	o.flags = f
 	f.SortFlags = false
 	f.StringVar(&o.ids, "ids", "", "the prompt as token IDs: 3,7,1")
 	f.StringVar(&o.target, "target", "", "the token to explain, by its text or as #ID (default: the model's first choice)")
 	f.StringVar(&o.foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
 	f.StringVar(&o.Objective, "objective", explain.Contrast, "what about the target: "+strings.Join(explain.Objectives, ", "))
-	f.StringSliceVar(&o.methods, "method", methods, "methods, with commas between; all")
+	f.StringSliceVar(&o.methods, "method", methods, "methods, with commas between; auto; all")
 	f.StringVar(&o.Baseline, "baseline", "", "what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
 	f.IntVar(&o.settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
 	f.IntVar(&o.settings.Samples, "samples", 0, "random draws (default: the method's)")
+	f.IntVar(&o.settings.Budget, "budget", 0, "coalitions of features to try, or rows for auto (default: the method's)")
+	f.IntSliceVar(&o.settings.Layers, "layer", nil, "attention of these layers, from 0 (default: all)")
+	f.IntSliceVar(&o.settings.Heads, "head", nil, "attention of these heads, from 0 (default: all)")
 	f.Float64Var(&o.Tolerance, "tolerance", 0.01, "by how much the scores may miss their sum, relative")
 	f.Uint64Var(&o.Seed, "seed", 0, "of random draws")
 	f.StringVar(&o.memory, "memory", "1GB", "memory for activations, about, such as 512MB")
@@ -116,21 +124,21 @@ func (o *explainFlags) check() (methods []explain.Method, err error) {
 	if !(o.Tolerance > 0) {
 		return nil, usage("--tolerance is %v; it must be above 0", o.Tolerance)
 	}
-	if o.settings.Steps < 0 || o.settings.Samples < 0 {
-		return nil, usage("--steps and --samples cannot be negative")
+	if o.settings.Steps < 0 || o.settings.Samples < 0 || o.settings.Budget < 0 {
+		return nil, usage("--steps, --samples and --budget cannot be negative")
 	}
 	if o.Memory, err = parseBytes(o.memory); err != nil {
 		return nil, err
 	}
-	if slices.Equal(o.methods, []string{"all"}) {
-		o.methods, _ = lmkit.Methods()
+	if o.all = slices.Equal(o.methods, []string{"all"}); o.all {
+		o.methods = lmkit.MethodNames()
 	}
 	for i, name := range o.methods {
-		name = strings.TrimSpace(name)
-		if slices.Contains(o.methods[:i], name) {
-			return nil, usage("the method %s was given twice", name)
+		o.methods[i] = strings.TrimSpace(name)
+		if slices.Contains(o.methods[:i], o.methods[i]) {
+			return nil, usage("the method %s was given twice", o.methods[i])
 		}
-		method, err := lmkit.Method(name, o.settings)
+		method, err := lmkit.Method(o.methods[i], o.settings)
 		if err != nil {
 			return nil, usage("%w", err)
 		}
@@ -142,7 +150,26 @@ func (o *explainFlags) check() (methods []explain.Method, err error) {
 	if o.svg != "" && len(methods) > 1 && !o.compare {
 		return nil, usage("--svg draws one method; lmkit compare draws several side by side")
 	}
-	return methods, nil
+	return methods, o.heeded()
+}
+
+// heeded returns an error if a setting was given that none of the methods has.
+func (o *explainFlags) heeded() error {
+	for _, setting := range []string{"steps", "samples", "budget", "layer", "head"} {
+		if !o.flags.Changed(setting) || setting == "budget" && slices.Contains(o.methods, "auto") {
+			continue
+		}
+		var who []string
+		for _, m := range lmkit.Methods() {
+			if slices.Contains(m.Settings, setting) {
+				who = append(who, m.Name)
+			}
+		}
+		if !slices.ContainsFunc(o.methods, func(name string) bool { return slices.Contains(who, name) }) {
+			return usage("--%s means nothing to %s; it belongs to %s", setting, strings.Join(o.methods, ", "), strings.Join(who, ", "))
+		}
+	}
+	return nil
 }
 
 // parseBytes reads a size such as 512MB.
@@ -180,13 +207,9 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	if o.Foil, err = find(m, o.foil); err != nil {
 		return err
 	}
-	var as []*explain.Attribution
-	for _, method := range methods {
-		at, err := method.Explain(ctx, m, o.Question)
-		if err != nil {
-			return err
-		}
-		as = append(as, at)
+	as, err := a.answers(ctx, m, methods, o)
+	if err != nil {
+		return err
 	}
 	if err := a.show(as, o); err != nil {
 		return err
@@ -195,6 +218,57 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 		return promises(as)
 	}
 	return nil
+}
+
+// answers asks the methods. Of all methods, those that do not suit the model, or the question, are left out, and named.
+func (a *app) answers(ctx context.Context, m *lm.Model, methods []explain.Method, o *explainFlags) ([]*explain.Attribution, error) {
+	if _, err := explain.Prepare(ctx, m, o.Question); err != nil { // what suits no method at all
+		return nil, err
+	}
+	if o.all {
+		methods = a.suited(methods, m.Config().Arch)
+	}
+	var as []*explain.Attribution
+	for _, method := range methods {
+		at, err := method.Explain(ctx, m, o.Question)
+		switch {
+		case err != nil && o.all && ctx.Err() == nil:
+			a.note("left out %s", without(err, method.Name()))
+			continue
+		case err != nil:
+			return nil, err
+		}
+		var c lmkit.Choice
+		if method.Name() == "auto" && json.Unmarshal(at.Method.Settings, &c) == nil {
+			a.note("auto chose %s: %s", c.Chosen, c.Why)
+		}
+		as = append(as, at)
+	}
+	return as, nil
+}
+
+// suited is those of the methods that explain an architecture. It names the others.
+func (a *app) suited(methods []explain.Method, arch string) (fit []explain.Method) {
+	infos := lmkit.Methods()
+	var others []string
+	for _, method := range methods { // all of them: each is in the list
+		i := slices.IndexFunc(infos, func(x lmkit.MethodInfo) bool { return x.Name == method.Name() })
+		if x := infos[i]; x.Arch != "" && x.Arch != arch {
+			others = append(others, x.Name)
+			continue
+		}
+		fit = append(fit, method)
+	}
+	a.note("left out, as they do not explain the architecture %s: %s", arch, strings.Join(others, ", "))
+	return fit
+}
+
+// without begins an error with the method's name, once.
+func without(err error, method string) string {
+	if strings.HasPrefix(err.Error(), method) {
+		return err.Error()
+	}
+	return method + ": " + err.Error()
 }
 
 func find(m *lm.Model, text string) (*token.ID, error) {

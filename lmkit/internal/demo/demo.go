@@ -166,15 +166,8 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 	label, _ := m.Tokenizer().Lookup(item.Label)
 	foil, _ := m.Tokenizer().Lookup(item.Foil)
 	var as []*explain.Attribution
-	all, _ := lmkit.Methods()
-	var fit []string
-	for _, name := range all {
-		if slices.Contains(shown, name) {
-			fit = append(fit, name)
-		}
-	}
-	for i, name := range fit {
-		d.Progress("explain", i, len(fit))
+	for i, name := range shown {
+		d.Progress("explain", i, len(shown))
 		method, err := lmkit.Method(name, lmkit.Settings{})
 		if err != nil {
 			return nil, err
@@ -185,8 +178,8 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 		}
 		as = append(as, a)
 	}
-	d.Progress("explain", len(fit), len(fit))
-	main := as[slices.Index(fit, "integrated-gradients")]
+	d.Progress("explain", len(shown), len(shown))
+	main := as[slices.Index(shown, "integrated-gradients")]
 	if err := render.Text(d.Out, main, render.Options{Color: d.Color, Width: d.Width}); err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (r *Result) Text(w io.Writer) error {
 		r.failures(w, models)
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, and with only, the top\nwords; rows: through the model, for one explanation with its evidence.\n", r.Config.Items, r.Config.Seed)
+	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, and with only, the top\nwords; rows: through the model, for one explanation with its evidence; ms: without compilation.\n", r.Config.Items, r.Config.Seed)
 	return err
 }
 
@@ -107,7 +107,7 @@ func (r *Result) failures(w io.Writer, models []Model) {
 		for _, row := range m.Table.Rows {
 			if row.Error != "" && !said[row.Method.Name] {
 				said[row.Method.Name] = true
-				fmt.Fprintf(w, "%s: %s\n", row.Method.Name, row.Error)
+				fmt.Fprintf(w, "%s: %s\n", row.Method.Name, strings.TrimPrefix(row.Error, row.Method.Name+": "))
 			}
 		}
 	}

@@ -26,12 +26,13 @@ const Schema = 1
 type Config struct {
 	Tasks   []string `json:"tasks"`   // nil: all of plant.Tasks
 	Archs   []string `json:"archs"`   // nil: lm.Transformer and lm.LSTM
-	Methods []string `json:"methods"` // nil: all of lmkit.Methods
+	Methods []string `json:"methods"` // nil: all of lmkit.MethodNames; each explains the architectures that it suits
 	Items   int      `json:"items"`   // texts to explain, a model; 0: 20
 	Size    int      `json:"size"`    // of the texts, as plant.Config.Size; 0: the task's
 	Width   int      `json:"width"`   // of the models; 0: 64
 	Steps   int      `json:"steps"`   // of training, at the most; 0: 3,000
 	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice
+	Budget  int      `json:"budget"`  // coalitions that methods which ask for many try; 0: each method's own choice
 	Seed    uint64   `json:"seed"`
 }
 
@@ -57,8 +58,7 @@ type Progress func(what string, done, total int)
 // Run trains a model for each task and architecture, and scores every method on each.
 func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*Result, error) {
 	c = c.withDefaults()
-	methods, err := c.methods()
-	if err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	if progress == nil {
@@ -67,7 +67,7 @@ func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*
 	r := &Result{Schema: Schema, Config: c}
 	for _, task := range c.Tasks {
 		for _, arch := range c.Archs {
-			m, err := c.model(ctx, e, task, arch, methods, progress)
+			m, err := c.model(ctx, e, task, arch, progress)
 			if err != nil {
 				return nil, fmt.Errorf("leaderboard: %s, %s: %w", task, arch, err)
 			}
@@ -85,7 +85,7 @@ func (c Config) withDefaults() Config {
 		c.Archs = []string{lm.Transformer, lm.LSTM}
 	}
 	if c.Methods == nil {
-		c.Methods, _ = lmkit.Methods()
+		c.Methods = lmkit.MethodNames()
 	}
 	if c.Items == 0 {
 		c.Items = 20
@@ -93,16 +93,17 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) methods() ([]explain.Method, error) {
+// Validate returns all mistakes of a configuration.
+func (c Config) Validate() error {
+	c = c.withDefaults()
 	var errs []error
-	var methods []explain.Method
-	for _, name := range c.Methods {
-		m, err := lmkit.Method(name, lmkit.Settings{Samples: c.Samples})
-		if err != nil {
-			errs = append(errs, err)
-			continue
+	for i, name := range c.Methods {
+		if slices.Contains(c.Methods[:i], name) {
+			errs = append(errs, fmt.Errorf("the method %s was given twice", name))
 		}
-		methods = append(methods, m)
+		if _, err := lmkit.Method(name, lmkit.Settings{}); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, a := range c.Archs {
 		if a != lm.Transformer && a != lm.LSTM {
@@ -117,13 +118,39 @@ func (c Config) methods() ([]explain.Method, error) {
 	if c.Items < 1 {
 		errs = append(errs, fmt.Errorf("%d items to explain: it takes at least one", c.Items))
 	}
-	return methods, errors.Join(errs...)
+	if c.Width < 0 || c.Width%planted.Heads != 0 {
+		errs = append(errs, fmt.Errorf("models of width %d: it must be a positive multiple of %d", c.Width, planted.Heads))
+	}
+	if c.Steps < 0 || c.Samples < 0 || c.Budget < 0 {
+		errs = append(errs, errors.New("steps, samples and budget cannot be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// methods is those of the methods that explain an architecture.
+func (c Config) methods(arch string) ([]explain.Method, error) {
+	var methods []explain.Method
+	for _, name := range c.Methods {
+		if slices.ContainsFunc(lmkit.Methods(), func(m lmkit.MethodInfo) bool { return m.Name == name && m.Arch != "" && m.Arch != arch }) {
+			continue
+		}
+		m, err := lmkit.Method(name, lmkit.Settings{Samples: c.Samples, Budget: c.Budget})
+		if err != nil {
+			return nil, err
+		}
+		methods = append(methods, m)
+	}
+	return methods, nil
 }
 
 // unknown is the share of hidden words in training, so that the unknown token is a fair baseline.
 const unknown = 0.1
 
-func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string, methods []explain.Method, progress Progress) (*Model, error) {
+func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string, progress Progress) (*Model, error) {
+	methods, err := c.methods(arch)
+	if err != nil {
+		return nil, err
+	}
 	t, err := plant.New(plant.Config{Task: task, Size: c.Size, Unknown: unknown})
 	if err != nil {
 		return nil, err

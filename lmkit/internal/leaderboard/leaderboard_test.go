@@ -75,6 +75,8 @@ func TestWrongConfig(t *testing.T) {
 		{Config{Archs: []string{"rnn"}}, `no architecture "rnn"`},
 		{Config{Methods: []string{"magic"}}, `no method "magic"`},
 		{Config{Items: -1}, "at least one"},
+		{Config{Width: 30}, "multiple of 4"},
+		{Config{Steps: -1}, "cannot be negative"},
 	} {
 		if _, err := Run(context.Background(), backendtest.PureGo(t), tt.c, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %q", tt.c, err, tt.want)

@@ -24,6 +24,9 @@ type Config struct {
 	Progress func(step, steps int) // nil: nobody listens
 }
 
+// Heads is how many heads of attention a Transformer has; its width is a multiple.
+const Heads = 4
+
 // Trained is a model and how it came about.
 type Trained struct {
 	Model   *lm.Model
@@ -59,7 +62,7 @@ func Train(ctx context.Context, e *backend.Engine, task *plant.Task, c Config) (
 	if c.Arch == lm.LSTM {
 		m.Hidden, m.Layers, m.Dropout = c.Width, 1, 0.3
 	} else {
-		m.Heads, m.Context, m.Tied = 4, longest, true
+		m.Heads, m.Context, m.Tied = Heads, longest, true
 	}
 	fresh, err := lm.New(e, m, tok, c.Seed)
 	if err != nil {

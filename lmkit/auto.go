@@ -1,0 +1,76 @@
+package lmkit
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/gradient"
+	"lmkit.internal/lmkit/explain/relevance"
+	"lmkit.internal/lmkit/explain/shapley"
+	"lmkit.internal/lmkit/lm"
+)
+
+const autoName = "auto"
+
+// Auto explains by the best method that the number of features and the budget allow, and says in its settings which one
+// it took and why. The order is that of docs/leaderboard.md: exact Shapley values up to 12 features, as far as the budget
+// holds all coalitions; else integrated gradients; and, where there is no budget for an integral, DeepLIFT.
+type Auto struct {
+	Budget int // rows forward and backward, about; 0: 4096 a baseline
+}
+
+// Choice is what Auto took, as it is reported in the settings.
+type Choice struct {
+	Budget   int             `json:"budget"`
+	Chosen   string          `json:"chosen"` // the method's name
+	Why      string          `json:"why"`
+	Settings json.RawMessage `json:"settings,omitempty"` // the chosen method's
+}
+
+const (
+	enumerated = 12 // features whose coalitions are enumerated at most
+	integral   = 48 // rows forward and backward of the smallest refined integral
+)
+
+// Name implements explain.Method.
+func (Auto) Name() string { return autoName }
+
+// Explain implements explain.Method. Cost: that of the chosen method.
+func (a Auto) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if a.Budget < 0 {
+		return nil, fmt.Errorf("auto: a budget of %d rows: it must be positive, or 0 for the default", a.Budget)
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	method, choice := a.choose(len(p.Features), len(p.Baselines))
+	out, err := method.Explain(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	choice.Settings = out.Method.Settings
+	out.Method.Name = a.Name()
+	out.Method.Settings, err = json.Marshal(choice)
+	return out, err
+}
+
+func (a Auto) choose(features, baselines int) (explain.Method, Choice) {
+	c := Choice{Budget: a.Budget}
+	if c.Budget == 0 {
+		c.Budget = baselines << enumerated
+	}
+	var m explain.Method
+	switch {
+	case features <= enumerated && baselines<<features <= c.Budget:
+		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget, 1<<features, features)
+	case baselines*integral <= c.Budget:
+		m, c.Why = gradient.Integrated{MaxSteps: max(24, c.Budget/2/baselines)}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
+	default:
+		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*integral)
+	}
+	c.Chosen = m.Name()
+	return m, c
+}

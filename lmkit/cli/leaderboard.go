@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/internal/leaderboard"
+)
+
+func (a *app) leaderboardCmd() *cobra.Command {
+	var c leaderboard.Config
+	var asJSON, html string
+	cmd := &cobra.Command{
+		Use:   "leaderboard",
+		Short: "Rank the explanation methods on texts whose true cause is known, in some minutes",
+		Long: `Train a small Transformer and a small LSTM on each planted task, and see which methods find the true cause of what
+they answer. Only items count whose cause is verified on the trained model: hiding it costs the model at least
+half of its margin, and keeping it alone keeps the answer. The share of these is printed, and the scores on all
+items stand beside those on verified ones. The same seed gives the same board, but for the seconds.`,
+		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion --json board.json --html board.html`,
+		Args:    between(0, 0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.leaderboard(cmd.Context(), c, asJSON, html) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringSliceVar(&c.Tasks, "task", nil, "tasks, with commas between (default: "+strings.Join(plant.Tasks(), ", ")+")")
+	f.StringSliceVar(&c.Archs, "arch", nil, "architectures, with commas between (default: transformer, lstm)")
+	f.StringSliceVar(&c.Methods, "method", nil, "methods, with commas between (default: all; lmkit methods lists them)")
+	f.IntVar(&c.Items, "items", 20, "texts to explain, of each model")
+	f.IntVar(&c.Size, "size", 0, "length of the texts: words, pairs or nouns (default: the task's)")
+	f.IntVar(&c.Width, "width", 0, "of the models (default: 64)")
+	f.IntVar(&c.Steps, "steps", 0, "of training at most; it ends when a model knows its task (default: 3000)")
+	f.IntVar(&c.Samples, "samples", 0, "random draws (default: the method's)")
+	f.IntVar(&c.Budget, "budget", 0, "coalitions of words to try (default: the method's)")
+	f.Uint64Var(&c.Seed, "seed", 0, "of texts, first weights and random draws")
+	f.StringVar(&asJSON, "json", "", "write everything to this `FILE`, too")
+	f.StringVar(&html, "html", "", "write a page with pictures to this `FILE`, too")
+	return cmd
+}
+
+func (a *app) leaderboard(ctx context.Context, c leaderboard.Config, asJSON, html string) error {
+	if err := c.Validate(); err != nil {
+		return usage("%w", err)
+	}
+	engine, err := a.openEngine(ctx)
+	if err != nil {
+		return err
+	}
+	var b *bar
+	defer func() { b.hide() }()
+	current := ""
+	board, err := leaderboard.Run(ctx, engine, c, func(what string, done, total int) {
+		if what != current {
+			b.hide()
+			current, b = what, a.bar(what, int64(total))
+		}
+		b.set(int64(done))
+	})
+	if err != nil {
+		return err
+	}
+	b.hide()
+	if err := board.Text(a.out); err != nil {
+		return err
+	}
+	if err := a.file(asJSON, board.JSON); err != nil {
+		return err
+	}
+	return a.file(html, board.HTML)
+}
