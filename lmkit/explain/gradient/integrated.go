@@ -133,7 +133,7 @@ func along(ctx context.Context, p *explain.Problem, lines []line, steps, most in
 		most = defaultBudget
 	}
 	// The refinement aims below the tolerance, as its own estimate of the error is rough.
-	scores, _, err = refine(ctx, p, lines, p.Tolerance/4, most*len(lines))
+	scores, err = refine(ctx, p, lines, p.Tolerance/4, most*len(lines))
 	return scores, 2 * 3 * panelPoints * len(lines), err
 }
 

@@ -91,28 +91,25 @@ const panelPoints = 8
 
 // refine integrates along lines by Gauss-Legendre panels of 8 points that are halved until halving changes nothing
 // that matters: less than tolerance relative to both the sum of the scores and their sizes. It spends at most budget
-// points, and returns the scores of each line and the points spent.
-func refine(ctx context.Context, p *explain.Problem, lines []line, tolerance float64, budget int) (scores [][]float64, spent int, err error) {
+// points (but at least 24 a line), and returns the scores of each line.
+func refine(ctx context.Context, p *explain.Problem, lines []line, tolerance float64, budget int) (scores [][]float64, err error) {
 	done := make([][]float64, len(lines)) // what is accepted
-	open := make([]panel, len(lines))
+	open := make([]panel, len(lines))     // what is to be looked at
+	var both []panel                      // open ones and their halves: the first round computes them at once
 	for l := range lines {
 		done[l] = make([]float64, len(p.Features))
-		open[l] = panel{line: l, from: 0, to: 1}
+		both = append(both, panel{line: l, from: 0, to: 1}, panel{line: l, from: 0, to: 0.5}, panel{line: l, from: 0.5, to: 1})
 	}
-	if err := compute(ctx, p, lines, open); err != nil {
-		return nil, 0, err
+	if err := compute(ctx, p, lines, both); err != nil {
+		return nil, err
 	}
-	spent = len(open) * panelPoints
-	for len(open) > 0 && spent+2*len(open)*panelPoints <= budget {
-		var halves []panel
-		for _, o := range open {
-			m := (o.from + o.to) / 2
-			halves = append(halves, panel{line: o.line, from: o.from, to: m}, panel{line: o.line, from: m, to: o.to})
-		}
-		if err := compute(ctx, p, lines, halves); err != nil {
-			return nil, 0, err
-		}
-		spent += len(halves) * panelPoints
+	spent := len(both) * panelPoints
+	var halves []panel
+	for l := range lines {
+		open[l] = both[3*l]
+		halves = append(halves, both[3*l+1:3*l+3]...)
+	}
+	for {
 		total := totals(done, halves)
 		var still []panel
 		for i, o := range open {
@@ -124,18 +121,35 @@ func refine(ctx context.Context, p *explain.Problem, lines []line, tolerance flo
 				still = append(still, a, b)
 			}
 		}
-		open = still
+		open, halves = still, nil
+		if spent += 2 * len(open) * panelPoints; len(open) == 0 || spent > budget {
+			return totals(done, open), nil
+		}
+		for _, o := range open {
+			m := (o.from + o.to) / 2
+			halves = append(halves, panel{line: o.line, from: o.from, to: m}, panel{line: o.line, from: m, to: o.to})
+		}
+		if err := compute(ctx, p, lines, halves); err != nil {
+			return nil, err
+		}
 	}
-	return totals(done, open), spent, nil
 }
 
+// compute integrates over panels. The number of points is rounded up to 24, 48, 96, ..., as each other number would be
+// another program to compile, which takes longer than running it.
 func compute(ctx context.Context, p *explain.Problem, lines []line, panels []panel) error {
-	// Each panel is a line of its own to integrate.
 	var points []point
-	own := make([]line, len(panels))
+	own := make([]line, len(panels)) // each panel is a line of its own to integrate
 	for i, x := range panels {
 		own[i] = lines[x.line]
 		points = append(points, gauss(i, panelPoints, x.from, x.to)...)
+	}
+	size := 3 * panelPoints
+	for size < len(points) {
+		size *= 2
+	}
+	for len(points) < size {
+		points = append(points, point{line: 0, at: 1, weight: 0})
 	}
 	scores, err := integrate(ctx, p, own, points)
 	for i := range scores {
