@@ -65,9 +65,27 @@ func (p *Problem) Values(ctx context.Context, sets []Replacement) ([]float64, er
 
 // Game is the problem as a game: absent features are replaced by the baseline (the mean of the values, if there are
 // several).
-func (p *Problem) Game() Game { return game{p} }
+func (p *Problem) Game() Game { return game{p, p.Values} }
 
-type game struct{ *Problem }
+// GameOf is the problem as a game about any number that the logits of the next token give, in place of its objective.
+func (p *Problem) GameOf(number func(logits []float32) float64) Game {
+	return game{p, func(ctx context.Context, sets []Replacement) ([]float64, error) {
+		logits, err := p.logits(ctx, sets)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]float64, len(logits))
+		for i, l := range logits {
+			out[i] = number(l)
+		}
+		return out, nil
+	}}
+}
+
+type game struct {
+	*Problem
+	under func(context.Context, []Replacement) ([]float64, error)
+}
 
 func (g game) Features() int { return len(g.Problem.Features) }
 
@@ -87,7 +105,7 @@ func (g game) Values(ctx context.Context, of []Coalition) ([]float64, error) {
 		}
 		place[i] = k
 	}
-	vs, err := g.Problem.Values(ctx, sets)
+	vs, err := g.under(ctx, sets)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package faithful
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -138,57 +137,23 @@ func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, [
 	return out, enc.IDs, nil
 }
 
-// outcome is a problem as a game whose value is computed from the logits of the next token.
-type outcome struct {
-	*explain.Problem
-	of func(logits []float32, target token.ID) float64
-}
-
-func (g outcome) Features() int { return len(g.Problem.Features) }
-
-func (g outcome) Values(ctx context.Context, of []explain.Coalition) ([]float64, error) {
-	q := lm.Query{Logits: lm.LastLogits}
-	for _, c := range of {
-		var gone []int
-		for f, in := range c {
-			if !in {
-				gone = append(gone, f)
+// lead is the logit of the target minus the largest of the others.
+func lead(target token.ID) func([]float32) float64 {
+	return func(logits []float32) float64 {
+		best := math.Inf(-1)
+		for id, v := range logits {
+			if token.ID(id) != target {
+				best = max(best, float64(v))
 			}
 		}
-		at := g.Positions(gone)
-		if at == nil { // no position, where nil would be all
-			at = []int{}
-		}
-		for _, b := range g.Baselines {
-			q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{len(q.Rows)}, Positions: at, With: lm.FromValues(b.Vector)})
-			q.Rows = append(q.Rows, g.IDs)
-		}
+		return float64(logits[target]) - best
 	}
-	a, err := g.Run(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	n := len(g.Baselines)
-	out := make([]float64, len(of))
-	for i, l := range a.Logits {
-		out[i/n] += g.of(l.Data, g.Target) / float64(n)
-	}
-	return out, nil
 }
 
-// lead is the logit of the target minus the largest of the others.
-func lead(logits []float32, target token.ID) float64 {
-	best := math.Inf(-1)
-	for id, v := range logits {
-		if token.ID(id) != target {
-			best = max(best, float64(v))
-		}
+func probability(target token.ID) func([]float32) float64 {
+	return func(logits []float32) float64 {
+		lp := slices.Clone(logits)
+		lm.LogSoftmax(lp)
+		return math.Exp(float64(lp[target]))
 	}
-	return float64(logits[target]) - best
-}
-
-func probability(logits []float32, target token.ID) float64 {
-	lp := slices.Clone(logits)
-	lm.LogSoftmax(lp)
-	return math.Exp(float64(lp[target]))
 }

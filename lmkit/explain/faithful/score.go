@@ -123,10 +123,10 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []
 		return ItemScore{}, err
 	}
 	score := ItemScore{Item: i}
-	if score.Verification, err = Verify(ctx, outcome{p, lead}, it.causes); err != nil {
+	if score.Verification, err = Verify(ctx, p.GameOf(lead(p.Target)), it.causes); err != nil {
 		return ItemScore{}, err
 	}
-	likely := remember(outcome{p, probability})
+	likely := remember(p.GameOf(probability(p.Target)))
 	for _, r := range rows {
 		ms, err := s.method(ctx, m, it, r, likely)
 		if err != nil {
