@@ -1,0 +1,190 @@
+package gradient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+)
+
+// Carried is integrated gradients of a text of which an LSTM has read a first part already: the state that it carries
+// over the cut is one feature, and each feature behind the cut is one. As all embeddings go from the baseline to the
+// input, the state goes the way that they make it go. So the state's score is what integrated gradients of the uncut text
+// give the tokens before the cut together, and the others have the same scores there and here: gradients flow through
+// the last part alone, however long the first one is.
+type Carried struct {
+	Cut      int `json:"cut"`                 // tokens of the first part
+	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule; 0: doubled until the error is below the tolerance
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
+}
+
+// carriedSettings is what Carried ran with, and how the state's score divides.
+type carriedSettings struct {
+	Carried
+	State map[lm.Tap]float64 `json:"state"`
+}
+
+// Name implements explain.Method.
+func (Carried) Name() string { return "carried-ig" }
+
+// Explain implements explain.Method. Features of the question before the cut become one, the first; none may lie on both
+// sides. The settings of the result divide the state's score by layer, into hidden state and cell. Several baselines are
+// averaged. Cost: Steps rows forward and backward of the last part, and 3 times as many forward of the first, a baseline.
+func (c Carried) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+	if m.Config().Arch != lm.LSTM {
+		return nil, fmt.Errorf("%s: a Transformer carries no state over a cut: use integrated-gradients", c.Name())
+	}
+	if err := checkSteps(c.Name(), c.Steps, c.MaxSteps); err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	s := carriedSettings{Carried: c, State: map[lm.Tap]float64{}}
+	scores, estimated := make([]float64, len(p.Features)), 0
+	for b := range p.Baselines {
+		one, state, err := c.climb(ctx, p, b)
+		if err != nil {
+			return nil, err
+		}
+		for f, v := range one {
+			scores[f] += v / float64(len(p.Baselines))
+		}
+		for tap, v := range state {
+			s.State[tap] += v / float64(len(p.Baselines))
+			scores[0] += v / float64(len(p.Baselines))
+		}
+		estimated += 5 * 3 * leastSteps
+	}
+	return p.Finish(ctx, explain.Result{Name: c.Name(), Settings: s, Scores: scores, Complete: true, Total: p.Value - p.Base(),
+		Estimated: estimated, Cure: cure(c.Steps, c.MaxSteps)})
+}
+
+// prepare puts the features before the cut together.
+func (c Carried) prepare(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Problem, error) {
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	if c.Cut < 1 || c.Cut >= len(p.IDs) {
+		return nil, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(p.IDs))
+	}
+	groups := [][]int{nil}
+	for i, f := range p.Features {
+		switch first, last := f.Tokens[0] < c.Cut, f.Tokens[len(f.Tokens)-1] < c.Cut; {
+		case first != last:
+			return nil, fmt.Errorf("%s: feature %d (%q) lies on both sides of the cut after %d tokens", c.Name(), i, f.Text, c.Cut)
+		case first:
+			groups[0] = append(groups[0], f.Tokens...)
+		default:
+			groups = append(groups, f.Tokens)
+		}
+	}
+	if groups[0] == nil {
+		return nil, errors.New("carried-ig: no feature lies before the cut: the state does not depend on any")
+	}
+	q.Groups = groups
+	return explain.Prepare(ctx, m, q)
+}
+
+// climb integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
+func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (scores []float64, state map[lm.Tap]float64, err error) {
+	if c.Steps > 0 {
+		return c.integrate(ctx, p, baseline, c.Steps)
+	}
+	most := c.MaxSteps
+	if most == 0 {
+		most = mostSteps
+	}
+	total := p.Value - p.Bases[baseline]
+	for n := min(leastSteps, most); ; n = min(2*n, most) {
+		scores, state, err = c.integrate(ctx, p, baseline, n)
+		off := -total
+		for _, v := range scores {
+			off += v
+		}
+		for _, v := range state {
+			off += v
+		}
+		if err != nil || n == most || n > leastSteps && math.Abs(off) <= p.Tolerance/4*max(math.Abs(total), 1e-6) {
+			return scores, state, err
+		}
+	}
+}
+
+// beside is how far on either side of a point the state is asked for, to see how fast it moves.
+const beside = 1. / 128
+
+// integrate is the integral by the Gauss-Legendre rule of n points.
+func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n int) ([]float64, map[lm.Tap]float64, error) {
+	points, base := gauss(0, n, 0, 1), p.Baselines[baseline].Vector
+	behind := []int{} // positions of the last part, counted from the cut; empty is none, where nil would be all
+	for _, f := range p.Features[1:] {
+		for _, t := range f.Tokens {
+			behind = append(behind, t-c.Cut)
+		}
+	}
+	slices.Sort(behind)
+	first := lm.Query{Final: true}
+	last := lm.Query{Of: []lm.Objective{p.LM()}, Wrt: append(stateTaps(p.Model), embed)}
+	for i, x := range points {
+		for _, at := range []float64{x.at - beside, x.at, x.at + beside} {
+			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens, Keep: at, With: lm.FromValues(base)})
+			first.Rows = append(first.Rows, p.IDs[:c.Cut])
+		}
+		last.Rows = append(last.Rows, p.IDs[c.Cut:])
+		last.Edits = append(last.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: behind, Keep: x.at, With: lm.FromValues(base)})
+	}
+	states, err := p.Run(ctx, first)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range points {
+		last.States = append(last.States, states.States[3*i+1])
+	}
+	a, err := p.Run(ctx, last)
+	if err != nil {
+		return nil, nil, err
+	}
+	scores, state := make([]float64, len(p.Features)), map[lm.Tap]float64{}
+	for i, x := range points {
+		for f := 1; f < len(p.Features); f++ {
+			for _, t := range p.Features[f].Tokens {
+				grad := a.Grad[embed].Index(i, t-c.Cut).Data
+				for d, v := range p.Embeddings.Index(t).Data {
+					scores[f] += x.weight * float64(v-base.Data[d]) * float64(grad[d])
+				}
+			}
+		}
+		before, after := states.States[3*i], states.States[3*i+2]
+		for l := range p.Model.Config().Layers {
+			hidden, cell := stateTap(l, "hidden"), stateTap(l, "cell")
+			state[hidden] += x.weight * moved(before.Hidden.Index(l), after.Hidden.Index(l), a.Grad[hidden].Index(i))
+			state[cell] += x.weight * moved(before.Cell.Index(l), after.Cell.Index(l), a.Grad[cell].Index(i))
+		}
+	}
+	return scores, state, nil
+}
+
+// moved is how fast the objective moves with a part of the state.
+func moved(before, after, grad lm.Array) float64 {
+	sum := 0.0
+	for d, g := range grad.Data {
+		sum += (float64(after.Data[d]) - float64(before.Data[d])) / (2 * beside) * float64(g)
+	}
+	return sum
+}
+
+func stateTap(layer int, part string) lm.Tap { return fmt.Sprintf("lstm.%d.state.%s", layer, part) }
+
+func stateTaps(m *lm.Model) (taps []lm.Tap) {
+	for l := range m.Config().Layers {
+		taps = append(taps, stateTap(l, "hidden"), stateTap(l, "cell"))
+	}
+	return taps
+}
