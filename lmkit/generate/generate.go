@@ -34,10 +34,10 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Tokens < 0 {
-		errs = append(errs, fmt.Errorf("Tokens is %d: give 1 or more, or 0 for 100", c.Tokens))
+		errs = append(errs, fmt.Errorf("the number of tokens is %d: give 1 or more, or 0 for 100", c.Tokens))
 	}
 	if !(c.Temperature >= 0) || c.Temperature*0 != 0 {
-		errs = append(errs, fmt.Errorf("Temperature is %v: give 0 (greedy) or a positive number", c.Temperature))
+		errs = append(errs, fmt.Errorf("the temperature is %v: give 0 (greedy) or a positive number", c.Temperature))
 	}
 	if c.TopK < 0 {
 		errs = append(errs, fmt.Errorf("TopK is %d: give 1 or more, or 0 for all tokens", c.TopK))
@@ -46,7 +46,7 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("TopP is %v: give a share between 0 and 1; 0 and 1 are all tokens", c.TopP))
 	}
 	if slices.Contains(c.Stop, "") {
-		errs = append(errs, errors.New("Stop holds an empty text, which would end everything before it begins: remove it"))
+		errs = append(errs, errors.New("one of the stop texts is empty, which would end everything before it begins: remove it"))
 	}
 	return errors.Join(errs...)
 }

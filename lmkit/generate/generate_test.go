@@ -302,14 +302,14 @@ func TestErrors(t *testing.T) {
 		{[]string{"a", "aZ"}, generate.Config{}, "prompt 1: encode: character 'Z'"},
 		{[]string{long}, generate.Config{NoSlide: true}, "17 tokens are more than the 16"},
 		{[]string{"aaaaaaaa"}, generate.Config{NoSlide: true, Tokens: 10}, "reads at most 16 tokens"},
-		{[]string{"a"}, generate.Config{Tokens: -1}, "Tokens is -1"},
-		{[]string{"a"}, generate.Config{Temperature: -1}, "Temperature is -1"},
-		{[]string{"a"}, generate.Config{Temperature: math.NaN()}, "Temperature is NaN"},
-		{[]string{"a"}, generate.Config{Temperature: math.Inf(1)}, "Temperature is +Inf"},
+		{[]string{"a"}, generate.Config{Tokens: -1}, "number of tokens is -1"},
+		{[]string{"a"}, generate.Config{Temperature: -1}, "temperature is -1"},
+		{[]string{"a"}, generate.Config{Temperature: math.NaN()}, "temperature is NaN"},
+		{[]string{"a"}, generate.Config{Temperature: math.Inf(1)}, "temperature is +Inf"},
 		{[]string{"a"}, generate.Config{TopK: -2}, "TopK is -2"},
 		{[]string{"a"}, generate.Config{TopP: 1.5}, "TopP is 1.5"},
 		{[]string{"a"}, generate.Config{TopP: math.NaN()}, "TopP is NaN"},
-		{[]string{"a"}, generate.Config{Stop: []string{"x", ""}}, "Stop holds an empty text"},
+		{[]string{"a"}, generate.Config{Stop: []string{"x", ""}}, "one of the stop texts is empty"},
 	} {
 		got, err := generate.Batch(ctx, m, x.prompts, x.c)
 		if err == nil || got != nil || !strings.Contains(err.Error(), x.want) {
