@@ -1,0 +1,237 @@
+"""Compares lmkit with Python's tools, process by process in turn. bench/run starts it.
+
+Each row is measured in rounds. A round runs lmkit, then each peer, every one in a process of its own, first as they
+come, then tuned. What they computed is compared in every round, and a row fails loudly where it differs. A round in
+which others used the machine is thrown away and repeated.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The allocator keeps its memory: each fresh large buffer costs a page fault per 4 KiB otherwise.
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"}
+ONEDNN = {"XLA_FLAGS": "--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_custom_call=true"}
+NOT_ONEDNN = {"generate"}  # kinds that it slows down: products of a matrix and a vector
+TIMEOUT = 1800
+
+
+def main():
+    args = arguments()
+    with tempfile.TemporaryDirectory(prefix="lmkit-bench-") as work:
+        bench = Benchmark(args, pathlib.Path(work))
+        bench.prepare()
+        report = {"machine": machine(), "quick": args.quick, "runs": args.runs, "limit": args.others, "rows": []}
+        print(bench.describe(), flush=True)
+        if args.quick:
+            print("quick: tiny sizes, to see that everything works and agrees; the times mean nothing", flush=True)
+        print(HEADER, flush=True)
+        for row in bench.rows:
+            for line in bench.measure(row):
+                report["rows"].append(line)
+                print(show(line), flush=True)
+            if args.json:
+                args.json.write_text(json.dumps(report, indent=2) + "\n")
+    failed = [f"{r['name']} ({r['against']}, {r['setting']}): {r['failed']}" for r in report["rows"] if r.get("failed")]
+    if failed:
+        sys.exit("FAILED\n" + "\n".join(failed))
+
+
+def arguments():
+    p = argparse.ArgumentParser(prog="bench/run", description=__doc__.splitlines()[0])
+    p.add_argument("--rows", default="", help="rows to measure, separated by commas (default: all)")
+    p.add_argument("--quick", action="store_true", help="tiny sizes and one run: sees that everything works; its numbers mean nothing")
+    p.add_argument("--runs", type=int, help="undisturbed rounds of each row (default: 5; quick: 1)")
+    p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the results there, after every row")
+    p.add_argument("--settings", default="default,tuned", help="default, tuned, or both (default: %(default)s)")
+    p.add_argument("--others", type=float, metavar="SHARE",
+                   help="the share of the machine that others may use in a round (default: 0.05; quick: 1)")
+    p.add_argument("--threads", type=int, help="of PyTorch (default: as many as there are processors)")
+    p.add_argument("--ours-only", action="store_true", help="lmkit's side alone, without Python: JSON lines")
+    p.add_argument("--ours", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    args = p.parse_args()
+    args.settings = args.settings.split(",")
+    if not set(args.settings) <= {"default", "tuned"}:
+        p.error("--settings: there are default and tuned")
+    if args.runs is None:
+        args.runs = 1 if args.quick else 5
+    if args.others is None:
+        args.others = 1.0 if args.quick else 0.05
+    if args.runs < 1:
+        p.error("--runs: at least 1")
+    return args
+
+
+class Benchmark:
+    def __init__(self, args, work):
+        self.args, self.work = args, work
+        self.onednn = ONEDNN if self.run([args.ours, "probe"], ONEDNN)[1] is None else {}
+
+    def prepare(self):
+        command = [self.args.ours, "--dir", self.work, "--rows", self.args.rows]
+        _, error = self.run(command + ["--quick"] * self.args.quick + ["prepare"], {})
+        if error:
+            sys.exit(error)
+        self.rows = json.loads((self.work / "rows.json").read_text())
+
+    def describe(self):
+        flags = " and XLA_FLAGS=" + self.onednn["XLA_FLAGS"] if self.onednn else "; this engine takes no oneDNN flags"
+        return "tuned: GLIBC_TUNABLES=" + ALLOCATOR["GLIBC_TUNABLES"] + " on both sides" + flags + " on lmkit's"
+
+    def settings(self, row, who, setting):
+        """The environment of a process."""
+        if setting == "default":
+            return {}
+        if who != "lmkit" or row["kind"] in NOT_ONEDNN:
+            return ALLOCATOR
+        return ALLOCATOR | self.onednn
+
+    def measure(self, row):
+        """The lines of a row: one for each peer and setting."""
+        whos = ["lmkit"] + row["peers"]
+        kept = {(s, who): [] for s in self.args.settings for who in whos}
+        failed, discarded, tried = {}, dict.fromkeys(self.args.settings, 0), 0
+        while tried < 3 * self.args.runs and any(len(kept[s, "lmkit"]) < self.args.runs for s in self.args.settings):
+            tried += 1
+            for setting in self.args.settings:
+                if len(kept[setting, "lmkit"]) == self.args.runs:
+                    continue
+                found = self.round(row, whos, setting, failed)
+                if any(f["others"] > self.args.others for f in found.values()):
+                    discarded[setting] += 1
+                    continue
+                for who, f in found.items():
+                    kept[setting, who].append(f)
+            if any((s, "lmkit") in failed for s in self.args.settings):
+                break
+        lines = []
+        for setting in self.args.settings:
+            for who in row["peers"] or [None]:
+                why = failed.get((setting, "lmkit")) or failed.get((setting, who))
+                lines.append(self.line(row, who, setting, setting, setting, kept, discarded[setting], why))
+        if len(self.args.settings) == 2:
+            for who in row["peers"]:
+                why = failed.get(("tuned", "lmkit")) or failed.get(("default", who))
+                lines.append(self.line(row, who, "as used", "tuned", "default", kept, sum(discarded.values()), why))
+        return lines
+
+    def round(self, row, whos, setting, failed):
+        """One process of each, in turn; what differs from lmkit's values has failed and is left out."""
+        found = {}
+        for who in whos:
+            if (setting, who) in failed:
+                continue
+            command = [self.args.ours, "--dir", self.work, "measure", row["name"]]
+            if who != "lmkit":
+                command = [sys.executable, HERE / "peers.py", "--dir", self.work, "--peer", who, row["name"]]
+                command += ["--threads", self.args.threads] if self.args.threads else []
+            out, error = self.run(command, self.settings(row, who, setting))
+            if not error:
+                found[who] = json.loads(out.splitlines()[-1])
+                found[who]["differences"], error = differences(row, found["lmkit"]["values"], found[who]["values"])
+            if error:
+                failed[setting, who] = error
+                found.pop(who, None)
+                print(f"{row['name']}: {who} ({setting}): {error}", file=sys.stderr, flush=True)
+                if who == "lmkit":
+                    return {}
+        return found
+
+    def run(self, command, env):
+        """Standard output, and what went wrong."""
+        clean = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "XLA_FLAGS")}
+        try:
+            done = subprocess.run([str(c) for c in command], env=clean | env, capture_output=True, text=True, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            return "", f"took longer than {TIMEOUT} s"
+        if done.returncode:
+            return "", (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return done.stdout, None
+
+    def line(self, row, who, setting, ours_setting, peer_setting, kept, discarded, failed):
+        ours, theirs = kept[ours_setting, "lmkit"], kept.get((peer_setting, who), [])
+        line = {"name": row["name"], "against": who, "setting": setting, "unit": row["unit"], "ours": None, "peer": None, "ratio": None,
+                "runs_kept": min(len(ours), len(theirs)) if who else len(ours), "runs_discarded": discarded,
+                "settings": {"ours": self.settings(row, "lmkit", ours_setting), "peer": self.settings(row, who or "", peer_setting)}}
+        if failed:
+            return line | {"failed": failed}
+        if ours:
+            line["ours"] = summary(row, ours)
+        if theirs:
+            line["peer"] = summary(row, theirs)
+            line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
+            if ours and not self.args.quick:  # tiny work measures what surrounds it
+                a, b = line["ours"]["median"], line["peer"]["median"]
+                line["ratio"] = a / b if faster_is_more(row["unit"]) else b / a
+        return line
+
+
+def differences(row, ours, theirs):
+    """How far the two sides are apart, and what is further than the row allows."""
+    found, wrong = {}, []
+    for name, bound in (row.get("same") or {}).items():
+        a, b = ours.get(name, []), theirs.get(name, [])
+        if len(a) != len(b) or not a or not all(map(math.isfinite, a + b)):
+            return found, f"{name}: {len(a)} values of lmkit's and {len(b)} of the peer's cannot be compared"
+        apart = [abs(x - y) for x, y in zip(a, b)]
+        if "most" in bound:
+            d, most = max(a + b), bound["most"]
+        elif "relative" in bound:
+            d, most = math.hypot(*apart) / max(1e-30, math.hypot(*b)), bound["relative"]
+        else:
+            d, most = max(apart), bound.get("absolute", 0)
+        found[name] = d
+        if d > most:
+            wrong.append(f"{name} {'is' if 'most' in bound else 'differs by'} {d:.2g}, {most:.2g} is allowed")
+    return found, "; ".join(wrong) or None
+
+
+def summary(row, runs):
+    """Over runs: the median of their medians, and the best sample of all."""
+    best = max if faster_is_more(row["unit"]) else min
+    notes = sorted({r["note"] for r in runs if "note" in r})
+    found = {"median": statistics.median(statistics.median(r["samples"]) for r in runs), "best": best(s for r in runs for s in r["samples"]),
+             "runs": [statistics.median(r["samples"]) for r in runs], "others": max(r["others"] for r in runs),
+             "first_seconds": statistics.median(r["first_seconds"] for r in runs), "peak_mib": max(r["peak_mib"] for r in runs)}
+    return found | ({"notes": notes} if notes else {})
+
+
+def faster_is_more(unit):
+    return unit.endswith("/s")
+
+
+HEADER = (f"{'row':17} {'against':24} {'setting':8} {'unit':9} {'lmkit':>9} {'(best)':>9} {'peer':>9} {'(best)':>9} {'ratio':>6}  kept")
+
+
+def show(line):
+    def number(x):
+        return "" if x is None else f"{x:,.0f}" if x >= 1000 else f"{x:.3g}"
+
+    def of(side, key):
+        return number(line[side] and line[side][key])
+
+    head = f"{line['name']:17} {line['against'] or '-':24} {line['setting']:8} {line['unit']:9}"
+    if line.get("failed"):
+        return f"{head} FAILED: {line['failed']}"
+    ratio = f"{line['ratio']:.2f}x" if line["ratio"] else ""
+    runs = f"{line['runs_kept']} of {line['runs_kept'] + line['runs_discarded']}"
+    if not line["runs_kept"]:
+        runs += ": others were busy"
+    return (f"{head} {of('ours', 'median'):>9} {of('ours', 'best'):>9} {of('peer', 'median'):>9} {of('peer', 'best'):>9} {ratio:>6}  {runs}")
+
+
+def machine():
+    model = [x.partition(":")[2].strip() for x in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if x.startswith("model name")]
+    return {"processor": model[0] if model else platform.processor(), "processors": os.cpu_count(), "system": platform.system()}
+
+
+if __name__ == "__main__":
+    main()

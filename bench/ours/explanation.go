@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/gradient"
+	"lmkit.internal/lmkit/explain/perturb"
+	"lmkit.internal/lmkit/explain/shapley"
+	"lmkit.internal/lmkit/explain/surrogate"
+	"lmkit.internal/lmkit/generate"
+	"lmkit.internal/lmkit/lm"
+)
+
+// method is what a row of a kind runs.
+func method(r Row) explain.Method {
+	switch r.Kind {
+	case "ig":
+		return gradient.Integrated{Steps: r.Points}
+	case "ig-equal-error":
+		return gradient.Integrated{}
+	case "occlusion":
+		return perturb.Occlusion{}
+	case "lime":
+		return surrogate.LIME{Samples: r.Draws}
+	case "kernelshap":
+		return shapley.Kernel{Budget: r.Draws}
+	}
+	return shapley.Exact{}
+}
+
+func (r Row) question(k int) explain.Question {
+	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit, Baseline: fmt.Sprintf("#%d", r.Baseline), Tolerance: r.Tolerance, Seed: 1}
+}
+
+// measureExplanation times a method as a user calls it: with the evidence that every attribution carries.
+func measureExplanation(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
+	return r.sample(got, func() error {
+		a, err := method(r).Explain(ctx, m, r.question(0))
+		if err != nil {
+			return err
+		}
+		got.Values["value"], got.Values["scores"] = []float64{a.Value, a.Base}, a.Scores
+		return nil
+	})
+}
+
+// measureEqualError refines integrated gradients of several texts to one error; a sample is the mean time of a text.
+func measureEqualError(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
+	err := r.sample(got, func() error {
+		clear(got.Values)
+		for k := range r.Prompts {
+			a, err := method(r).Explain(ctx, m, r.question(k))
+			if err != nil {
+				return err
+			}
+			if a.Evidence.Completeness == nil {
+				return errors.New("an attribution does not say how complete it is")
+			}
+			got.Values["value"] = append(got.Values["value"], a.Value, a.Base)
+			got.Values["scores"] = append(got.Values["scores"], a.Scores...)
+			got.Values["error"] = append(got.Values["error"], a.Evidence.Completeness.Relative)
+		}
+		return nil
+	})
+	for i := range got.Samples {
+		got.Samples[i] /= float64(len(r.Prompts))
+	}
+	return err
+}
+
+func measureGeneration(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
+	err := r.sample(got, func() error {
+		clear(got.Values)
+		for t, err := range generate.Stream(ctx, m, r.Prompts[0], generate.Config{Tokens: r.Tokens}) {
+			if err != nil {
+				return err
+			}
+			got.Values["tokens"] = append(got.Values["tokens"], float64(t.ID))
+		}
+		return nil
+	})
+	for i, ms := range got.Samples {
+		got.Samples[i] = float64(r.Tokens) / ms * 1000
+	}
+	return err
+}
+
+// sample calls do twice to warm up (the first call compiles), then until there are samples enough, in milliseconds.
+func (r Row) sample(got *Measurement, do func() error) error {
+	watch := start()
+	if err := do(); err != nil {
+		return err
+	}
+	got.First = watch.lap()
+	if err := do(); err != nil {
+		return err
+	}
+	watch = start()
+	for len(got.Samples) == 0 || !watch.enough(r) {
+		if err := do(); err != nil {
+			return err
+		}
+		got.Samples = append(got.Samples, watch.lap()*1000)
+	}
+	got.Others = watch.others()
+	return nil
+}

@@ -1,0 +1,150 @@
+// Command ours measures lmkit on the rows of the benchmark that bench/run compares with Python's tools.
+//
+//	ours [--quick] [--rows a,b]      every row, or some: one JSON line a measurement
+//	ours --dir DIR prepare           write the models and rows.json that both sides read
+//	ours --dir DIR measure ROW       one row, in a process of its own
+//	ours probe                       exit with 0 if the engine computes under the present environment
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "ours:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("ours", flag.ContinueOnError)
+	quick := flags.Bool("quick", false, "tiny sizes, to see that everything works")
+	names := flags.String("rows", "", "rows to measure, separated by commas; empty: all")
+	dir := flags.String("dir", "", "the folder of the models and rows.json")
+	flags.Bool("ours-only", true, "accepted for bench/run, which leaves the peers out then")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch words := flags.Args(); {
+	case len(words) == 0:
+		return all(ctx, *quick, *names, out)
+	case words[0] == "probe" && len(words) == 1:
+		return probe(ctx)
+	case words[0] == "prepare" && len(words) == 1 && *dir != "":
+		return prepare(*dir, *quick, *names)
+	case words[0] == "measure" && len(words) == 2 && *dir != "":
+		return measureIn(ctx, *dir, words[1], out)
+	}
+	return errors.New("give nothing, probe, --dir DIR prepare, or --dir DIR measure ROW")
+}
+
+// all measures rows one after another in this process.
+func all(ctx context.Context, quick bool, names string, out io.Writer) error {
+	dir, err := os.MkdirTemp("", "lmkit-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := prepare(dir, quick, names); err != nil {
+		return err
+	}
+	rows, err := readRows(dir)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if err := measureIn(ctx, dir, r.Name, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func measureIn(ctx context.Context, dir, name string, out io.Writer) error {
+	rows, err := readRows(dir)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		if r.Name != name {
+			continue
+		}
+		e, err := backend.Default()
+		if err != nil {
+			return err
+		}
+		m, err := lm.Open(e, modelDir(dir, r.Model))
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		got, err := measure(ctx, m, r)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
+		return json.NewEncoder(out).Encode(got)
+	}
+	return fmt.Errorf("there is no row %q in %s", name, dir)
+}
+
+// Measurement is what one process found out about one row.
+type Measurement struct {
+	Row     string               `json:"row"`
+	Who     string               `json:"who"`
+	Unit    string               `json:"unit"`
+	Samples []float64            `json:"samples"`       // in the unit
+	First   float64              `json:"first_seconds"` // the first call, with compilation
+	Values  map[string][]float64 `json:"values"`        // what was computed, for comparison
+	Others  float64              `json:"others"`        // share of the machine that others used meanwhile; -1: not known
+	Peak    float64              `json:"peak_mib"`      // most memory that the process held; -1: not known
+	Engine  string               `json:"engine"`
+}
+
+// measure dispatches on the kind of a row.
+func measure(ctx context.Context, m *lm.Model, r Row) (*Measurement, error) {
+	kinds := map[string]func(context.Context, *lm.Model, Row, *Measurement) error{
+		"train": measureTraining, "eval": measureEvaluation, "compile": measureCompilation,
+		"generate": measureGeneration, "ig-equal-error": measureEqualError,
+		"ig": measureExplanation, "occlusion": measureExplanation, "lime": measureExplanation,
+		"kernelshap": measureExplanation, "shapley-exact": measureExplanation,
+	}
+	f, ok := kinds[r.Kind]
+	if !ok {
+		return nil, fmt.Errorf("there is no kind of row %q", r.Kind)
+	}
+	got := &Measurement{Row: r.Name, Who: "lmkit", Unit: r.Unit, Values: map[string][]float64{}, Engine: m.Engine().Kind}
+	if err := f(ctx, m, r, got); err != nil {
+		return nil, err
+	}
+	got.Peak = peak()
+	return got, nil
+}
+
+// probe compiles and runs something small with a matrix product, which XLA may hand to a library.
+func probe(ctx context.Context) error {
+	e, err := backend.Default()
+	if err != nil {
+		return err
+	}
+	m, err := lm.New(e, lm.Config{Arch: lm.Transformer, Vocab: 64, Width: 64, Layers: 1, Heads: 2, Context: 32}, nil, 1)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	_, err = m.LogProbs(ctx, [][]token.ID{prompt(32, 64, 0)})
+	return err
+}
