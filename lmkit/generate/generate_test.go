@@ -317,7 +317,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	err := generate.Config{Tokens: -1, TopK: -1}.Validate()
-	if err == nil || !strings.Contains(err.Error(), "Tokens") || !strings.Contains(err.Error(), "TopK") {
+	if err == nil || !strings.Contains(err.Error(), "tokens is -1") || !strings.Contains(err.Error(), "TopK") {
 		t.Errorf("not all mistakes are told: %v", err)
 	}
 	if got := text(t, m, "aaaaaaaa", generate.Config{NoSlide: true, Tokens: 9}); utf8.RuneCountInString(got) != 9 {
