@@ -55,7 +55,10 @@ func (c Config) Out() int {
 	return c.Width
 }
 
-const maxDim = 1 << 30
+const (
+	maxDim    = 1 << 30
+	maxLayers = 1 << 12
+)
 
 // Validate reports every mistake at once.
 func (c Config) Validate() error {
@@ -69,6 +72,9 @@ func (c Config) Validate() error {
 	least("the vocabulary size", c.Vocab)
 	least("the embedding width", c.Width)
 	least("the number of layers", c.Layers)
+	if c.Layers > maxLayers {
+		say("%d layers are more than the %d that lmkit takes", c.Layers, maxLayers)
+	}
 	if c.Dropout < 0 || c.Dropout >= 1 || math.IsNaN(c.Dropout) {
 		say("dropout is %v; it must be at least 0 and below 1", c.Dropout)
 	}
