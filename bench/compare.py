@@ -51,16 +51,18 @@ def arguments():
     p.add_argument("--quick", action="store_true", help="tiny sizes and one run: sees that everything works; its numbers mean nothing")
     p.add_argument("--runs", type=int, help="undisturbed rounds of each row (default: 5; quick: 1)")
     p.add_argument("--json", type=pathlib.Path, metavar="FILE", help="write the results there, after every row")
-    p.add_argument("--settings", default="default,tuned", help="default, tuned, or both (default: %(default)s)")
+    p.add_argument("--settings", help="default, tuned, or both (default: default,tuned; quick: default)")
     p.add_argument("--others", type=float, metavar="SHARE",
                    help="the share of the machine that others may use in a round (default: 0.05; quick: 1)")
-    p.add_argument("--threads", type=int, help="of PyTorch (default: as many as there are processors)")
+    p.add_argument("--threads", type=int, help="of PyTorch (default: as many as there are processors; quick: 1)")
     p.add_argument("--ours-only", action="store_true", help="lmkit's side alone, without Python: JSON lines")
     p.add_argument("--ours", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     args = p.parse_args()
-    args.settings = args.settings.split(",")
+    args.settings = (args.settings or ("default" if args.quick else "default,tuned")).split(",")
     if not set(args.settings) <= {"default", "tuned"}:
         p.error("--settings: there are default and tuned")
+    if args.quick and not args.threads:
+        args.threads = 1
     if args.runs is None:
         args.runs = 1 if args.quick else 5
     if args.others is None:
