@@ -24,11 +24,11 @@ const Schema = 1
 
 // Config says what is ranked on what. Zero values are the usual choice.
 type Config struct {
-	Tasks   []string `json:"tasks"`   // nil: all of plant.Tasks
+	Tasks   []string `json:"tasks"`   // nil: those that both architectures learn in some minutes: all of plant.Tasks but recall
 	Archs   []string `json:"archs"`   // nil: lm.Transformer and lm.LSTM
 	Methods []string `json:"methods"` // nil: all of lmkit.MethodNames; each explains the architectures that it suits
 	Items   int      `json:"items"`   // texts to explain, a model; 0: 20
-	Size    int      `json:"size"`    // of the texts, as plant.Config.Size; 0: the task's
+	Size    int      `json:"size"`    // of the texts, as plant.Config.Size; 0: marker 10, pair and shortcut 8, and else the task's
 	Width   int      `json:"width"`   // of the models; 0: 64
 	Steps   int      `json:"steps"`   // of training, at the most; 0: 3,000
 	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice
@@ -77,9 +77,17 @@ func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*
 	return r, nil
 }
 
+// Tasks is the tasks of the default board.
+func Tasks() []string {
+	return slices.DeleteFunc(plant.Tasks(), func(name string) bool { return name == "recall" })
+}
+
+// sizes are those at which an LSTM learns a task in some seconds, where they are not the task's own.
+var sizes = map[string]int{"marker": 10, "pair": 8, "shortcut": 8}
+
 func (c Config) withDefaults() Config {
 	if c.Tasks == nil {
-		c.Tasks = plant.Tasks()
+		c.Tasks = Tasks()
 	}
 	if c.Archs == nil {
 		c.Archs = []string{lm.Transformer, lm.LSTM}
@@ -151,7 +159,11 @@ func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string,
 	if err != nil {
 		return nil, err
 	}
-	t, err := plant.New(plant.Config{Task: task, Size: c.Size, Unknown: unknown})
+	size := c.Size
+	if size == 0 {
+		size = sizes[task]
+	}
+	t, err := plant.New(plant.Config{Task: task, Size: size, Unknown: unknown})
 	if err != nil {
 		return nil, err
 	}
