@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-
 	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
 )
