@@ -7,6 +7,7 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/gradient"
+	"lmkit.internal/lmkit/explain/perturb"
 	"lmkit.internal/lmkit/explain/relevance"
 	"lmkit.internal/lmkit/explain/shapley"
 	"lmkit.internal/lmkit/lm"
@@ -16,7 +17,8 @@ const autoName = "auto"
 
 // Auto explains by the best method that the number of features and the budget allow, and says in its settings which one
 // it took and why. The order is that of docs/leaderboard.md: exact Shapley values up to 12 features, as far as the budget
-// holds all coalitions; else integrated gradients; and, where there is no budget for an integral, DeepLIFT.
+// holds all coalitions; else integrated gradients; where there is no budget for an integral, occlusion; and below that
+// DeepLIFT.
 type Auto struct {
 	Budget int // rows forward and backward, about; 0: 4096 a baseline
 }
@@ -68,8 +70,10 @@ func (a Auto) choose(features, baselines int) (explain.Method, Choice) {
 		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget, 1<<features, features)
 	case baselines*integral <= c.Budget:
 		m, c.Why = gradient.Integrated{MaxSteps: max(24, c.Budget/2/baselines)}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
+	case baselines*(features+1) <= c.Budget:
+		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*integral)
 	default:
-		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*integral)
+		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small to replace each of %d features", c.Budget, features)
 	}
 	c.Chosen = m.Name()
 	return m, c

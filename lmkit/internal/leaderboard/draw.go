@@ -21,10 +21,10 @@ func (r *Result) Text(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(w, "%s: how much of the planted cause each method ranks first (precision at k, by signed score)\n", titles[arch])
-		fmt.Fprintf(w, "on verified items; in brackets on all items; then means over the tasks\n\n")
+		fmt.Fprintf(w, "found: mean over the tasks; then each task, on verified items, and in brackets on all; then more means over the tasks\n\n")
 		tw := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
 		row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
-		head := []string{"method"}
+		head := []string{"method", "found"}
 		for _, m := range models {
 			head = append(head, m.Task)
 		}
@@ -32,9 +32,9 @@ func (r *Result) Text(w io.Writer) error {
 		for _, name := range rank(models) {
 			row(line(models, name)...)
 		}
-		verified := []string{"verified"}
-		right := []string{"answered right"}
-		steps := []string{"steps trained"}
+		verified := []string{"verified", ""}
+		right := []string{"answered right", ""}
+		steps := []string{"steps trained", ""}
 		for _, m := range models {
 			verified = append(verified, fmt.Sprintf("%.0f %%", 100*m.Table.Verified.Mean))
 			right = append(right, fmt.Sprintf("%.0f %%", 100*m.Table.Right.Mean))
@@ -55,7 +55,11 @@ func (r *Result) Text(w io.Writer) error {
 
 // line is a method's row: its precision on each model, then means.
 func line(models []Model, name string) []string {
-	cells := []string{name}
+	overall := "-"
+	if f, ok := found(models)[name]; ok {
+		overall = fmt.Sprintf("%.2f", f)
+	}
+	cells := []string{name, overall}
 	var size, rank, mass, compr, suff, rows, ms mean
 	for _, m := range models {
 		row := find(m, name)

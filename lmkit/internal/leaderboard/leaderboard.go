@@ -2,11 +2,13 @@
 package leaderboard
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 
@@ -41,6 +43,8 @@ type Result struct {
 	Schema int     `json:"schema"`
 	Config Config  `json:"config"`
 	Models []Model `json:"models"`
+	// Found is the mean over the tasks of precision at k, by signed score, on verified items: by architecture and method.
+	Found map[string]map[string]float64 `json:"found"`
 }
 
 // Model is how the methods did on one trained model.
@@ -73,6 +77,10 @@ func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*
 			}
 			r.Models = append(r.Models, *m)
 		}
+	}
+	r.Found = map[string]map[string]float64{}
+	for _, arch := range c.Archs {
+		r.Found[arch] = found(r.of(arch))
 	}
 	return r, nil
 }
@@ -199,42 +207,37 @@ func (r *Result) JSON(w io.Writer) error {
 	return e.Encode(r)
 }
 
-// rank lists the methods of some models, best first by mean precision on verified items; those that failed on all come
-// last.
-func rank(models []Model) []string {
-	type entry struct {
-		name string
-		mean float64
-	}
-	var es []entry
+// found is the mean precision of each method over some models, where it could be measured.
+func found(models []Model) map[string]float64 {
+	out := map[string]float64{}
 	for _, row := range models[0].Table.Rows {
-		mean, n := 0.0, 0
+		var all mean
 		for _, m := range models {
 			if p := precision(m, row.Method.Name); p >= 0 {
-				mean += p
-				n++
+				all.add(p)
 			}
 		}
-		if n == 0 {
-			mean = -1
-		} else {
-			mean /= float64(n)
+		if all.n > 0 {
+			out[row.Method.Name] = math.Round(1e4*all.sum/float64(all.n)) / 1e4
 		}
-		es = append(es, entry{row.Method.Name, mean})
 	}
-	slices.SortStableFunc(es, func(a, b entry) int {
-		switch {
-		case a.mean > b.mean:
-			return -1
-		case a.mean < b.mean:
-			return 1
+	return out
+}
+
+// rank lists the methods of some models, best first by what they found; those that failed on all come last.
+func rank(models []Model) []string {
+	score := found(models)
+	at := func(name string) float64 {
+		if s, ok := score[name]; ok {
+			return s
 		}
-		return strings.Compare(a.name, b.name)
-	})
+		return -1
+	}
 	var names []string
-	for _, e := range es {
-		names = append(names, e.name)
+	for _, row := range models[0].Table.Rows {
+		names = append(names, row.Method.Name)
 	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(at(b), at(a)), strings.Compare(a, b)) })
 	return names
 }
 
