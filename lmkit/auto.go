@@ -16,7 +16,7 @@ import (
 const autoName = "auto"
 
 // Auto explains by the best method that the number of features and the budget allow, and says in its settings which one
-// it took and why. The order is that of docs/leaderboard.md: exact Shapley values up to 12 features, as far as the budget
+// it took and why (docs/methods.md has the reasons): exact Shapley values up to 12 features, as far as the budget
 // holds all coalitions; else integrated gradients; where there is no budget for an integral, occlusion; and below that
 // DeepLIFT.
 type Auto struct {
