@@ -169,7 +169,8 @@ class Benchmark:
             line["ours"] = summary(row, ours)
         if theirs:
             line["peer"] = summary(row, theirs)
-            line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
+            if ours_setting == peer_setting:
+                line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
             if ours and not self.args.quick:  # tiny work measures what surrounds it
                 a, b = line["ours"]["median"], line["peer"]["median"]
                 line["ratio"] = a / b if faster_is_more(row["unit"]) else b / a

@@ -294,10 +294,14 @@ def ig_equal_error(model, row, peer):
     def error(s, span):
         return abs(s.sum().item() - (span[0] - span[1])) / max(1e-9, abs(span[0] - span[1]))
 
-    errors = [{n: error(scores(t, n), span) for n in STEPS} for t, span in zip(texts, spans)]
-    enough = [next((n for n in STEPS if e[n] <= row["tolerance"]), None) for e in errors]
-    together = next((n for n in STEPS if all(e[n] <= row["tolerance"] for e in errors)), None)
-    steps = enough if "each" in peer else [together] * len(texts)
+    def enough(which):
+        """The first number of steps that does for some texts."""
+        def holds(n):
+            return all(error(scores(texts[k], n), spans[k]) <= row["tolerance"] for k in which)
+        return next((n for n in STEPS if holds(n)), None)
+
+    every = range(len(texts))
+    steps = [enough([k]) for k in every] if "each" in peer else [enough(every)] * len(texts)
     if None in steps:
         raise SystemExit(f"no number of steps up to {STEPS[-1]} reaches an error of {row['tolerance']}")
 
