@@ -132,8 +132,8 @@ func along(ctx context.Context, p *explain.Problem, lines []line, steps, most in
 	if most == 0 {
 		most = defaultBudget
 	}
-	// The refinement aims below the tolerance, as its own estimate of the error is rough.
-	scores, err = refine(ctx, p, lines, p.Tolerance/4, most*len(lines))
+	// What is returned is the halves, which are far more accurate than the difference that refine looks at.
+	scores, err = refine(ctx, p, lines, p.Tolerance, most*len(lines))
 	return scores, 2 * 3 * panelPoints * len(lines), err
 }
 
