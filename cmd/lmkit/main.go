@@ -4,7 +4,11 @@ package main
 import (
 	"os"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	backend.Tune()
+	os.Exit(cli.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
