@@ -12,7 +12,7 @@ const EnvTune = "LMKIT_TUNE"
 const envTunables = "GLIBC_TUNABLES"
 
 // tunables keep large buffers in the process: by default glibc hands each back to the system and asks for it anew, and
-// the page faults cost a training step a third of its time.
+// the page faults cost an LSTM's training step a fifth of its time.
 const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"
 
 // Tune starts the program anew, once, with allocator settings that make XLA on the CPU faster. Call it first thing in
