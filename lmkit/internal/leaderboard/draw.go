@@ -47,10 +47,28 @@ func (r *Result) Text(w io.Writer) error {
 			return err
 		}
 		r.failures(w, models)
+		if half, of, task := widest(models); of != "" {
+			fmt.Fprintf(w, "intervals: %.0f %% by bootstrap, at the widest ±%.2f (%s on %s, verified items); the JSON has them all\n", 100*models[0].Table.Level, half, of, task)
+		}
 		fmt.Fprintln(w)
 	}
 	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, and with only, the top\nwords; rows: through the model, for one explanation with its evidence; ms: without compilation.\n", r.Config.Items, r.Config.Seed)
 	return err
+}
+
+// widest is the half width of the widest interval of a precision on verified items, and whose it is.
+func widest(models []Model) (half float64, method, task string) {
+	for _, m := range models {
+		for _, row := range m.Table.Rows {
+			if row.Verified == nil {
+				continue
+			}
+			if p := row.Verified.Signed.Precision; method == "" || (p.High-p.Low)/2 > half {
+				half, method, task = (p.High-p.Low)/2, row.Method.Name, m.Task
+			}
+		}
+	}
+	return half, method, task
 }
 
 // line is a method's row: its precision on each model, then means.
