@@ -100,7 +100,7 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 	// One batch: the input, and each baseline in place of all features.
 	sets := []Replacement{{}}
 	for i := range p.Baselines {
-		sets = append(sets, Replacement{Features: p.allFeatures(), Baseline: i})
+		sets = append(sets, Replacement{Features: p.AllFeatures(), Baseline: i})
 	}
 	logits, err := p.logits(ctx, sets)
 	if err != nil {
@@ -438,7 +438,8 @@ func (p *Problem) Positions(features []int) []int {
 	return at
 }
 
-func (p *Problem) allFeatures() []int {
+// AllFeatures is the indices of all features.
+func (p *Problem) AllFeatures() []int {
 	all := make([]int, len(p.Features))
 	for i := range all {
 		all[i] = i

@@ -103,12 +103,8 @@ type ladder struct {
 
 // ends records the activation on a baseline and on the input.
 func (l *ladder) ends(ctx context.Context, baseline int) error {
-	var all []int
-	for f := range l.p.Features {
-		all = append(all, f)
-	}
 	a, err := l.p.Run(ctx, lm.Query{Rows: rows(l.p, 2), Taps: []lm.Tap{l.Tap}, Edits: []lm.Edit{
-		{Tap: embed, Rows: []int{0}, Positions: l.p.Positions(all), With: lm.FromValues(l.p.Baselines[baseline].Vector)}}})
+		{Tap: embed, Rows: []int{0}, Positions: l.p.Positions(l.p.AllFeatures()), With: lm.FromValues(l.p.Baselines[baseline].Vector)}}})
 	if err != nil {
 		return err
 	}

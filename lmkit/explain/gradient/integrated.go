@@ -35,13 +35,9 @@ func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Questio
 	if err != nil {
 		return nil, err
 	}
-	var all []int
-	for f := range p.Features {
-		all = append(all, f)
-	}
 	lines := make([]line, len(p.Baselines))
 	for b := range lines {
-		lines[b] = line{p.Positions(all), p.Baselines[b].Vector}
+		lines[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}
 	}
 	per, estimated, err := along(ctx, p, lines, ig.Steps, ig.MaxSteps)
 	if err != nil {
@@ -304,11 +300,7 @@ func (x Expected) draw(ctx context.Context, p *explain.Problem, table lm.Array, 
 	n := len(samples)
 	at := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}}
 	way := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
-	var all []int
-	for f := range p.Features {
-		all = append(all, f)
-	}
-	positions := p.Positions(all)
+	positions := p.Positions(p.AllFeatures())
 	var baselines []lm.Array
 	for i, k := range samples {
 		rng := rand.New(rand.NewPCG(p.Seed, uint64(k)))
