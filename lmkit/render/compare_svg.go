@@ -6,9 +6,14 @@ import (
 )
 
 // SVG draws the comparison as a table: features as rows, methods as columns, evidence and agreement below.
-func (c *Comparison) SVG(w io.Writer) error {
+func (c *Comparison) SVG(w io.Writer) error { return writeSVG(w, c) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (c *Comparison) PNG(w io.Writer) error { return writePNG(w, c) }
+
+func (c *Comparison) draw() (*canvas, error) {
 	if err := c.check(); err != nil {
-		return err
+		return nil, err
 	}
 	const size, row, wide = 12.0, 22.0, 176.0
 	first := 92.0
@@ -30,7 +35,7 @@ func (c *Comparison) SVG(w io.Writer) error {
 		for k, a := range c.Attributions {
 			top := largest(a.Scores)
 			fill := diverging(ratio(a.Scores[f], top))
-			g.rect(right(k)-wide+10, g.y+1, wide-4, row-2, fill.hex(), `rx="2"`, "")
+			g.rect(right(k)-wide+10, g.y+1, wide-4, row-2, style{fill: fill.hex(), radius: 2}, "")
 			g.text(right(k), g.y+15, label{size: size, mono: true, anchor: "end", fill: fill.ink()}, scoreFormat(top)(a.Scores[f]))
 		}
 		g.y += row
@@ -48,7 +53,7 @@ func (c *Comparison) SVG(w io.Writer) error {
 	for _, n := range c.notes() {
 		g.paragraph(margin, label{size: 10.5, fill: inkSoft}, n)
 	}
-	return g.flush(w, "table: methods side by side")
+	return g.done("table: methods side by side")
 }
 
 func (c *canvas) evidence(e evidenceRow, right func(int) float64, columns int) {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
+	"slices"
 )
 
 // Curves is a chart of lines over a common x axis.
@@ -13,6 +13,7 @@ type Curves struct {
 	Title          string
 	XLabel, YLabel string
 	LogX, LogY     bool // logarithmic axes: every value must be above 0
+	Last           bool // the legend gives each line's last value
 	Lines          []Line
 }
 
@@ -20,6 +21,8 @@ type Curves struct {
 type Line struct {
 	Name   string
 	Points []Point
+	Dots   bool      // points that no line joins
+	Sizes  []float64 // Dots: the weight of each point, at least 0, as the area of its dot; nil: all the same
 }
 
 // Point is a value Y measured at X.
@@ -27,7 +30,7 @@ type Point struct{ X, Y float64 }
 
 // Loss is the chart of a training run: the loss, in nats a token, over steps. Either list may be empty.
 func Loss(train, valid []Point) Curves {
-	c := Curves{Title: "Loss", XLabel: "step", YLabel: "loss (nat per token)"}
+	c := Curves{Title: "Loss", XLabel: "step", YLabel: "loss (nat per token)", Last: true}
 	if len(train) > 0 {
 		c.Lines = append(c.Lines, Line{Name: "train", Points: train})
 	}
@@ -42,6 +45,15 @@ func (cs Curves) Validate() error {
 	var errs []error
 	drawn := 0
 	for i, l := range cs.Lines {
+		if l.Sizes != nil && len(l.Sizes) != len(l.Points) {
+			errs = append(errs, fmt.Errorf("line %d has %d sizes for %d points", i, len(l.Sizes), len(l.Points)))
+		}
+		for j, s := range l.Sizes {
+			if !(s >= 0) || math.IsInf(s, 1) {
+				errs = append(errs, fmt.Errorf("line %d, point %d has the size %g: expected 0 or more", i, j, s))
+				break
+			}
+		}
 		for j, p := range l.Points {
 			if math.IsNaN(p.Y) {
 				continue
@@ -71,15 +83,20 @@ var (
 
 const fewPoints = 60 // up to so many points are marked one by one, with tooltips
 
-// SVG draws the chart with axes, grid lines and a legend that gives each line's last value.
-func (cs Curves) SVG(w io.Writer) error {
+// SVG draws the chart with axes, grid lines and a legend.
+func (cs Curves) SVG(w io.Writer) error { return writeSVG(w, cs) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (cs Curves) PNG(w io.Writer) error { return writePNG(w, cs) }
+
+func (cs Curves) draw() (*canvas, error) {
 	if err := cs.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the chart %q: %w", cs.Title, err)
+		return nil, fmt.Errorf("cannot draw the chart %q: %w", cs.Title, err)
 	}
 	c := newCanvas(pictureWidth)
 	c.heading(cs.Title)
 	if len(cs.Lines) > 1 || cs.Lines[0].Name != "" {
-		c.legend(cs.Lines)
+		c.legend(cs)
 	}
 	x, y := axis{log: cs.LogX}, axis{log: cs.LogY}
 	for _, l := range cs.Lines {
@@ -92,6 +109,9 @@ func (cs Curves) SVG(w io.Writer) error {
 	}
 	y.pad()
 	x.open()
+	if slices.ContainsFunc(cs.Lines, func(l Line) bool { return l.Dots }) {
+		x.pad()
+	}
 	yTicks := y.ticks(6)
 	left := margin + 8
 	for _, t := range yTicks {
@@ -114,26 +134,39 @@ func (cs Curves) SVG(w io.Writer) error {
 		c.text((left+right)/2, c.y, label{size: 12, anchor: "middle", fill: inkSoft}, line(cs.XLabel))
 		c.y += 2
 	}
-	return c.flush(w, "chart: "+line(cs.Title))
+	return c.done("chart: " + line(cs.Title))
 }
 
-func (c *canvas) legend(lines []Line) {
+func (c *canvas) legend(cs Curves) {
 	x := margin
 	c.y += 4
-	for i, l := range lines {
-		s := line(l.Name)
-		if last, ok := lastOf(l); ok {
+	for i, l := range cs.Lines {
+		s := shorten(line(l.Name), 90)
+		if last, ok := lastOf(l); ok && cs.Last {
 			s = shorten(s, 60) + "  (last " + number(last) + ")"
 		}
 		wide := 34 + sansWidth(s, 12) + 18
 		if x > margin && x+wide > c.width-margin {
 			x, c.y = margin, c.y+18
 		}
-		c.add(`<path d="M%s %sh26" stroke="%s" stroke-width="2.2" fill="none"%s/>`, num(x), num(c.y+8), lineColors[i%len(lineColors)], dash(i))
+		c.sample(x, c.y+8, i, l.Dots)
 		c.text(x+33, c.y+12, label{size: 12}, s)
 		x += wide
 	}
 	c.y += 20
+}
+
+// sample shows in the legend how line i looks.
+func (c *canvas) sample(x, y float64, i int, dots bool) {
+	color := lineColors[i%len(lineColors)]
+	if dots {
+		c.circle(x+13, y, 4, style{fill: color}, "")
+		return
+	}
+	var p path
+	p.move(x, y)
+	p.line(x+26, y)
+	c.path(p, style{stroke: color, width: 2.2, dash: dash(i)}, "")
 }
 
 func lastOf(l Line) (float64, bool) {
@@ -145,13 +178,7 @@ func lastOf(l Line) (float64, bool) {
 	return 0, false
 }
 
-func dash(i int) string {
-	d := lineDashes[i%len(lineDashes)]
-	if d == "" {
-		return ""
-	}
-	return ` stroke-dasharray="` + d + `"`
-}
+func dash(i int) string { return lineDashes[i%len(lineDashes)] }
 
 func (c *canvas) axes(cs Curves, x, y axis, yTicks []float64) {
 	small := label{size: 11, fill: inkSoft}
@@ -176,24 +203,47 @@ func (c *canvas) axes(cs Curves, x, y axis, yTicks []float64) {
 // that a long run stays small and no spike is lost.
 func (c *canvas) curve(l Line, i int, x, y axis) {
 	color := lineColors[i%len(lineColors)]
-	var path strings.Builder
-	pen := "M"
-	for _, p := range thin(l.Points, x) {
-		if math.IsNaN(p.Y) {
-			pen = "M"
-			continue
-		}
-		path.WriteString(pen + num(x.at(p.X)) + " " + num(y.at(p.Y)))
-		pen = "L"
-	}
-	if path.Len() == 0 {
+	if l.Dots {
+		c.dots(l, color, x, y)
 		return
 	}
-	c.add(`<path d="%s" stroke="%s" stroke-width="1.8" stroke-linejoin="round" stroke-linecap="round" fill="none"%s>%s</path>`, path.String(), color, dash(i), title(line(l.Name)))
+	var way path
+	down := false
+	for _, p := range thin(l.Points, x) {
+		switch at := (point{x.at(p.X), y.at(p.Y)}); {
+		case math.IsNaN(p.Y):
+			down = false
+			continue
+		case down:
+			way.line(at.x, at.y)
+		default:
+			way.move(at.x, at.y)
+		}
+		down = true
+	}
+	if len(way.steps) == 0 {
+		return
+	}
+	c.path(way, style{stroke: color, width: 1.8, dash: dash(i), round: true}, line(l.Name))
 	for _, p := range l.Points {
 		if len(l.Points) <= fewPoints && !math.IsNaN(p.Y) {
-			c.add(`<circle cx="%s" cy="%s" r="2.6" fill="%s">%s</circle>`, num(x.at(p.X)), num(y.at(p.Y)), color, title(fmt.Sprintf("%s: %s at %s", line(l.Name), number(p.Y), plain(p.X))))
+			c.circle(x.at(p.X), y.at(p.Y), 2.6, style{fill: color}, fmt.Sprintf("%s: %s at %s", line(l.Name), number(p.Y), plain(p.X)))
 		}
+	}
+}
+
+// dots draws points with a light rim, so that those on top of each other are told apart.
+func (c *canvas) dots(l Line, color string, x, y axis) {
+	top := largest(l.Sizes)
+	for j, p := range l.Points {
+		if math.IsNaN(p.Y) {
+			continue
+		}
+		r, tip := 3.6, fmt.Sprintf("%s: %s at %s", line(l.Name), number(p.Y), plain(p.X))
+		if l.Sizes != nil {
+			r, tip = 1.2+7*math.Sqrt(ratio(l.Sizes[j], top)), tip+", weight "+number(l.Sizes[j])
+		}
+		c.circle(x.at(p.X), y.at(p.Y), r, style{fill: color, stroke: "#ffffff", width: 0.8}, tip)
 	}
 }
 

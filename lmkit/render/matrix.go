@@ -1,13 +1,10 @@
 package render
 
 import (
-	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 	"io"
 	"math"
 	"strings"
@@ -75,9 +72,14 @@ func (m Matrix) Validate() error {
 }
 
 // SVG draws the matrix with its labels and a colour scale.
-func (m Matrix) SVG(w io.Writer) error {
+func (m Matrix) SVG(w io.Writer) error { return writeSVG(w, m) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (m Matrix) PNG(w io.Writer) error { return writePNG(w, m) }
+
+func (m Matrix) draw() (*canvas, error) {
 	if err := m.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the matrix %q: %w", m.Title, err)
+		return nil, fmt.Errorf("cannot draw the matrix %q: %w", m.Title, err)
 	}
 	rows, cols := m.size()
 	cell := max(560/float64(max(cols, rows)), 1)
@@ -118,7 +120,7 @@ func (m Matrix) SVG(w io.Writer) error {
 	}
 	c.y = top + cell*float64(rows) + 14
 	c.scaleBar(left, barWidth, lo, hi, m.color(lo, hi), number, "")
-	return c.flush(w, "heat map: "+line(m.Title))
+	return c.done("heat map: " + line(m.Title))
 }
 
 func (m Matrix) size() (rows, cols int) {
@@ -166,10 +168,9 @@ func (c *canvas) cells(m Matrix, x, y, cell, lo, hi float64, each bool) {
 	rows, cols := m.size()
 	width, height := cell*float64(cols), cell*float64(rows)
 	paint := m.color(lo, hi)
-	c.rect(x, y, width, height, paint(0).hex(), "", "")
+	c.rect(x, y, width, height, style{fill: paint(0).hex()}, "")
 	if !each {
-		c.add(`<image x="%s" y="%s" width="%s" height="%s" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,%s"/>`,
-			num(x), num(y), num(width), num(height), pixels(m, paint))
+		c.add(picture{x, y, width, height, pixels(m, paint)})
 	}
 	for i := 0; each && i < rows; i++ {
 		for j, v := range m.Data[i] {
@@ -181,10 +182,10 @@ func (c *canvas) cells(m Matrix, x, y, cell, lo, hi float64, each bool) {
 			if math.IsNaN(v) {
 				fill, tip = gap, cellName(m.Rows, i)+" × "+cellName(m.Cols, j)+": no value"
 			}
-			c.rect(x+float64(j)*cell, y+float64(i)*cell, cell, cell, fill.hex(), "", tip)
+			c.rect(x+float64(j)*cell, y+float64(i)*cell, cell, cell, style{fill: fill.hex()}, tip)
 		}
 	}
-	c.rect(x, y, width, height, "none", `stroke="#b9bec7"`, "")
+	c.rect(x, y, width, height, style{stroke: "#b9bec7"}, "")
 }
 
 // values prints the numbers into the cells, all with the same decimals.
@@ -193,8 +194,7 @@ func (c *canvas) values(m Matrix, x, y, cell, lo, hi float64) {
 	for i, row := range m.Data {
 		for j, v := range row {
 			if s := strings.TrimPrefix(format(v), "+"); !math.IsNaN(v) && len(s) <= 5 {
-				c.add(`<text x="%s" y="%s" font-size="10" text-anchor="middle" fill="%s" pointer-events="none">%s</text>`,
-					num(x+(float64(j)+0.5)*cell), num(y+(float64(i)+0.5)*cell+3.5), paint(v).ink(), s)
+				c.text(x+(float64(j)+0.5)*cell, y+(float64(i)+0.5)*cell+3.5, label{size: 10, anchor: "middle", fill: paint(v).ink(), behind: true}, s)
 			}
 		}
 	}
@@ -209,8 +209,8 @@ func cellName(labels []string, i int) string {
 	return fmt.Sprint(i)
 }
 
-// pixels is the matrix as a PNG, a pixel a cell, in base64.
-func pixels(m Matrix, paint func(float64) rgb) string {
+// pixels is the matrix as an image, a pixel a cell.
+func pixels(m Matrix, paint func(float64) rgb) image.Image {
 	rows, cols := m.size()
 	img := image.NewNRGBA(image.Rect(0, 0, cols, rows))
 	for i, row := range m.Data {
@@ -222,11 +222,7 @@ func pixels(m Matrix, paint func(float64) rgb) string {
 			img.SetNRGBA(j, i, color.NRGBA{p.r, p.g, p.b, 255})
 		}
 	}
-	var b bytes.Buffer
-	if err := png.Encode(&b, img); err != nil { // a bytes.Buffer takes everything
-		return ""
-	}
-	return base64.StdEncoding.EncodeToString(b.Bytes())
+	return img
 }
 
 // stride is how many cells a label needs: 1 where every row can have its own.
@@ -256,17 +252,22 @@ type Grid struct {
 }
 
 // SVG draws the grid: a small picture for each matrix under its title, and one scale for all.
-func (g Grid) SVG(w io.Writer) error {
+func (g Grid) SVG(w io.Writer) error { return writeSVG(w, g) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (g Grid) PNG(w io.Writer) error { return writePNG(w, g) }
+
+func (g Grid) draw() (*canvas, error) {
 	if len(g.Matrices) == 0 {
-		return fmt.Errorf("cannot draw the grid %q: it has no matrices", g.Title)
+		return nil, fmt.Errorf("cannot draw the grid %q: it has no matrices", g.Title)
 	}
 	lo, hi, cells := 0.0, 0.0, 0
 	for i, m := range g.Matrices {
 		if err := m.Validate(); err != nil {
-			return fmt.Errorf("cannot draw the grid %q: matrix %d: %w", g.Title, i, err)
+			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d: %w", g.Title, i, err)
 		}
 		if m.Scale != g.Matrices[0].Scale {
-			return fmt.Errorf("cannot draw the grid %q: matrix %d has another scale than matrix 0", g.Title, i)
+			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d has another scale than matrix 0", g.Title, i)
 		}
 		l, h := m.limits()
 		lo, hi = min(lo, l), max(hi, h)
@@ -297,5 +298,5 @@ func (g Grid) SVG(w io.Writer) error {
 	}
 	c.y += 4
 	c.scaleBar(margin, 220, lo, hi, g.Matrices[0].color(lo, hi), number, "")
-	return c.flush(w, "heat maps: "+line(g.Title))
+	return c.done("heat maps: " + line(g.Title))
 }

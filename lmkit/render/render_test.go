@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,12 +157,12 @@ func drawings(t testing.TB) map[string]func(io.Writer) error {
 		grid.Matrices = append(grid.Matrices, attention(5, h, words(short())))
 	}
 	logs := Curves{Title: "Learning rate <sweep>", XLabel: "learning rate", YLabel: "final loss", LogX: true, LogY: true, Lines: []Line{
-		{"a & b", []Point{{1e-5, 9}, {1e-4, 3}, {1e-3, 1.2}, {1e-2, math.NaN()}, {0.1, 8}, {1, 40}}},
-		{"no warm-up", []Point{{1e-5, 10}, {1e-4, 4}, {1e-3, 2}, {1e-2, 12}}},
-		{"constant", []Point{{1e-5, 5}, {1, 5}}},
+		{Name: "a & b", Points: []Point{{1e-5, 9}, {1e-4, 3}, {1e-3, 1.2}, {1e-2, math.NaN()}, {0.1, 8}, {1, 40}}},
+		{Name: "no warm-up", Points: []Point{{1e-5, 10}, {1e-4, 4}, {1e-3, 2}, {1e-2, 12}}},
+		{Name: "constant", Points: []Point{{1e-5, 5}, {1, 5}}},
 	}}
 	cmp := comparison(t)
-	return map[string]func(io.Writer) error{
+	all := map[string]func(io.Writer) error{
 		"short.txt":     text(short(), Options{}),
 		"short.ansi":    text(short(), Options{Color: true}),
 		"odd.txt":       text(odd(), Options{Width: 60}),
@@ -187,6 +188,69 @@ func drawings(t testing.TB) map[string]func(io.Writer) error {
 		"prose80.ansi":  text(prose(80), Options{Color: true, Width: 100}),
 		"prose80.svg":   of(SVG, prose(80)),
 		"compare60.txt": func(w io.Writer) error { return mustCompare(t, prose(20), prose(20)).Text(w, Options{Width: 60}) },
+	}
+	for name, f := range figures(t) {
+		if !slices.Contains([]string{"losses", "comparison", "attribution", "odd", "head", "tree"}, name) {
+			all[name+".svg"] = f.SVG
+		}
+		all["figure-"+name+".txt"] = func(w io.Writer) error { return f.Text(w, Options{Width: 100}) }
+	}
+	all["figures.html"] = func(w io.Writer) error {
+		fs := figures(t)
+		return Fragment(w, Section{Heading: "Figures", Figures: []Figure{fs["table"], fs["force"]}})
+	}
+	return all
+}
+
+// figures are pictures of every kind, by name.
+func figures(t testing.TB) map[string]Figure {
+	sum, err := SumOf(short())
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, err := SumOf(prose(30))
+	if err != nil {
+		t.Fatal(err)
+	}
+	game := Sum{Title: "Who earned the prize", Unit: "francs", BaseName: "nobody", ValueName: "all", Base: 10, Value: 70, Terms: []Term{{"Ada", 55}, {"Bob <b>", -20}, {"Cy", 5}}}
+	near := Curves{Title: "The neighbourhood of one input", XLabel: "tokens kept", YLabel: "logit", Lines: []Line{{Name: "says yes", Dots: true}, {Name: "says no", Dots: true}, {Name: "the line that fits", Points: []Point{{0, -2}, {8, 3}}}}}
+	for i := range 60 {
+		x := float64(i%9) + 0.2*math.Sin(float64(i))
+		l := &near.Lines[i%2]
+		l.Points = append(l.Points, Point{x, 0.6*x - 2 + 1.5*math.Cos(float64(i*i)) - float64(i%2)})
+		l.Sizes = append(l.Sizes, math.Exp(-(9-x)/3))
+	}
+	head := attention(40, 2, words(prose(20)))
+	head.Title = "layer 1, head 2"
+	values := Matrix{Title: "scores", RowName: "query", ColName: "key", Rows: []string{"the", "cat", "sat"}, Cols: []string{"the", "cat", "sat"}, Scale: Diverging, Data: [][]float64{{1.25, -0.5, 0.1}, {0.75, 2, -1}, {0, 0.3, math.NaN()}}}
+	big := Matrix{Title: "128 x 96"}
+	for i := range 96 {
+		row := make([]float64, 128)
+		for j := range row {
+			row[j] = math.Abs(math.Sin(float64(i)/9) * math.Cos(float64(j)/11))
+		}
+		big.Data = append(big.Data, row)
+	}
+	return map[string]Figure{
+		"waterfall":      Waterfall{sum},
+		"waterfall-long": Waterfall{long},
+		"waterfall-game": Waterfall{game},
+		"force":          Force{sum},
+		"force-long":     Force{long},
+		"force-game":     Force{game},
+		"scatter":        near,
+		"values":         values,
+		"pixels":         big,
+		"head":           head,
+		"losses":         losses(),
+		"softmax":        Bars{Title: "The next token", XLabel: "probability", Names: []string{" are", " is", "\n", " <b>", " 日本"}, Series: []Series{{Values: []float64{0.61, 0.22, 0.1, 0.05, 0.02}}}},
+		"groups":         Bars{Title: "Two methods", Names: []string{"the", "keys", "door"}, Series: []Series{{Name: "exact", Values: []float64{0.1, 1.2, -0.6}}, {Name: "kernel", Values: []float64{0.2, 1.1, -0.5}, Spread: []float64{0.1, 0.2, 0.1}}}},
+		"signs":          Bars{Title: "Shapley values", Names: []string{"the", "keys", "door"}, Series: []Series{{Values: []float64{0.1, 1.2, -0.6}, Spread: []float64{0.1, 0.2, 0.3}}}},
+		"table":          Table{Title: "Which method finds the cause", Header: []string{"method", "found", "seconds", "note <i>"}, Rows: [][]any{{"occlusion", 0.91234, 12, "slow & sure"}, {"lime", 0.5, 3, nil}, {"random", 0.08, 0, "日本"}}},
+		"tree":           reviews(),
+		"comparison":     comparison(t),
+		"attribution":    Attribution{short()},
+		"odd":            Attribution{odd()},
 	}
 }
 

@@ -27,6 +27,7 @@ type Section struct {
 	Matrices     []Matrix
 	Grids        []Grid
 	Pickers      []Picker
+	Figures      []Figure // any kind
 }
 
 // Picker shows one of several pictures at a time, chosen by a row of tabs: the layers of a model, and in each its heads.
@@ -40,6 +41,7 @@ type Tab struct {
 	Name   string
 	Grid   *Grid
 	Matrix *Matrix
+	Figure Figure  // of any kind
 	Picker *Picker // the next choice, such as a head of this layer
 }
 
@@ -172,8 +174,24 @@ func (p *page) section(s Section) error {
 		}
 		p.add("</form>")
 	}
+	for _, f := range s.Figures {
+		if err := p.any(f); err != nil {
+			return err
+		}
+	}
 	p.add("</section>")
 	return nil
+}
+
+// any writes a figure: as HTML what reads better so, as SVG the rest.
+func (p *page) any(f Figure) error {
+	switch f := f.(type) {
+	case *Comparison:
+		return p.comparison(f)
+	case Table:
+		return p.table(f)
+	}
+	return p.figure(f.SVG)
 }
 
 func (p *page) figure(draw func(io.Writer) error) error {
@@ -206,6 +224,11 @@ func (p *page) picker(k Picker) error {
 		}
 		if t.Matrix != nil {
 			if err := p.figure(t.Matrix.SVG); err != nil {
+				return err
+			}
+		}
+		if t.Figure != nil {
+			if err := p.any(t.Figure); err != nil {
 				return err
 			}
 		}

@@ -9,11 +9,18 @@ import (
 	"strings"
 )
 
-// canvas gathers the elements of an SVG picture from top to bottom; its height is known at the end.
+// canvas gathers the shapes of a picture from top to bottom; its height is known at the end.
 type canvas struct {
-	b     strings.Builder
-	width float64
-	y     float64 // what is above it is taken
+	shapes []shape
+	width  float64
+	y      float64 // what is above it is taken
+	about  string  // the picture in words, for who cannot see it
+}
+
+// shape is a part of a picture. It can be written in either format, so that a picture is described once.
+type shape interface {
+	svg(b *strings.Builder)
+	png(p *painter)
 }
 
 const (
@@ -29,18 +36,28 @@ const (
 
 func newCanvas(width float64) *canvas { return &canvas{width: width, y: margin} }
 
-// flush writes the picture: a light background, so that it reads in a dark viewer, and a label for who cannot see it.
-func (c *canvas) flush(w io.Writer, label string) error {
-	label = html.EscapeString(label)
-	height := num(c.y + margin)
+// done ends a picture, and says what it shows.
+func (c *canvas) done(about string) (*canvas, error) {
+	c.about = about
+	return c, nil
+}
+
+func (c *canvas) height() float64 { return c.y + margin }
+
+// svg writes the picture: a light background, so that it reads in a dark viewer, and a label for who cannot see it.
+func (c *canvas) svg(w io.Writer) error {
+	var b strings.Builder
+	for _, s := range c.shapes {
+		s.svg(&b)
+	}
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="%s" viewBox="0 0 %s %s" width="%[2]s" height="%[3]s" style="max-width:100%%;height:auto" font-family="%[4]s" font-size="12" fill="%[5]s">
 <rect width="100%%" height="100%%" rx="6" fill="#ffffff"/>
 %[6]s</svg>
-`, label, num(c.width), height, sansFont, inkDark, c.b.String())
+`, html.EscapeString(c.about), num(c.width), num(c.height()), sansFont, inkDark, b.String())
 	return err
 }
 
-func (c *canvas) add(format string, args ...any) { fmt.Fprintf(&c.b, format+"\n", args...) }
+func (c *canvas) add(s shape) { c.shapes = append(c.shapes, s) }
 
 // num prints a coordinate with at most two decimals.
 func num(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }
@@ -53,19 +70,29 @@ func title(s string) string {
 	return "<title>" + html.EscapeString(s) + "</title>"
 }
 
-func (c *canvas) rect(x, y, w, h float64, fill, attrs, tip string) {
-	if attrs != "" {
-		attrs = " " + attrs
-	}
-	if tip == "" {
-		c.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"%s/>`, num(x), num(y), num(w), num(h), fill, attrs)
-		return
-	}
-	c.add(`<rect x="%s" y="%s" width="%s" height="%s" fill="%s"%s>%s</rect>`, num(x), num(y), num(w), num(h), fill, attrs, title(tip))
+func (c *canvas) rect(x, y, w, h float64, s style, tip string) {
+	c.add(rectangle{x, y, w, h, s, tip})
 }
 
 func (c *canvas) line(x1, y1, x2, y2 float64, stroke string) {
-	c.add(`<path d="M%s %sL%s %s" stroke="%s" fill="none"/>`, num(x1), num(y1), num(x2), num(y2), stroke)
+	var p path
+	p.move(x1, y1)
+	p.line(x2, y2)
+	c.path(p, style{stroke: stroke}, "")
+}
+
+func (c *canvas) path(p path, s style, tip string) { c.add(stroke{p, s, tip}) }
+
+func (c *canvas) circle(x, y, r float64, s style, tip string) { c.add(disc{x, y, r, s, tip}) }
+
+func (c *canvas) text(x, y float64, l label, s string) { c.add(lettering{x, y, l, s}) }
+
+// group gives all that draw draws one tooltip.
+func (c *canvas) group(tip string, draw func()) {
+	outer := c.shapes
+	c.shapes = nil
+	draw()
+	c.shapes = append(outer, group{tip, c.shapes})
 }
 
 // label is a style of text: size in pixels, where x is (start, middle, end), and whether it is monospaced.
@@ -76,26 +103,7 @@ type label struct {
 	bold   bool
 	fill   string
 	rotate float64
-}
-
-func (c *canvas) text(x, y float64, l label, s string) {
-	attrs := fmt.Sprintf(` font-size="%s"`, num(l.size))
-	if l.anchor != "" {
-		attrs += fmt.Sprintf(` text-anchor="%s"`, l.anchor)
-	}
-	if l.mono {
-		attrs += fmt.Sprintf(` font-family="%s"`, monoFont)
-	}
-	if l.bold {
-		attrs += ` font-weight="600"`
-	}
-	if l.fill != "" {
-		attrs += fmt.Sprintf(` fill="%s"`, l.fill)
-	}
-	if l.rotate != 0 {
-		attrs += fmt.Sprintf(` transform="rotate(%s %s %s)"`, num(l.rotate), num(x), num(y))
-	}
-	c.add(`<text x="%s" y="%s"%s xml:space="preserve">%s</text>`, num(x), num(y), attrs, html.EscapeString(s))
+	behind bool // the pointer sees what is under the text
 }
 
 // paragraph writes a text that wraps to the width between x and the right margin.
@@ -125,9 +133,9 @@ func (c *canvas) scaleBar(x, width float64, lo, hi float64, color func(float64) 
 	for i := range steps {
 		v := lo + (hi-lo)*(float64(i)+0.5)/steps
 		// Each step reaches to the end, under the next ones: no seams.
-		c.rect(x+width*float64(i)/steps, c.y, width-width*float64(i)/steps, 10, color(v).hex(), "", "")
+		c.rect(x+width*float64(i)/steps, c.y, width-width*float64(i)/steps, 10, style{fill: color(v).hex()}, "")
 	}
-	c.rect(x, c.y, width, 10, "none", `stroke="`+lineSoft+`"`, "")
+	c.rect(x, c.y, width, 10, style{stroke: lineSoft}, "")
 	small := label{size: 10.5, fill: inkSoft}
 	for i, v := range []float64{lo, (lo + hi) / 2, hi} {
 		small.anchor = []string{"start", "middle", "end"}[i]

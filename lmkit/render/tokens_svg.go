@@ -13,43 +13,50 @@ const pictureWidth = 760.0
 
 // SVG draws an attribution as one picture: question, warnings, the tokens coloured by score, the features with the
 // largest scores as bars, and the evidence. It fails where a.Validate fails.
-func SVG(w io.Writer, a *explain.Attribution) error {
-	if err := a.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the attribution: %w", err)
-	}
-	c := newCanvas(pictureWidth)
-	c.heading(heading(a))
-	c.warnings("", a.Warnings)
-	c.tokens(a)
-	c.y += 10
-	c.bars(a)
-	c.y += 8
-	for _, f := range facts(a)[1:] {
-		c.fact(f)
-	}
-	return c.flush(w, heading(a))
-}
+func SVG(w io.Writer, a *explain.Attribution) error { return writeSVG(w, whole{a}) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func PNG(w io.Writer, a *explain.Attribution) error { return writePNG(w, whole{a}) }
 
 // TokensSVG draws only the tokens of an attribution, coloured by score, with the scale.
 func TokensSVG(w io.Writer, a *explain.Attribution) error {
-	if err := a.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the attribution: %w", err)
-	}
-	c := newCanvas(pictureWidth)
-	c.heading(heading(a))
-	c.tokens(a)
-	return c.flush(w, heading(a))
+	return writeSVG(w, part{a, func(c *canvas) { c.tokens(a) }})
 }
 
 // BarsSVG draws only the features of an attribution with the largest scores, as horizontal bars.
 func BarsSVG(w io.Writer, a *explain.Attribution) error {
-	if err := a.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the attribution: %w", err)
+	return writeSVG(w, part{a, func(c *canvas) { c.bars(a) }})
+}
+
+type whole struct{ *explain.Attribution }
+
+func (a whole) draw() (*canvas, error) {
+	return part{a.Attribution, func(c *canvas) {
+		c.warnings("", a.Warnings)
+		c.tokens(a.Attribution)
+		c.y += 10
+		c.bars(a.Attribution)
+		c.y += 8
+		for _, f := range facts(a.Attribution)[1:] {
+			c.fact(f)
+		}
+	}}.draw()
+}
+
+// part is an attribution and what to draw of it under its heading.
+type part struct {
+	*explain.Attribution
+	body func(*canvas)
+}
+
+func (p part) draw() (*canvas, error) {
+	if err := p.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot draw the attribution: %w", err)
 	}
 	c := newCanvas(pictureWidth)
-	c.heading(heading(a))
-	c.bars(a)
-	return c.flush(w, heading(a))
+	c.heading(heading(p.Attribution))
+	p.body(c)
+	return c.done(heading(p.Attribution))
 }
 
 func heading(a *explain.Attribution) string { return line(a.Method.Name) + ": " + question(a) }
@@ -59,16 +66,15 @@ func (c *canvas) warnings(about string, warnings []string) {
 	for _, warning := range warnings {
 		top := c.y
 		c.y += 5
-		body := c.b
-		c.b = strings.Builder{}
+		below := c.shapes
+		c.shapes = nil
 		c.paragraph(margin+14, label{size: 12}, "Warning: "+about+line(warning))
-		inner := c.b.String()
-		c.b = strings.Builder{}
-		c.b.WriteString(body.String())
+		text := c.shapes
 		c.y += 5
-		c.rect(margin, top, c.width-2*margin, c.y-top, "#fff1e0", `rx="3"`, "")
-		c.rect(margin, top, 4, c.y-top, colorPositive, "", "")
-		c.b.WriteString(inner)
+		c.shapes = below
+		c.rect(margin, top, c.width-2*margin, c.y-top, style{fill: "#fff1e0", radius: 3}, "")
+		c.rect(margin, top, 4, c.y-top, style{fill: colorPositive}, "")
+		c.shapes = append(c.shapes, text...)
 		c.y += 8
 	}
 }
@@ -105,14 +111,14 @@ func (c *canvas) tokens(a *explain.Attribution) {
 			x, c.y = margin, c.y+height+5
 		}
 		fill := diverging(ratio(scores[i], top))
-		attrs, ink := `rx="3"`, fill.ink()
+		box, ink := style{fill: fill.hex(), radius: 3}, fill.ink()
 		if math.IsNaN(scores[i]) {
-			fill, attrs, ink = rgb{255, 255, 255}, `rx="3" stroke="`+lineSoft+`" stroke-dasharray="2 2"`, inkSoft
+			box, ink = style{fill: "#ffffff", radius: 3, stroke: lineSoft, dash: "2 2"}, inkSoft
 		}
-		c.add("<g>%s", title(tip(a, i, feature[i], format)))
-		c.rect(x, c.y, w, height, fill.hex(), attrs, "")
-		c.text(x+w/2, c.y+17, label{size: size, anchor: "middle", mono: true, fill: ink}, s)
-		c.add("</g>")
+		c.group(tip(a, i, feature[i], format), func() {
+			c.rect(x, c.y, w, height, box, "")
+			c.text(x+w/2, c.y+17, label{size: size, anchor: "middle", mono: true, fill: ink}, s)
+		})
 		x += w + gap
 		if strings.Contains(tok.Text, "\n") {
 			x, c.y = margin, c.y+height+5
@@ -140,6 +146,18 @@ func tip(a *explain.Attribution, i, feature int, format func(float64) string) st
 		s += " for the feature " + quoted(a.Features[feature].Text)
 	}
 	return s
+}
+
+// whisker draws a range from lo to hi at the height y.
+func (c *canvas) whisker(lo, hi, y float64) {
+	var p path
+	p.move(lo, y)
+	p.line(hi, y)
+	for _, x := range []float64{lo, hi} {
+		p.move(x, y-3)
+		p.line(x, y+3)
+	}
+	c.path(p, style{stroke: inkDark}, "")
 }
 
 const mostBars = 20
@@ -183,10 +201,10 @@ func (c *canvas) bars(a *explain.Attribution) {
 			from, color = zero+x*scale, colorNegative
 		}
 		what := clean(a.Features[f].Text) + ": " + format(s)
-		c.rect(from, c.y+3, math.Abs(x)*scale, row-6, color, `rx="1.5"`, what)
+		c.rect(from, c.y+3, math.Abs(x)*scale, row-6, style{fill: color, radius: 1.5}, what)
 		if len(a.Spread) > 0 {
 			lo, hi := zero+(x-spread(f))*scale, zero+(x+spread(f))*scale
-			c.add(`<path d="M%s %[2]sH%[3]sM%[1]s %[4]sv6M%[3]s %[4]sv6" stroke="%[5]s" fill="none"/>`, num(lo), num(mid), num(hi), num(mid-3), inkDark)
+			c.whisker(lo, hi, mid)
 		}
 		c.y += row
 	}

@@ -59,9 +59,14 @@ func (t Tree) Validate() error {
 }
 
 // SVG draws the tree and its colour scale.
-func (t Tree) SVG(w io.Writer) error {
+func (t Tree) SVG(w io.Writer) error { return writeSVG(w, t) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (t Tree) PNG(w io.Writer) error { return writePNG(w, t) }
+
+func (t Tree) draw() (*canvas, error) {
 	if err := t.Validate(); err != nil {
-		return fmt.Errorf("cannot draw the tree %q: %w", t.Title, err)
+		return nil, fmt.Errorf("cannot draw the tree %q: %w", t.Title, err)
 	}
 	columns := float64(depth(t.Root))
 	c := newCanvas(max(2*margin+columns*nodeWidth+(columns-1)*levelGap, 420))
@@ -70,7 +75,7 @@ func (t Tree) SVG(w io.Writer) error {
 	each(t.Root, func(n *surrogate.Node) { top = max(top, largest(n.Value)) })
 	d := &treeDrawing{canvas: c, tree: t, top: top}
 	c.y += 4
-	d.draw(t.Root, margin)
+	d.node(t.Root, margin)
 	c.y += 12
 	c.paragraph(margin, label{size: 11, fill: inkSoft}, "In a box: what the tree predicts there, and the share of the inputs that come there. Upper branch: the test holds.")
 	c.y += 8
@@ -79,7 +84,7 @@ func (t Tree) SVG(w io.Writer) error {
 	} else {
 		c.scaleBar(margin, 220, 0, 1, d.color, number, "probability of the likeliest")
 	}
-	return c.flush(w, "decision tree: "+line(t.Title))
+	return c.done("decision tree: " + line(t.Title))
 }
 
 func depth(n *surrogate.Node) int {
@@ -110,8 +115,8 @@ func (d *treeDrawing) color(v float64) rgb {
 	return sequential(v)
 }
 
-// draw draws a node at x, and what hangs on it below what is drawn already. It returns the height of its middle.
-func (d *treeDrawing) draw(n *surrogate.Node, x float64) float64 {
+// node draws a node at x, and what hangs on it below what is drawn already. It returns the height of its middle.
+func (d *treeDrawing) node(n *surrogate.Node, x float64) float64 {
 	if n.Yes == nil {
 		middle := d.y + nodeHeight/2
 		d.box(n, x, d.y)
@@ -119,8 +124,8 @@ func (d *treeDrawing) draw(n *surrogate.Node, x float64) float64 {
 		return middle
 	}
 	next := x + nodeWidth + levelGap
-	yes := d.draw(n.Yes, next)
-	no := d.draw(n.No, next)
+	yes := d.node(n.Yes, next)
+	no := d.node(n.No, next)
 	middle := (yes + no) / 2
 	d.branch(x+nodeWidth, middle, next, yes, n.Yes.Share, "yes")
 	d.branch(x+nodeWidth, middle, next, no, n.No.Share, "no")
@@ -130,8 +135,10 @@ func (d *treeDrawing) draw(n *surrogate.Node, x float64) float64 {
 
 func (d *treeDrawing) branch(x1, y1, x2, y2, share float64, answer string) {
 	bend := (x1 + x2) / 2
-	d.add(`<path d="M%s %sC%s %s %[3]s %[5]s %[6]s %[5]s" stroke="#b9bec7" stroke-width="%[7]s" fill="none"/>`,
-		num(x1), num(y1), num(bend), num(y1), num(y2), num(x2), num(1+7*max(0, min(1, share))))
+	var p path
+	p.move(x1, y1)
+	p.cubic(bend, y1, bend, y2, x2, y2)
+	d.path(p, style{stroke: "#b9bec7", width: 1 + 7*max(0, min(1, share))}, "")
 	beside := -5 - 3.5*max(0, min(1, share)) // on the far side of the line
 	if y2 > y1 {
 		beside = 8 - beside
@@ -160,14 +167,14 @@ func (d *treeDrawing) box(n *surrogate.Node, x, y float64) {
 		}
 	}
 	if n.Yes == nil {
-		d.rect(x, y, nodeWidth, nodeHeight, fill.hex(), `rx="4" stroke="#b9bec7"`, tip)
+		d.rect(x, y, nodeWidth, nodeHeight, style{fill: fill.hex(), radius: 4, stroke: "#b9bec7"}, tip)
 		d.text(x+nodeWidth/2, y+16, label{size: 12, anchor: "middle", bold: true, fill: fill.ink()}, shorten(says, 22))
 		d.text(x+nodeWidth/2, y+30, label{size: 10.5, anchor: "middle", fill: fill.ink()}, where)
 		return
 	}
 	test := line(n.Test)
-	d.rect(x, y, nodeWidth, nodeHeight, "#ffffff", `rx="4" stroke="`+inkSoft+`"`, test+": "+tip)
-	d.rect(x, y, 5, nodeHeight, fill.hex(), "", "")
+	d.rect(x, y, nodeWidth, nodeHeight, style{fill: "#ffffff", radius: 4, stroke: inkSoft}, test+": "+tip)
+	d.rect(x, y, 5, nodeHeight, style{fill: fill.hex()}, "")
 	d.text(x+12, y+16, label{size: 12, bold: true}, shorten(test, 21))
 	d.text(x+12, y+30, label{size: 10.5, fill: inkSoft}, shorten(says, 18)+", "+percent(math.Round(n.Share*1000)/1000))
 }
