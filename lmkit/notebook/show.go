@@ -1,0 +1,197 @@
+package notebook
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html"
+	"image/png"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/protocol"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/surrogate"
+	"lmkit.internal/lmkit/render"
+)
+
+// Show shows things under each other: a *explain.Attribution, any render.Figure (Curves, Bars, Matrix, Grid, Tree, Table,
+// Waterfall, Force, *Comparison), a render.Picker, a *surrogate.Tree or *surrogate.Global, or a render.Section that
+// holds several of them.
+func Show(things ...any) error {
+	var errs []error
+	for _, x := range things {
+		b, err := bundleOf(x)
+		if err != nil {
+			b = failure(err)
+			errs = append(errs, err)
+		}
+		errs = append(errs, b.send(""))
+	}
+	return errors.Join(errs...)
+}
+
+// Waterfall shows how the scores of an attribution lead, term by term, from the baseline to the input.
+func Waterfall(a *explain.Attribution) error {
+	s, err := sumOf(a)
+	if err != nil {
+		return fail(err)
+	}
+	return Show(render.Waterfall{Sum: s})
+}
+
+// Force shows the scores of an attribution as one bar, in which what pushes up meets what pushes down.
+func Force(a *explain.Attribution) error {
+	s, err := sumOf(a)
+	if err != nil {
+		return fail(err)
+	}
+	return Show(render.Force{Sum: s})
+}
+
+func sumOf(a *explain.Attribution) (render.Sum, error) {
+	if a == nil {
+		return render.Sum{}, errors.New("there is no attribution: it is nil")
+	}
+	return render.SumOf(a)
+}
+
+// Compare shows attributions of the same input side by side, with their evidence and how far they agree.
+func Compare(as ...*explain.Attribution) error {
+	for i, a := range as {
+		if a == nil {
+			return fail(fmt.Errorf("attribution %d is nil", i+1))
+		}
+	}
+	c, err := render.Compare(as...)
+	if err != nil {
+		return fail(err)
+	}
+	return Show(c)
+}
+
+// Table shows rows of cells; each has as many cells as the header.
+func Table(header []string, rows ...[]any) error {
+	return Show(render.Table{Header: header, Rows: rows})
+}
+
+// Markdown shows a formatted text; formulas stand between dollars, as in $x^2$.
+func Markdown(text string) error {
+	return bundle{protocol.MIMETextMarkdown: text, protocol.MIMETextPlain: text}.send("")
+}
+
+// Math shows a formula written in LaTeX, without dollars, on a line of its own.
+func Math(latex string) error { return Markdown("$$" + latex + "$$") }
+
+// bundle is one output in several formats.
+type bundle map[protocol.MIMEType]any
+
+// stdout is where text goes outside of a notebook.
+var stdout io.Writer = os.Stdout
+
+// send shows the bundle, in place of what was shown under the same id before; "" is a place of its own.
+func (b bundle) send(id string) error {
+	if !gonbui.IsNotebook {
+		_, err := fmt.Fprintln(stdout, strings.TrimRight(b[protocol.MIMETextPlain].(string), "\n"))
+		return err
+	}
+	data := &protocol.DisplayData{Data: b, DisplayID: id}
+	if picture, ok := b[protocol.MIMEImagePNG].([]byte); ok {
+		if c, err := png.DecodeConfig(bytes.NewReader(picture)); err == nil {
+			// A PNG has two pixels for each that the page shows.
+			data.Metadata = map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": c.Width / 2, "height": c.Height / 2}}
+		}
+	}
+	gonbui.SendData(data)
+	if gonbui.Error() == nil {
+		gonbui.Sync()
+	}
+	if err := gonbui.Error(); err != nil {
+		return fmt.Errorf("the notebook's kernel cannot be reached: %w", err)
+	}
+	return nil
+}
+
+// fail shows an error, and returns it.
+func fail(err error) error { return errors.Join(err, failure(err).send("")) }
+
+func failure(err error) bundle {
+	return bundle{
+		protocol.MIMETextPlain: "error: " + err.Error(),
+		protocol.MIMETextHTML:  `<pre class="lmkit-error" style="color:#a63603;background:#fff1e0;border-left:4px solid #e6700f;padding:.5em .8em;white-space:pre-wrap">error: ` + html.EscapeString(err.Error()) + "</pre>",
+	}
+}
+
+// bundleOf draws a thing in all formats.
+func bundleOf(x any) (bundle, error) {
+	section, figures, err := parts(x)
+	if err != nil {
+		return nil, err
+	}
+	var page, text, picture bytes.Buffer
+	if err := render.Fragment(&page, section); err != nil {
+		return nil, err
+	}
+	for i, f := range figures {
+		if i > 0 {
+			text.WriteString("\n")
+		}
+		if err := f.Text(&text, render.Options{Width: 100}); err != nil {
+			return nil, err
+		}
+	}
+	if err := render.Stack(&picture, figures...); err != nil {
+		return nil, err
+	}
+	return bundle{
+		protocol.MIMETextHTML:  page.String(),
+		protocol.MIMETextPlain: text.String(),
+		protocol.MIMEImagePNG:  picture.Bytes(),
+	}, nil
+}
+
+// parts returns a thing as a section for HTML, and the figures that stand for it where there is no HTML.
+func parts(x any) (render.Section, []render.Figure, error) {
+	switch x := x.(type) {
+	case nil:
+		return render.Section{}, nil, errors.New("there is nothing to show: it is nil")
+	case *explain.Attribution:
+		if x == nil {
+			return render.Section{}, nil, errors.New("there is no attribution: it is nil")
+		}
+		return render.Section{Attributions: []*explain.Attribution{x}}, []render.Figure{render.Attribution{Attribution: x}}, nil
+	case []*explain.Attribution:
+		s := render.Section{}
+		var figures []render.Figure
+		for _, a := range x {
+			one, f, err := parts(a)
+			if err != nil {
+				return s, nil, err
+			}
+			s.Attributions, figures = append(s.Attributions, one.Attributions...), append(figures, f...)
+		}
+		return s, figures, nil
+	case *surrogate.Tree:
+		return parts(render.Tree{Tree: x})
+	case *surrogate.Global:
+		if x == nil {
+			return render.Section{}, nil, errors.New("there is no tree: it is nil")
+		}
+		return parts(render.Tree{Tree: x.Tree})
+	case render.Picker:
+		return render.Section{Pickers: []render.Picker{x}}, x.Figures(), nil
+	case render.Section:
+		return x, x.All(), nil
+	case *render.Comparison:
+		if x == nil {
+			return render.Section{}, nil, errors.New("there is no comparison: it is nil")
+		}
+		return render.Section{Figures: []render.Figure{x}}, []render.Figure{x}, nil
+	case render.Figure:
+		return render.Section{Figures: []render.Figure{x}}, []render.Figure{x}, nil
+	}
+	return render.Section{}, nil, fmt.Errorf("no picture is known for a %T: give an attribution, or a figure of package render", x)
+}
