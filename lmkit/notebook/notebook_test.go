@@ -2,6 +2,7 @@ package notebook
 
 import (
 	"bytes"
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -227,6 +228,56 @@ func TestErrors(t *testing.T) {
 		if got := outside(t, func() { _ = tt.show() }); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: printed %q, want %q", name, got, tt.want)
 		}
+	}
+}
+
+// Where nobody can move a slider, it is the picture at its start, at once.
+func TestSliderUnattended(t *testing.T) {
+	t.Setenv(protocol.GONB_JUPYTER_KERNEL_ID_ENV, "")
+	var drawn []int
+	show := func() {
+		if err := Slider(t.Context(), 5, 3, func(i int) any { drawn = append(drawn, i); return sample("occlusion") }); err != nil {
+			t.Error(err)
+		}
+	}
+	shown, _ := in(t, show)
+	if len(shown) != 1 || shown[0].Data[protocol.MIMEImagePNG] == nil {
+		t.Errorf("shown %v, want one picture", shown)
+	}
+	if got := outside(t, show); !strings.Contains(got, "+1.90") {
+		t.Errorf("printed %q", got)
+	}
+	if fmt.Sprint(drawn) != "[3 3]" {
+		t.Errorf("drawn at %v, want [3 3]", drawn)
+	}
+	shown, _ = in(t, func() {
+		if Slider(t.Context(), 5, 5, nil) == nil {
+			t.Error("a start beyond the end is no error")
+		}
+	})
+	if len(shown) != 1 || !strings.Contains(fmt.Sprint(shown[0].Data[protocol.MIMETextPlain]), "cannot start at 5") {
+		t.Errorf("shown %v, want the error", shown)
+	}
+}
+
+// A context that has ended leaves the picture, and waits for no browser.
+func TestSliderEndsWithContext(t *testing.T) {
+	t.Setenv(protocol.GONB_JUPYTER_KERNEL_ID_ENV, "some-kernel")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	shown, _ := in(t, func() {
+		if err := Slider(ctx, 5, 3, func(int) any { return sample("occlusion") }); err != nil {
+			t.Error(err)
+		}
+	})
+	pictures := 0
+	for _, d := range shown {
+		if d.Data[protocol.MIMEImagePNG] != nil {
+			pictures++
+		}
+	}
+	if pictures != 1 {
+		t.Errorf("%d pictures, want the one at the start", pictures)
 	}
 }
 

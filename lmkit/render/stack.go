@@ -20,7 +20,7 @@ func (a Attribution) PNG(w io.Writer) error { return PNG(w, a.Attribution) }
 // Text writes the attribution as the function Text does.
 func (a Attribution) Text(w io.Writer, o Options) error { return Text(w, a.Attribution, o) }
 
-func (a Attribution) draw() (*canvas, error) { return whole{a.Attribution}.draw() }
+func (a Attribution) draw() (*canvas, error) { return whole(a).draw() }
 
 // Stack draws the figures of this package under each other into one PNG, for where only one picture can be shown.
 func Stack(w io.Writer, figures ...Figure) error {
