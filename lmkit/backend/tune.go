@@ -30,6 +30,13 @@ func Tune() {
 	}
 }
 
+// TuneEnv returns an environment with the settings of [Tune], for programs that this one starts; env itself where Tune
+// would do nothing.
+func TuneEnv(env []string) []string {
+	with, _ := tuned(env)
+	return with
+}
+
 // tuned is the environment with the settings, and whether they are missing and wanted.
 func tuned(env []string) (with []string, again bool) {
 	value := ""
