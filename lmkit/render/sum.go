@@ -85,7 +85,7 @@ func (s Sum) ranked(n int) []Term {
 	if more := len(order) - n; more > 0 {
 		out = append(out, Term{fmt.Sprintf("%d more", more), rest})
 	}
-	if math.Abs(missing) > 1e-3*max(math.Abs(s.Value-s.Base), largest(values)) {
+	if math.Abs(missing) > 0.005*max(math.Abs(s.Value-s.Base), largest(values)) {
 		out = append(out, Term{leftOver, missing})
 	}
 	return out
