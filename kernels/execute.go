@@ -101,12 +101,15 @@ func (o *outputs) stream(name, text string) {
 	o.p.front.iopub.send(o.m.answer("stream", map[string]any{"name": name, "text": text}))
 }
 
-func (o *outputs) display(id string, data map[string]any, again bool) {
+func (o *outputs) display(id string, data, metadata map[string]any, again bool) {
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
 	kind := "display_data"
 	if again {
 		kind = "update_display_data"
 	}
-	o.p.front.iopub.send(o.m.answer(kind, map[string]any{"data": data, "metadata": map[string]any{}, "transient": map[string]any{"display_id": id}}))
+	o.p.front.iopub.send(o.m.answer(kind, map[string]any{"data": data, "metadata": metadata, "transient": map[string]any{"display_id": id}}))
 }
 
 const banner = "Go notebooks with lmkit, on GoNB. %lmkit help lists the commands."
@@ -129,8 +132,6 @@ func (p *proxy) refuse(s *socket, m *message) {
 		s.send(m.answer("complete_reply", map[string]any{"status": "ok", "matches": []any{}, "cursor_start": at, "cursor_end": at, "metadata": map[string]any{}}))
 	case "inspect_request":
 		s.send(m.answer("inspect_reply", map[string]any{"status": "ok", "found": false, "data": map[string]any{}, "metadata": map[string]any{}}))
-	case "comm_info_request":
-		s.send(m.answer("comm_info_reply", map[string]any{"status": "ok", "comms": map[string]any{}}))
 	case "interrupt_request":
 		s.send(m.answer("interrupt_reply", map[string]any{"status": "ok"}))
 	case "shutdown_request":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -242,17 +243,22 @@ func (p *proxy) stop() {
 	}
 }
 
+// serialised are the requests that GoNB answers one after the other.
+var serialised = []string{"execute_request", "complete_request", "inspect_request", "kernel_info_request"}
+
 // toShell queues what GoNB would serialise, and hands on the rest: a widget talks to a running cell.
 func (p *proxy) toShell(m *message) {
 	switch kind := m.header.Type; {
 	case kind == "shutdown_request":
 		p.toControl(m)
-	case p.problem == nil && (strings.HasPrefix(kind, "comm_")):
-		p.back.shell.send(m)
 	case kind == "is_complete_request": // GoNB never answers it
 		p.front.shell.send(m.answer("is_complete_reply", map[string]any{"status": "unknown"}))
+	case kind == "comm_info_request": // nor this one
+		p.front.shell.send(m.answer("comm_info_reply", map[string]any{"status": "ok", "comms": map[string]any{}}))
 	case kind == "history_request":
 		p.front.shell.send(m.answer("history_reply", map[string]any{"status": "ok", "history": []any{}}))
+	case p.problem == nil && !slices.Contains(serialised, kind): // GoNB may never answer
+		p.back.shell.send(m)
 	default:
 		p.mu.Lock()
 		p.queue = append(p.queue, m)

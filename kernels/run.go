@@ -16,7 +16,8 @@ import (
 // cell is where the output of a magic goes.
 type cell interface {
 	stream(name, text string)
-	display(id string, data map[string]any, again bool) // again: in place of what was shown under the same id
+	// Again: in place of what was shown under the same id.
+	display(id string, data, metadata map[string]any, again bool)
 }
 
 // pace is how often a running command's output is shown anew.
@@ -33,12 +34,7 @@ func runMagic(ctx context.Context, self, dir string, env, args []string, to cell
 	if len(args) == 0 {
 		args = []string{"help"}
 	}
-	temp, err := os.MkdirTemp("", "lmkit-cell-")
-	if err != nil {
-		return &failure{"lmkit", "make a folder for pictures: " + err.Error()}
-	}
-	defer os.RemoveAll(temp)
-	o := &output{to: to, temp: temp, dir: dir}
+	o := &output{to: to, dir: dir}
 	args = o.prepare(args)
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir, cmd.Env = dir, append(slices.Clip(env), "COLUMNS=100")
@@ -61,9 +57,10 @@ func runMagic(ctx context.Context, self, dir string, env, args []string, to cell
 
 // output gathers what a command writes, and shows it in few pieces.
 type output struct {
-	to        cell
-	temp, dir string
-	one       bool // stdout is one display, which grows, with its picture
+	to    cell
+	dir   string
+	grows bool                            // stdout is one display that grows
+	draw  func(to cell, out []byte) error // draws the whole of stdout
 
 	mu       sync.Mutex
 	out, err bytes.Buffer
@@ -85,46 +82,28 @@ func (s sink) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-// prepare asks commands that explain for a picture.
+// prepare chooses how output is shown. Commands that explain are asked for JSON: pictures are drawn from it here.
 func (o *output) prepare(args []string) []string {
 	if slices.Contains(args, "-h") || slices.Contains(args, "--help") {
 		return args
 	}
-	has := func(flag string) bool {
-		return slices.ContainsFunc(args, func(a string) bool { return a == flag || strings.HasPrefix(a, flag+"=") })
-	}
 	switch args[0] {
 	case "train":
-		o.one = true
+		o.grows = true
 	case "explain", "compare":
-		if has("--json") {
-			break
-		}
-		o.one = true
-		if !has("--svg") && (args[0] == "compare" || !several(args)) {
-			o.picture = filepath.Join(o.temp, "picture.svg")
-			return append(slices.Clip(args), "--svg="+o.picture)
+		if !slices.Contains(args, "--json") {
+			o.draw = draw
+			if args[0] == "compare" {
+				o.draw = drawComparison
+			}
+			return append(slices.Clip(args), "--json")
 		}
 	}
 	return args
 }
 
-// several reports whether arguments name more than one method: these have no picture in common.
-func several(args []string) bool {
-	for i, a := range args {
-		value, ok := strings.CutPrefix(a, "--method=")
-		if a == "--method" && i+1 < len(args) {
-			value, ok = args[i+1], true
-		}
-		if ok && (value == "all" || strings.Contains(value, ",")) {
-			return true
-		}
-	}
-	return false
-}
-
-// named finds a picture that the command says it wrote.
-var named = regexp.MustCompile(`^lmkit: (?:wrote|done: .*its loss curve in) (\S.*\.svg)$`)
+// curve finds the picture that a training says it wrote.
+var curve = regexp.MustCompile(`^lmkit: done: .*its loss curve in (\S.*\.svg)$`)
 
 // show shows what has come since it was last called.
 func (o *output) show() {
@@ -135,10 +114,10 @@ func (o *output) show() {
 			o.notes(string(o.err.Next(end)))
 		}
 	}
-	if o.out.Len() == o.shown || o.one && o.picture != "" { // a picture comes at the end, with its text
+	if o.out.Len() == o.shown || o.draw != nil {
 		return
 	}
-	if o.one {
+	if o.grows {
 		o.update(nil)
 		return
 	}
@@ -146,6 +125,7 @@ func (o *output) show() {
 	o.out.Reset()
 }
 
+// update shows all of stdout in place of what was shown of it before.
 func (o *output) update(picture []byte) {
 	text := o.out.String()
 	data := map[string]any{"text/plain": strings.TrimRight(text, "\n")}
@@ -157,22 +137,21 @@ func (o *output) update(picture []byte) {
 		o.id = newID()
 	}
 	o.shown = len(text)
-	o.to.display(o.id, data, again)
+	o.to.display(o.id, data, nil, again)
 }
 
-// notes shows lines of stderr, and remembers the picture that they name.
+// notes shows lines of stderr, and remembers the picture that they name. Warnings stand in the pictures.
 func (o *output) notes(text string) {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if m := named.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+		if m := curve.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
 			if o.picture = m[1]; !filepath.IsAbs(o.picture) {
 				o.picture = filepath.Join(o.dir, o.picture)
 			}
-			if strings.HasPrefix(o.picture, o.temp) {
-				continue
-			}
 		}
-		b.WriteString(line)
+		if o.draw == nil || !strings.HasPrefix(line, "lmkit: warning: ") {
+			b.WriteString(line)
+		}
 	}
 	if b.Len() > 0 {
 		o.to.stream("stderr", b.String())
@@ -190,16 +169,23 @@ func (o *output) finish(ctx context.Context, err error) error {
 		rest, last = rest[:cut], rest[cut:]
 	}
 	o.notes(rest)
-	var picture []byte
-	if o.picture != "" {
-		picture, _ = os.ReadFile(o.picture) // there is none when the command failed
-	}
-	if !o.one && o.out.Len() > 0 {
+	switch {
+	case o.draw != nil:
+		if wrong := o.draw(o.to, o.out.Bytes()); wrong != nil && err == nil {
+			err, last = wrong, wrong.Error()
+		}
+	case o.picture != "":
+		if picture, wrong := os.ReadFile(o.picture); wrong == nil {
+			o.update(picture)
+			break
+		}
+		fallthrough
+	case o.grows:
+		if o.out.Len() > o.shown {
+			o.update(nil)
+		}
+	case o.out.Len() > 0:
 		o.to.stream("stdout", o.out.String())
-		o.out.Reset()
-	}
-	if o.out.Len() > o.shown || picture != nil {
-		o.update(picture)
 	}
 	if err == nil {
 		return nil

@@ -8,7 +8,9 @@ import os
 import queue
 import signal
 import sys
+import tempfile
 import time
+import uuid
 
 from jupyter_client import KernelManager
 
@@ -17,7 +19,9 @@ LIMIT = 60
 
 class Driver:
     def start(self, kernel, cwd, env=None):
-        self.manager = KernelManager(kernel_name=kernel)
+        self.id = str(uuid.uuid4())  # widgets find the kernel by the name of this file
+        self.folder = tempfile.TemporaryDirectory()
+        self.manager = KernelManager(kernel_name=kernel, connection_file=os.path.join(self.folder.name, f"kernel-{self.id}.json"))
         self.manager.start_kernel(cwd=cwd, env={**os.environ, **(env or {})})
         return self.connect()
 
@@ -28,8 +32,9 @@ class Driver:
         info = self.client.kernel_info(reply=True, timeout=LIMIT)
         return {"pid": self.manager.provisioner.pid, "info": info["content"]}
 
-    def run(self, code, input=None, interrupt="", aborts=(), comms=False):
-        """Run a cell. Input answers what it asks for; interrupt is sent when this text has been seen."""
+    def run(self, code, input=None, interrupt="", aborts=(), widget=None):
+        """Run a cell. Input answers what it asks for; interrupt is sent when this text has been seen; widget is the
+        value that the page answers with when the cell wants to know one, as the kernel's JavaScript would."""
         c = self.client
         began = time.monotonic()
         me = c.execute(code, allow_stdin=input is not None)
@@ -63,8 +68,12 @@ class Driver:
                 outputs.append({"kind": "error", "text": content["evalue"]})
             elif kind == "execute_input":
                 outputs.append({"kind": "input", "text": content["code"], "count": content["execution_count"]})
-            elif kind.startswith("comm_"):
+            elif kind == "comm_msg":
                 outputs.append({"kind": kind, "text": json.dumps(content)})
+                if content["data"].get("read_request"):
+                    self.comm("comm_msg", data={"address": content["data"]["address"], "value": widget})
+            if widget is not None and kind == "display_data" and "gonb_comm" in json.dumps(content):
+                self.comm("comm_open", target_name="gonb_comm", kernel_id=self.id)
             seen = "".join(o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in outputs if o["kind"] != "input")
             if interrupt and interrupt in seen and not interrupted:
                 interrupted = True
@@ -73,6 +82,10 @@ class Driver:
         states = [self.reply(a)["status"] for a in after]
         return {"status": reply["status"], "count": reply.get("execution_count"), "ename": reply.get("ename", ""), "evalue": reply.get("evalue", ""),
                 "outputs": outputs, "kinds": kinds, "after": states, "seconds": time.monotonic() - began}
+
+    def comm(self, kind, data=None, **content):
+        content = {"comm_id": "page", "data": data or {}, **content}
+        self.client.shell_channel.send(self.client.session.msg(kind, content))
 
     def reply(self, of):
         self.replies = getattr(self, "replies", {})
@@ -116,6 +129,8 @@ def main():
         except Exception as e:  # the test says what went wrong
             answer = {"failed": f"{type(e).__name__}: {e}"}
         print(json.dumps(answer), flush=True)
+    if hasattr(driver, "manager"):
+        driver.manager.shutdown_kernel(now=True)
 
 
 if __name__ == "__main__":

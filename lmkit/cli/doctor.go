@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/kernels"
 	"lmkit.internal/lmkit/backend"
 )
 
@@ -12,14 +13,15 @@ func (a *app) doctorCmd() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Show what this machine has for running models, and what is missing",
-		Long: `Show what this machine has for running models, what is missing, and what would cure it. Nothing is installed.
+		Short: "Show what this machine has for running models and notebooks, and what is missing",
+		Long: `Show what this machine has for running models and notebooks, what is missing, and what would cure it. Nothing is installed.
 The exit code is 1 when the engine that --engine names does not run.`,
 		Example: `  lmkit doctor
   lmkit doctor --engine xla:cpu --json`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report := backend.Check(cmd.Context(), backend.Options{Name: a.engine})
+			report.Items = append(report.Items, kernels.Check(cmd.Context())...)
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}

@@ -1,0 +1,67 @@
+package kernels
+
+import (
+	"bytes"
+	"encoding/base64"
+	"image/png"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/render"
+)
+
+// draw shows explanations, which come as JSON, under each other.
+func draw(to cell, out []byte) error {
+	as, err := readAll(out)
+	if err != nil {
+		return err
+	}
+	for _, a := range as {
+		if err := drawOne(to, render.Section{Attributions: []*explain.Attribution{a}}, render.Attribution{Attribution: a}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drawComparison shows explanations side by side.
+func drawComparison(to cell, out []byte) error {
+	as, err := readAll(out)
+	if err != nil || len(as) == 0 {
+		return err
+	}
+	c, err := render.Compare(as...)
+	if err != nil {
+		return err
+	}
+	return drawOne(to, render.Section{Comparison: c}, c)
+}
+
+// readAll reads explanations; none from a command that failed before it had any.
+func readAll(out []byte) ([]*explain.Attribution, error) {
+	if len(bytes.TrimSpace(out)) == 0 {
+		return nil, nil
+	}
+	return explain.Read(bytes.NewReader(out))
+}
+
+// drawOne shows one output in three formats: the reader's program takes the best that it can show.
+func drawOne(to cell, section render.Section, figure render.Figure) error {
+	var page, picture, text bytes.Buffer
+	if err := render.Fragment(&page, section); err != nil {
+		return err
+	}
+	if err := figure.PNG(&picture); err != nil {
+		return err
+	}
+	if err := figure.Text(&text, render.Options{Width: 100}); err != nil {
+		return err
+	}
+	data := map[string]any{"text/html": page.String(), "text/plain": text.String(), "image/png": base64.StdEncoding.EncodeToString(picture.Bytes())}
+	metadata := map[string]any{}
+	if size, err := png.DecodeConfig(&picture); err == nil {
+		// A PNG has two pixels for each that the page shows.
+		metadata["image/png"] = map[string]any{"width": size.Width / 2, "height": size.Height / 2}
+	}
+	to.display(newID(), data, metadata, false)
+	return nil
+}

@@ -1,0 +1,302 @@
+package kernels
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lmkit.internal/lmkit/backend"
+)
+
+func TestSplit(t *testing.T) {
+	for _, c := range []struct {
+		code   string
+		magics string
+		rest   string
+		err    string
+	}{
+		{"fmt.Println()", "[]", "fmt.Println()", ""},
+		{"%lmkit doctor", "[[doctor]]", "", ""},
+		{"%lmkit", "[[]]", "", ""},
+		{"  %lmkit\tmodels  \n%%\nx()", "[[models]]", "\n%%\nx()", ""},
+		{"%lmkits doctor", "[]", "%lmkits doctor", ""},
+		{"// %lmkit doctor", "[]", "// %lmkit doctor", ""},
+		{"%lmkit a\n%lmkit b", "[[a] [b]]", "\n", ""},
+		{"%lmkit train \\\n  --steps 3\nx", "[[train --steps 3]]", "\n\nx", ""},
+		{"%%writefile x\n%lmkit doctor", "[]", "%%writefile x\n%lmkit doctor", ""},
+		{"%%\n%lmkit doctor", "[[doctor]]", "%%\n", ""},
+		{`%lmkit explain "a text" --model runs/x --svg f`, "[[explain runs/x a text --svg f]]", "", ""},
+		{`%lmkit explain 'a "text"' --model=runs/x`, `[[explain runs/x a "text"]]`, "", ""},
+		{`%lmkit x --model`, "[[x --model]]", "", ""},
+		{`%lmkit x "open`, "[[]]", "", `the quote " is not closed`},
+		{`%lmkit x \`, "[[]]", "", "nothing to go on with"},
+	} {
+		magics, rest, err := split(c.code)
+		if fmt.Sprint(magics) != c.magics || rest != c.rest || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%q gives %v, %q, %v; want %s, %q, %q", c.code, magics, rest, err, c.magics, c.rest, c.err)
+		}
+	}
+}
+
+// What is quoted comes back whole.
+func TestFieldsGiveBackWhatWasQuoted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.SliceOf(rapid.StringMatching(`[^\n]*`)).Draw(t, "arguments")
+		var quoted []string
+		for _, arg := range want {
+			quoted = append(quoted, `"`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(arg)+`"`)
+		}
+		got, err := fields(strings.Join(quoted, "  "))
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%q gives %q, %v", quoted, got, err)
+		}
+	})
+}
+
+// A cell keeps its number of lines, so that errors name the right ones.
+func FuzzSplit(f *testing.F) {
+	for _, code := range []string{"", "%lmkit", "%lmkit a\\\nb", "%lmkit \"\n%%\nx", "%%bash\n%lmkit", "\\\n\\"} {
+		f.Add(code)
+	}
+	f.Fuzz(func(t *testing.T, code string) {
+		_, rest, _ := split(code)
+		if strings.Count(rest, "\n") != strings.Count(code, "\n") {
+			t.Errorf("%q becomes %q", code, rest)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	good := request("id", "execute_request", map[string]any{"code": "x"})
+	f.Add(bytes.Join(good.frames("key"), []byte("|")), "key")
+	f.Add([]byte("<IDS|MSG>"), "")
+	f.Fuzz(func(t *testing.T, data []byte, key string) {
+		m, err := parse(bytes.Split(data, []byte("|")), key)
+		if err != nil {
+			return
+		}
+		again, err := parse(m.frames(key), key)
+		if err != nil || again.header != m.header || len(again.raw) != len(m.raw) {
+			t.Errorf("%q changes on its way: %v", data, err)
+		}
+		_, _ = m.text("code"), m.flag("silent", true)
+	})
+}
+
+func TestMessages(t *testing.T) {
+	m := request("id", "execute_request", map[string]any{"code": "x", "silent": true})
+	frames := m.frames("key")
+	got, err := parse(frames, "key")
+	if err != nil || got.text("code") != "x" || !got.flag("silent", false) || got.header.ID != "id" || string(got.ids[0]) != "lmkit" {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if _, err := parse(frames, "another"); err == nil {
+		t.Error("a wrong key is not noticed")
+	}
+	got.set("code", "y")
+	if again, err := parse(got.frames("key"), "key"); err != nil || again.text("code") != "y" {
+		t.Errorf("an edited message: %v", err)
+	}
+	reply := got.answer("execute_reply", map[string]any{"status": "ok"})
+	if reply.parent != got.header || reply.header.Type != "execute_reply" {
+		t.Errorf("a reply: %+v", reply)
+	}
+}
+
+// record is a cell that remembers.
+type record struct{ lines []string }
+
+func (r *record) stream(name, text string) { r.lines = append(r.lines, name+": "+text) }
+func (r *record) display(id string, data, _ map[string]any, again bool) {
+	r.lines = append(r.lines, fmt.Sprintf("display %v %q %v", again, data["text/plain"], data["image/svg+xml"]))
+}
+
+func TestRunMagic(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "loss.svg"), []byte("<svg/>"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, script, arg string
+		want              []string
+		err               string
+	}{
+		{"streams", "echo out; echo lmkit: note >&2", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
+		{"error", "echo lmkit: note >&2; echo lmkit: it is bad >&2; exit 1", "models", []string{"stderr: lmkit: note\n"}, "it is bad"},
+		{"silent error", "exit 3", "models", nil, "the command ended with exit status 3"},
+		{"training", "echo table; echo 'lmkit: done: the model is in m, its loss curve in loss.svg' >&2", "train",
+			[]string{"stderr: lmkit: done: the model is in m, its loss curve in loss.svg\n", `display false "table" <svg/>`}, ""},
+		{"no help for", "exit 1", "explain", nil, "the command ended with exit status 1"},
+		{"no JSON", "echo hello", "explain", nil, "invalid"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			script := filepath.Join(t.TempDir(), "lmkit")
+			if err := os.WriteFile(script, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			var r record
+			err := runMagic(t.Context(), script, dir, os.Environ(), []string{c.arg}, &r)
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+				t.Errorf("error %v, want %q", err, c.err)
+			}
+			if !slices.Equal(r.lines, c.want) {
+				t.Errorf("shows %q, want %q", r.lines, c.want)
+			}
+		})
+	}
+}
+
+// An interrupt reaches the command, whose last word is the error.
+func TestRunMagicInterrupted(t *testing.T) {
+	script := filepath.Join(t.TempDir(), "lmkit")
+	text := "#!/bin/sh\ntrap 'echo lmkit: saved >&2; exit 130' INT\necho ready\nwhile :; do sleep 0.01; done\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := &until{cancel: cancel}
+	err := runMagic(ctx, script, t.TempDir(), os.Environ(), []string{"models"}, c)
+	f, ok := err.(*failure)
+	if !ok || f.name != "interrupted" || f.text != "saved" {
+		t.Errorf("%#v", err)
+	}
+}
+
+// until is a cell that interrupts at the first output.
+type until struct {
+	record
+	cancel func()
+}
+
+func (u *until) stream(string, string) { u.cancel() }
+
+func TestEnv(t *testing.T) {
+	s := Settings{Checkout: "/c", Engine: backend.XLACPU, Plugin: "/p.so", Go: "/go/bin/go", Tools: "/t"}
+	env := s.Env([]string{"PATH=/bin", "GOPROXY=x", "GOFLAGS=-mod=mod", "GOWORK=off", "HOME=/h", backend.EnvEngine + "=go", backend.EnvTune + "=off"})
+	for name, want := range map[string]string{"PATH": "/t:/bin:/go/bin", "GOPROXY": "off", "GOFLAGS": linkFlags, "HOME": "/h", "CGO_ENABLED": "1",
+		backend.EnvEngine: backend.XLACPU, backend.EnvPlugins: "/p.so"} {
+		if got := lookup(env, name); got != want {
+			t.Errorf("%s=%s, want %s", name, got, want)
+		}
+	}
+	if slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, "GOWORK=") }) {
+		t.Error("GOWORK is set: the workspace of the cells is not seen")
+	}
+	s.Engine = backend.Go
+	if got := lookup(s.Env([]string{backend.EnvPlugins + "=/mine"}), backend.EnvPlugins); got != "/mine" {
+		t.Errorf("the user's folder of plugins became %s", got)
+	}
+	if lookup(s.Env(nil), "CGO_ENABLED") != "0" {
+		t.Error("pure Go is built with a C compiler")
+	}
+}
+
+// Names of what is imported for every cell do not clash, or a cell could not use them.
+func TestPackages(t *testing.T) {
+	checkout, err := Checkout("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := packages(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, path := range all {
+		name := path[strings.LastIndexByte(path, '/')+1:]
+		if seen[name] != "" {
+			t.Errorf("%s and %s have the same name", seen[name], path)
+		}
+		seen[name] = path
+	}
+	for _, name := range []string{"lmkit", "lm", "explain", "token", "train", "plant", "notebook", "render"} {
+		if seen[name] == "" {
+			t.Errorf("%s is not imported for cells", name)
+		}
+	}
+	for _, name := range []string{"cli", "net", "backendtest"} {
+		if seen[name] != "" {
+			t.Errorf("%s is imported for cells", seen[name])
+		}
+	}
+}
+
+func TestKernelsListAndUninstall(t *testing.T) {
+	folder := t.TempDir()
+	in := Installation{Folder: folder}
+	s := Settings{Checkout: "/nowhere", Engine: backend.Go, Tools: tools(folder), Go: "/usr/bin/go"}
+	if err := os.MkdirAll(s.Tools, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "kernels", "other"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.write(s); err != nil {
+		t.Fatal(err)
+	}
+	all, err := List(folder)
+	if err != nil || len(all) != 1 || all[0].Name != "lmkit-go" || !strings.Contains(all[0].Problem, "is gone") {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	text, err := readSpec(all[0].Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.Tools, "lmkit"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := text.settings(); err != nil || got != (Settings{Checkout: s.Checkout, Engine: "go", Tools: s.Tools, Go: s.Go}) {
+		t.Errorf("the settings come back as %+v, %v", got, err)
+	}
+	removed, err := Uninstall(folder)
+	if err != nil || len(removed) != 2 {
+		t.Errorf("removed %v, %v", removed, err)
+	}
+	left, _ := filepath.Glob(filepath.Join(folder, "*", "*"))
+	if len(left) != 1 || filepath.Base(left[0]) != "other" {
+		t.Errorf("left: %v", left)
+	}
+	if removed, err := Uninstall(folder); err != nil || len(removed) != 0 {
+		t.Errorf("a second time: %v, %v", removed, err)
+	}
+}
+
+func TestReadConnection(t *testing.T) {
+	for text, want := range map[string]string{
+		"{":                   "unexpected end",
+		`{"transport":"udp"}`: `the transport "udp"`,
+		`{"transport":"tcp","signature_scheme":"md5"}`: `signatures by "md5"`,
+	} {
+		file := filepath.Join(t.TempDir(), "c.json")
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readConnection(file); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestVenvSetupSaysWhatIsMissing(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	err := Venv{filepath.Join(t.TempDir(), "v")}.Setup(t.Context(), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "python3 is not found") {
+		t.Errorf("without Python: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err = Venv{filepath.Join(file, "v")}.Setup(t.Context(), func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "set XDG_CACHE_HOME") {
+		t.Errorf("into a file: %v", err)
+	}
+}
