@@ -405,3 +405,42 @@ func TestProblems(t *testing.T) {
 		})
 	}
 }
+
+// Every kernel executes a notebook headless.
+func TestExecute(t *testing.T) {
+	j := kernelstest.Setup(t)
+	for _, k := range j.Kernels {
+		t.Run(k.Name, func(t *testing.T) {
+			cell := func(code string) map[string]any {
+				return map[string]any{"cell_type": "code", "metadata": map[string]any{}, "execution_count": nil, "outputs": []any{}, "source": code}
+			}
+			text, err := json.Marshal(map[string]any{"nbformat": 4, "nbformat_minor": 4,
+				"metadata": map[string]any{"kernelspec": map[string]any{"name": k.Name, "display_name": k.Display, "language": "go"}},
+				"cells": []any{
+					cell("%%\ne, err := backend.Default()\nif err != nil {\n\tpanic(err)\n}\nfmt.Println(\"on\", e.Kind)"),
+					cell("%lmkit methods"),
+					cell("%%\nif err := notebook.Table([]string{\"a\"}, []any{1}); err != nil {\n\tpanic(err)\n}"),
+				}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "n.ipynb")
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd := j.Python(t.Context(), j.Venv.Program("jupyter-execute"), "--inplace", file)
+			if said, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, said)
+			}
+			done, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{"on " + k.Engine, "integrated-gradients", `"image/png"`, `"execution_count": 3`} {
+				if !strings.Contains(string(done), want) {
+					t.Errorf("the notebook has no %s", want)
+				}
+			}
+		})
+	}
+}
