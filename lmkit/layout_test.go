@@ -64,6 +64,9 @@ func TestImports(t *testing.T) {
 			if strings.Contains(i, "gonbui") && name != "notebook" {
 				t.Errorf("%s imports %s", name, i)
 			}
+			if i == "lmkit.internal/kernels" && name != "cli" {
+				t.Errorf("%s imports %s", name, i)
+			}
 			if strings.HasPrefix(name, "explain/") && (i == module+"render" || i == module+"train") {
 				t.Errorf("%s imports %s", name, i)
 			}
