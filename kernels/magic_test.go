@@ -130,6 +130,8 @@ func TestRunMagic(t *testing.T) {
 	}{
 		{"streams", "echo out; echo lmkit: note >&2", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
 		{"error", "echo lmkit: note >&2; echo lmkit: it is bad >&2; exit 1", "models", []string{"stderr: lmkit: note\n"}, "it is bad"},
+		{"slow end", "echo lmkit: one >&2; echo lmkit: it is bad >&2; sleep 0.7; exit 1", "models", []string{"stderr: lmkit: one\n", "stderr: lmkit: it is bad\n"}, "it is bad"},
+		{"a note while it runs", "echo lmkit: note >&2; sleep 0.7; echo out", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
 		{"silent error", "exit 3", "models", nil, "the command ended with exit status 3"},
 		{"training", "echo table; echo 'lmkit: done: the model is in m, its loss curve in loss.svg' >&2", "train",
 			[]string{"stderr: lmkit: done: the model is in m, its loss curve in loss.svg\n", `display false "table" <svg/>`}, ""},

@@ -64,7 +64,9 @@ type output struct {
 
 	mu       sync.Mutex
 	out, err bytes.Buffer
-	shown    int // bytes of out
+	shown    int    // bytes of out
+	held     int    // bytes of err that were there when it was last shown
+	last     string // the last line of err that was shown
 	id       string
 	picture  string // an SVG file
 }
@@ -109,11 +111,17 @@ var curve = regexp.MustCompile(`^lmkit: done: .*its loss curve in (\S.*\.svg)$`)
 func (o *output) show() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if all := o.err.Bytes(); len(all) > 0 { // whole lines, without the last one: it may be the error
-		if end := bytes.LastIndexByte(bytes.TrimSuffix(all, []byte("\n")), '\n') + 1; end > 0 {
-			o.notes(string(o.err.Next(end)))
-		}
+	all := o.err.Bytes()
+	end := bytes.LastIndexByte(all, '\n') + 1
+	if o.held != len(all) { // the line that has just come may be the error, and is shown as such
+		end = bytes.LastIndexByte(all[:max(end-1, 0)], '\n') + 1
 	}
+	if end > 0 {
+		text := string(o.err.Next(end))
+		o.last = text[strings.LastIndexByte(text[:end-1], '\n')+1:]
+		o.notes(text)
+	}
+	o.held = o.err.Len()
 	if o.out.Len() == o.shown || o.draw != nil {
 		return
 	}
@@ -166,7 +174,9 @@ func (o *output) finish(ctx context.Context, err error) error {
 	if err != nil {
 		rest = strings.TrimRight(rest, "\n")
 		cut := strings.LastIndexByte(rest, '\n') + 1
-		rest, last = rest[:cut], rest[cut:]
+		if rest, last = rest[:cut], rest[cut:]; last == "" {
+			last = strings.TrimSpace(o.last)
+		}
 	}
 	o.notes(rest)
 	switch {
