@@ -17,3 +17,6 @@ func startAndWait(cmd *exec.Cmd) error {
 	defer runtime.UnlockOSThread()
 	return cmd.Run()
 }
+
+// endFamily ends what a program that was started with dieWithParent has started itself and left behind.
+func endFamily(pid int) { _ = syscall.Kill(-pid, syscall.SIGTERM) }

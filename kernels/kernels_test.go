@@ -312,9 +312,15 @@ func TestKilled(t *testing.T) {
 		t.Fatal("the kernel has no child")
 	}
 	d.do("kill", nil)
+	gone(t, children)
+}
+
+// gone waits until processes have ended.
+func gone(t *testing.T, processes []int) {
+	t.Helper()
 	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		alive := 0
-		for _, c := range children {
+		for _, c := range processes {
 			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c)); err == nil && !strings.Contains(string(state), ") Z ") {
 				alive++
 			}
@@ -323,7 +329,7 @@ func TestKilled(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("%v outlive their kernel", children)
+	t.Errorf("%v outlive their kernel", processes)
 }
 
 func childrenOf(t *testing.T, pid int) (all []int) {
@@ -349,7 +355,9 @@ func TestGoNBKilled(t *testing.T) {
 	j := kernelstest.Setup(t)
 	d := newDriver(t, j)
 	pid := d.do("start", map[string]any{"kernel": j.Kernels[0].Name, "cwd": t.TempDir()}).Pid
+	var left []int
 	for _, c := range childrenOf(t, pid) {
+		left = append(left, childrenOf(t, c)...)
 		if err := syscall.Kill(c, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -359,6 +367,10 @@ func TestGoNBKilled(t *testing.T) {
 			t.Fatal("the kernel lives without GoNB")
 		}
 	}
+	if len(left) == 0 {
+		t.Error("GoNB had no children: gopls did not start")
+	}
+	gone(t, left)
 }
 
 // Where something is missing, the kernel starts, and each cell says what and what cures it.

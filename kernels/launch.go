@@ -67,6 +67,7 @@ func (s Settings) Run(ctx context.Context, connectionFile string) error {
 				cancel()
 			}
 		case err := <-ended:
+			endFamily(l.pid) // gopls, and a cell, if GoNB was killed
 			p.stop()
 			cancel()
 			<-served // a training that was interrupted saves its checkpoint
