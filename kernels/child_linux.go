@@ -1,8 +1,12 @@
 package kernels
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -18,5 +22,21 @@ func startAndWait(cmd *exec.Cmd) error {
 	return cmd.Run()
 }
 
-// endFamily ends what a program that was started with dieWithParent has started itself and left behind.
-func endFamily(pid int) { _ = syscall.Kill(-pid, syscall.SIGTERM) }
+// adopt makes this program the parent of those whose own parent has gone.
+func adopt() {
+	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER of prctl(2)
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
+}
+
+// endFamily kills what is left of this program's children, and of those it has adopted.
+func endFamily() {
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		for _, f := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(f); err == nil {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+}

@@ -30,6 +30,7 @@ func (s Settings) Run(ctx context.Context, connectionFile string) error {
 	interrupts, ends := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	signal.Notify(ends, syscall.SIGTERM)
+	adopt()
 	l, err := newLaunch(s, cancel)
 	if err != nil {
 		return err
@@ -67,10 +68,10 @@ func (s Settings) Run(ctx context.Context, connectionFile string) error {
 				cancel()
 			}
 		case err := <-ended:
-			endFamily(l.pid) // gopls, and a cell, if GoNB was killed
 			p.stop()
 			cancel()
-			<-served // a training that was interrupted saves its checkpoint
+			<-served    // a training that was interrupted saves its checkpoint
+			endFamily() // gopls, and a cell, if GoNB was killed
 			if err != nil && !l.asked.Load() {
 				return fmt.Errorf("gonb ended: %w; restart the kernel", err)
 			}
