@@ -1,0 +1,41 @@
+"""Executes a notebook in its own folder, with the kernel that it names, and writes it back with its outputs.
+
+Usage: execute.py NOTEBOOK SECONDS. It fails when a cell fails, or when the whole takes longer than SECONDS.
+"""
+import asyncio
+import hashlib
+import os
+import sys
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+
+def main(path, seconds):
+    nb = nbformat.read(path, as_version=4)
+    language = nb.metadata.get("language_info")
+    client = NotebookClient(
+        nb,
+        kernel_name=nb.metadata.kernelspec.name,
+        timeout=seconds,
+        coalesce_streams=True,
+        record_timing=False,
+        resources={"metadata": {"path": os.path.dirname(os.path.abspath(path))}},
+    )
+    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    try:
+        asyncio.run(asyncio.wait_for(client.async_execute(), seconds))
+    except CellExecutionError as e:
+        sys.exit(f"a cell fails: {e}")
+    except (TimeoutError, asyncio.TimeoutError):
+        done = sum(cell.get("execution_count") is not None for cell in nb.cells)
+        sys.exit(f"not done after {seconds:.0f} seconds, in code cell {done + 1} of {len(code)}")
+    if language:
+        nb.metadata.language_info = language  # the kernel's has a version in it
+    nb.metadata.setdefault("lmkit", {})["code"] = hashlib.sha256("\n\x00\n".join(code).encode()).hexdigest()
+    nbformat.validate(nb)
+    nbformat.write(nb, path)
+
+
+main(sys.argv[1], float(sys.argv[2]))
