@@ -19,8 +19,6 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 # The allocator keeps its memory: each fresh large buffer costs a page fault per 4 KiB otherwise.
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"}
-ONEDNN = {"XLA_FLAGS": "--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_custom_call=true"}
-NOT_ONEDNN = {"generate"}  # kinds that it slows down: products of a matrix and a vector
 TIMEOUT = 1800
 
 
@@ -75,7 +73,6 @@ def arguments():
 class Benchmark:
     def __init__(self, args, work):
         self.args, self.work = args, work
-        self.onednn = ONEDNN if self.run([args.ours, "probe"], ONEDNN)[1] is None else {}
 
     def prepare(self):
         command = [self.args.ours, "--dir", self.work, "--rows", self.args.rows]
@@ -85,16 +82,12 @@ class Benchmark:
         self.rows = json.loads((self.work / "rows.json").read_text())
 
     def describe(self):
-        flags = " and XLA_FLAGS=" + self.onednn["XLA_FLAGS"] if self.onednn else "; this engine takes no oneDNN flags"
-        return "tuned: GLIBC_TUNABLES=" + ALLOCATOR["GLIBC_TUNABLES"] + " on both sides" + flags + " on lmkit's"
+        return ("default: both as they come; lmkit tunes itself, as its command does (LMKIT_TUNE=off bench/run: without)\n"
+                "tuned: the peer with GLIBC_TUNABLES=" + ALLOCATOR["GLIBC_TUNABLES"] + ", too")
 
-    def settings(self, row, who, setting):
+    def settings(self, who, setting):
         """The environment of a process."""
-        if setting == "default":
-            return {}
-        if who != "lmkit" or row["kind"] in NOT_ONEDNN:
-            return ALLOCATOR
-        return ALLOCATOR | self.onednn
+        return ALLOCATOR if who != "lmkit" and setting == "tuned" else {}
 
     def measure(self, row):
         """The lines of a row: one for each peer and setting."""
@@ -118,11 +111,7 @@ class Benchmark:
         for setting in self.args.settings:
             for who in row["peers"] or [None]:
                 why = failed.get((setting, "lmkit")) or failed.get((setting, who))
-                lines.append(self.line(row, who, setting, setting, setting, kept, discarded[setting], why))
-        if len(self.args.settings) == 2:
-            for who in row["peers"]:
-                why = failed.get(("tuned", "lmkit")) or failed.get(("default", who))
-                lines.append(self.line(row, who, "as used", "tuned", "default", kept, sum(discarded.values()), why))
+                lines.append(self.line(row, who, setting, kept, discarded[setting], why))
         return lines
 
     def round(self, row, whos, setting, failed):
@@ -135,7 +124,7 @@ class Benchmark:
             if who != "lmkit":
                 command = [sys.executable, HERE / "peers.py", "--dir", self.work, "--peer", who, row["name"]]
                 command += ["--threads", self.args.threads] if self.args.threads else []
-            out, error = self.run(command, self.settings(row, who, setting))
+            out, error = self.run(command, self.settings(who, setting))
             if not error:
                 found[who] = json.loads(out.splitlines()[-1])
                 found[who]["differences"], error = differences(row, found["lmkit"]["values"], found[who]["values"])
@@ -158,19 +147,18 @@ class Benchmark:
             return "", (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         return done.stdout, None
 
-    def line(self, row, who, setting, ours_setting, peer_setting, kept, discarded, failed):
-        ours, theirs = kept[ours_setting, "lmkit"], kept.get((peer_setting, who), [])
+    def line(self, row, who, setting, kept, discarded, failed):
+        ours, theirs = kept[setting, "lmkit"], kept.get((setting, who), [])
         line = {"name": row["name"], "against": who, "setting": setting, "unit": row["unit"], "ours": None, "peer": None, "ratio": None,
                 "runs_kept": min(len(ours), len(theirs)) if who else len(ours), "runs_discarded": discarded,
-                "settings": {"ours": self.settings(row, "lmkit", ours_setting), "peer": self.settings(row, who or "", peer_setting)}}
+                "settings": self.settings(who, setting)}
         if failed:
             return line | {"failed": failed}
         if ours:
             line["ours"] = summary(row, ours)
         if theirs:
             line["peer"] = summary(row, theirs)
-            if ours_setting == peer_setting:
-                line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
+            line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
             if ours and not self.args.quick:  # tiny work measures what surrounds it
                 a, b = line["ours"]["median"], line["peer"]["median"]
                 line["ratio"] = a / b if faster_is_more(row["unit"]) else b / a

@@ -3,7 +3,6 @@
 //	ours [--quick] [--rows a,b]      every row, or some: one JSON line a measurement
 //	ours --dir DIR prepare           write the models and rows.json that both sides read
 //	ours --dir DIR measure ROW       one row, in a process of its own
-//	ours probe                       exit with 0 if the engine computes under the present environment
 package main
 
 import (
@@ -18,10 +17,10 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/token"
 )
 
 func main() {
+	backend.Tune() // as the command does
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
@@ -42,14 +41,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch words := flags.Args(); {
 	case len(words) == 0:
 		return all(ctx, *quick, *names, out)
-	case words[0] == "probe" && len(words) == 1:
-		return probe(ctx)
 	case words[0] == "prepare" && len(words) == 1 && *dir != "":
 		return prepare(*dir, *quick, *names)
 	case words[0] == "measure" && len(words) == 2 && *dir != "":
 		return measureIn(ctx, *dir, words[1], out)
 	}
-	return errors.New("give nothing, probe, --dir DIR prepare, or --dir DIR measure ROW")
+	return errors.New("give nothing, --dir DIR prepare, or --dir DIR measure ROW")
 }
 
 // all measures rows one after another in this process.
@@ -83,7 +80,7 @@ func measureIn(ctx context.Context, dir, name string, out io.Writer) error {
 		if r.Name != name {
 			continue
 		}
-		e, err := backend.Default()
+		e, err := backend.Open(ctx, backend.Options{Latency: r.Kind == "generate"}) // as the command's generate does
 		if err != nil {
 			return err
 		}
@@ -132,19 +129,4 @@ func measure(ctx context.Context, m *lm.Model, r Row) (*Measurement, error) {
 	}
 	got.Peak = peak()
 	return got, nil
-}
-
-// probe compiles and runs something small with a matrix product, which XLA may hand to a library.
-func probe(ctx context.Context) error {
-	e, err := backend.Default()
-	if err != nil {
-		return err
-	}
-	m, err := lm.New(e, lm.Config{Arch: lm.Transformer, Vocab: 64, Width: 64, Layers: 1, Heads: 2, Context: 32}, nil, 1)
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	_, err = m.LogProbs(ctx, [][]token.ID{prompt(32, 64, 0)})
-	return err
 }

@@ -97,7 +97,7 @@ func TestBadArguments(t *testing.T) {
 		{[]string{"--rows", "no-such-row"}, `no row "no-such-row"; there are lstm-train,`},
 		{[]string{"measure", "ig"}, "--dir DIR measure ROW"},
 		{[]string{"--dir", t.TempDir(), "measure", "ig"}, "rows.json"},
-		{[]string{"dance"}, "probe"},
+		{[]string{"dance"}, "prepare"},
 	} {
 		err := run(t.Context(), x.args, &bytes.Buffer{})
 		if err == nil || !strings.Contains(err.Error(), x.want) {

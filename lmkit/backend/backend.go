@@ -64,6 +64,9 @@ type Options struct {
 	Wheel string
 	// Offline forbids every use of the network.
 	Offline bool
+	// Latency is for work on one token at a time, such as generating a text: without the flags of [Tune], which make large
+	// products faster and small ones slower. The first engine that a process opens decides.
+	Latency bool
 	// Progress hears of downloads; nil: nobody.
 	Progress Progress
 }
@@ -144,6 +147,9 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 	}
 	if err := checkLibrary(plugin.File); err != nil {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
+	}
+	if want.kind == XLACPU && !o.Latency {
+		useOneDNN(ctx, plugin.File)
 	}
 	b, err := newXLA(plugin.File + want.config)
 	if err != nil {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"fmt"
 	"os"
 	"strings"
 )
@@ -19,7 +20,18 @@ const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thres
 // main: whatever ran before it runs again. Process, arguments, standard streams and signals stay the same. It does
 // nothing, and returns, when the settings are there, when the environment already sets glibc's allocator, when
 // LMKIT_TUNE is off, and where there is no glibc to set.
+//
+// On its way it learns whether XLA's plugin takes flags for oneDNN: the first [Open] of an XLA engine on the processor
+// then tries them in a child process, once for each plugin, and sets them where they work.
 func Tune() {
+	if plugin := os.Getenv(envProbe); plugin != "" {
+		if err := probed(plugin); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	probing = true
 	env, again := tuned(os.Environ())
 	if again {
 		restart(env) // returns only if it cannot

@@ -2,11 +2,13 @@ package backend
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -85,5 +87,62 @@ func TestTune(t *testing.T) {
 		if want := fmt.Sprintf("pid %d, read \"hello\" <nil>, children inherit \"\"", cmd.Process.Pid); !strings.Contains(text, want) {
 			t.Errorf("off=%v: no %q in:\n%s", off, want, text)
 		}
+	}
+}
+
+// A plugin is tried once; a new file under the same name is tried again.
+func TestOneDNN(t *testing.T) {
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	t.Setenv("HOME", cache)
+	if err := os.MkdirAll(filepath.Join(cache, "lmkit", "pjrt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	plugin := filepath.Join(cache, "plugin.so")
+	answer, asked := true, 0
+	tries = func(context.Context, string) bool { asked++; return answer }
+	probing = true
+	t.Cleanup(func() { tries, probing = probe, false })
+	for i, step := range []struct {
+		file, tune, flags string
+		answer            bool
+		want              string
+		asked             int
+	}{
+		{"first", "", "", true, onednnFlags, 1},
+		{"", "", "", true, onednnFlags, 1},
+		{"another one", "", "", false, "", 2},
+		{"", "", "", true, "", 2},
+		{"back again", "off", "", true, "", 2},
+		{"", "", "--mine", true, "--mine", 2},
+		{"", "", "", true, onednnFlags, 3},
+	} {
+		if step.file != "" {
+			if err := os.WriteFile(plugin, []byte(step.file), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		t.Setenv(EnvTune, step.tune)
+		t.Setenv(envFlags, step.flags)
+		answer = step.answer
+		useOneDNN(t.Context(), plugin)
+		if got := os.Getenv(envFlags); got != step.want || asked != step.asked {
+			t.Errorf("step %d: the flags are %q, want %q; asked %d times, want %d", i, got, step.want, asked, step.asked)
+		}
+	}
+	t.Setenv(envFlags, "")
+	if useOneDNN(t.Context(), filepath.Join(cache, "none.so")); os.Getenv(envFlags) != "" {
+		t.Error("a plugin that is not there cannot take flags")
+	}
+}
+
+// The child exits with 1 where a plugin does not load.
+func TestProbeFails(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-test.run=^TestTuneChild$")
+	cmd.Env = append(os.Environ(), "LMKIT_TUNE_CHILD=1", EnvTune+"=off", envProbe+"="+filepath.Join(t.TempDir(), "none.so"))
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(string(out), "read ") {
+		t.Errorf("want exit code 1 and nothing more: %v\n%s", err, out)
 	}
 }

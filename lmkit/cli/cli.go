@@ -57,6 +57,7 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	engine   string
+	latency  bool // the engine works on one token at a time
 }
 
 // exitError is an error with an exit code of its own. Without an error inside, everything has been said.
@@ -128,7 +129,7 @@ func between(least, most int) cobra.PositionalArgs {
 // openEngine opens the engine that was asked for, and says so when it is not the one hoped for.
 func (a *app) openEngine(ctx context.Context) (*backend.Engine, error) {
 	show, done := a.downloads()
-	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Progress: show})
+	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Latency: a.latency, Progress: show})
 	done()
 	if err != nil {
 		return nil, err

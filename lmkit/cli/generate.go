@@ -56,6 +56,7 @@ func (a *app) generate(ctx context.Context, args []string, o generateFlags) erro
 	if err != nil {
 		return err
 	}
+	a.latency = true
 	m, err := a.openModel(ctx, args[0])
 	if err != nil {
 		return err
