@@ -1,0 +1,138 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+)
+
+// Grid is several small matrices under one colour scale, such as all heads of a layer.
+type Grid struct {
+	Title    string
+	Matrices []Matrix // all with the same Scale
+	Columns  int      // tiles a row; 0 means as square as it gets
+}
+
+// SVG draws the grid: a small picture for each matrix under its title, and one scale for all. Labels of rows and columns
+// are drawn where the cells are large enough, and not again beside a tile that has the same.
+func (g Grid) SVG(w io.Writer) error { return writeSVG(w, g) }
+
+// PNG draws what SVG does, as pixels, two for each of the SVG's.
+func (g Grid) PNG(w io.Writer) error { return writePNG(w, g) }
+
+func (g Grid) draw() (*canvas, error) {
+	if len(g.Matrices) == 0 {
+		return nil, fmt.Errorf("cannot draw the grid %q: it has no matrices", g.Title)
+	}
+	lo, hi, cells := 0.0, 0.0, 0
+	for i, m := range g.Matrices {
+		if err := m.Validate(); err != nil {
+			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d: %w", g.Title, i, err)
+		}
+		if m.Scale != g.Matrices[0].Scale {
+			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d has another scale than matrix 0", g.Title, i)
+		}
+		l, h := m.limits()
+		lo, hi = min(lo, l), max(hi, h)
+		rows, cols := m.size()
+		cells += rows * cols
+	}
+	if g.Columns <= 0 {
+		g.Columns = min(4, int(math.Ceil(math.Sqrt(float64(len(g.Matrices))))))
+	}
+	c := newCanvas(pictureWidth)
+	c.heading(g.Title)
+	f := g.layout()
+	c.width = max(f.left[len(f.left)-1]+f.side+margin, 320)
+	for row := range slices.Chunk(g.Matrices, g.Columns) {
+		top, tallest := c.y+18+f.above(row), 0.0
+		for k, m := range row {
+			rows, _ := m.size()
+			cell := m.cell(f.side)
+			c.text(f.left[k], c.y+12, label{size: 11, fill: inkSoft}, shorten(line(m.Title), int(f.side/(11*sansEm))))
+			c.cells(m, f.left[k], top, cell, lo, hi, cells <= mostCells)
+			if cell >= 36 {
+				c.values(m, f.left[k], top, cell, lo, hi)
+			}
+			if f.labels {
+				c.tileLabels(m, k > 0 && slices.Equal(m.Rows, row[k-1].Rows), f.left[k], top, cell)
+			}
+			tallest = max(tallest, cell*float64(rows))
+		}
+		c.y = top + tallest + 12
+	}
+	c.y += 4
+	c.scaleBar(margin, 220, lo, hi, g.Matrices[0].color(lo, hi), number, "")
+	return c.done("heat maps: " + line(g.Title))
+}
+
+const (
+	tileSpace = 18.0 // between tiles
+	tileFont  = 9.5  // of labels
+	tileCell  = 10.0 // the smallest cell that is labelled
+	tileLeast = 90.0 // the smallest tile that is
+)
+
+// frame says where the tiles of a grid are.
+type frame struct {
+	side   float64   // of a tile
+	left   []float64 // of each column of tiles
+	labels bool
+}
+
+// layout finds places for the tiles, with room for labels if enough is left for the cells then.
+func (g Grid) layout() frame {
+	if f := g.place(true); f.side >= tileLeast && !slices.ContainsFunc(g.Matrices, func(m Matrix) bool { return m.cell(f.side) < tileCell }) {
+		return f
+	}
+	return g.place(false)
+}
+
+func (g Grid) place(labels bool) frame {
+	f := frame{left: make([]float64, g.Columns), labels: labels}
+	room := make([]float64, g.Columns) // for the labels at the left of each column
+	all := 0.0
+	for i, m := range g.Matrices {
+		if k := i % g.Columns; labels && len(m.Rows) > 0 && (k == 0 || !slices.Equal(m.Rows, g.Matrices[i-1].Rows)) {
+			room[k] = max(room[k], widest(labelsOf(m.Rows), tileFont)+5)
+		}
+	}
+	for _, r := range room {
+		all += r + tileSpace
+	}
+	f.side = min(220, (pictureWidth-2*margin-all+tileSpace)/float64(g.Columns))
+	x := margin
+	for k, r := range room {
+		f.left[k] = x + r
+		x += r + f.side + tileSpace
+	}
+	return f
+}
+
+// above is the room for the labels above a row of tiles.
+func (f frame) above(row []Matrix) (room float64) {
+	for _, m := range row {
+		if f.labels && len(m.Cols) > 0 {
+			room = max(room, widest(labelsOf(m.Cols), tileFont)+5)
+		}
+	}
+	return room
+}
+
+// cell is how large a cell is in a tile of the given side.
+func (m Matrix) cell(side float64) float64 {
+	rows, cols := m.size()
+	return side / float64(max(rows, cols))
+}
+
+func (c *canvas) tileLabels(m Matrix, again bool, x, y, cell float64) {
+	for i, name := range labelsOf(m.Rows) {
+		if !again {
+			c.text(x-4, y+(float64(i)+0.5)*cell+tileFont*0.36, label{size: tileFont, mono: true, anchor: "end"}, name)
+		}
+	}
+	for j, name := range labelsOf(m.Cols) {
+		c.text(x+(float64(j)+0.5)*cell+tileFont*0.36, y-4, label{size: tileFont, mono: true, rotate: -90}, name)
+	}
+}
