@@ -108,7 +108,7 @@ folders of GPT-2 models from Hugging Face and of PyTorch's word language models 
 	})
 	root.PersistentFlags().StringVar(&a.engine, "engine", "",
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
-	root.AddCommand(a.demoCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(), a.compareCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
+	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(), a.compareCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
 	cobra.EnableCommandSorting = false
 	return root
 }

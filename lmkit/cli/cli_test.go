@@ -115,10 +115,13 @@ func commands() []*cobra.Command {
 	return a.root().Commands()
 }
 
-// The examples of the help are run, in their order, in one folder: they work, and they begin from nothing.
+// The examples of the help are run, in their order, in one folder: they work, and they begin from nothing but a text.
 func TestExamples(t *testing.T) {
 	t.Setenv(backend.EnvEngine, backendtest.Engine(t).Kind)
 	t.Chdir(t.TempDir())
+	if err := os.WriteFile("input.txt", []byte(strings.Repeat("the keys near the box are on the table\n", 40)), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range commands() {
 		if c.Example == "" {
 			t.Errorf("%s -h shows no example", c.Name())

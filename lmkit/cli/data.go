@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,9 +16,7 @@ import (
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
-	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
-	"lmkit.internal/lmkit/train"
 )
 
 // dataFile, in a run's folder, says what the run reads, so that it can be resumed and evaluated by its name alone.
@@ -32,7 +31,7 @@ type source struct {
 	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
 }
 
-const dataHelp = "a text file, a folder of them, wikitext-2[:FOLDER], grammar[:SENTENCES], opticks, or plant:TASK[:ITEMS]"
+const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], grammar[:SENTENCES], opticks, or plant:TASK[:ITEMS]"
 
 // absolute makes the paths good from any folder.
 func (s source) absolute() (source, error) {
@@ -168,47 +167,42 @@ func parseTokenizer(text string, word token.WordConfig) (tokenizerSpec, error) {
 	return t, nil
 }
 
-// build learns the vocabulary. Characters come from all of the text, since one that is missing could not be read; words
-// and pairs of bytes from the text to train on.
+// build learns the vocabulary of a corpus.
 func (t tokenizerSpec) build(ctx context.Context, c *corpus.Corpus) (token.Tokenizer, error) {
-	texts := func(yield func(string) bool) {
-		for _, d := range c.Train {
-			if !yield(d.Text) {
-				return
+	texts := func(parts ...[]corpus.Document) iter.Seq[string] {
+		return func(yield func(string) bool) {
+			for _, docs := range parts {
+				for _, d := range docs {
+					if !yield(d.Text) {
+						return
+					}
+				}
 			}
 		}
 	}
-	switch t.kind {
-	case "word":
-		return token.NewWord(texts, t.word)
-	case "bpe":
-		return token.TrainBPE(ctx, texts, t.size)
-	}
-	var all strings.Builder
-	for _, docs := range [][]corpus.Document{c.Train, c.Valid, c.Test} {
-		for _, d := range docs {
-			all.WriteString(d.Text)
-		}
-	}
-	return token.NewChar(all.String())
+	return t.learn(ctx, texts(c.Train), texts(c.Train, c.Valid, c.Test))
 }
 
-// data cuts a corpus into the batches of a run.
-func data(c *corpus.Corpus, tok token.Tokenizer, m lm.Config, settings train.Config) (train.Data, error) {
-	stream, _, err := encode(tok, c.Train)
-	if err != nil {
-		return train.Data{}, err
+// learn makes the tokenizer. Characters come from all of the text, since one that is missing could not be read; words
+// and pairs of bytes from the text to train on.
+func (t tokenizerSpec) learn(ctx context.Context, train, all iter.Seq[string]) (token.Tokenizer, error) {
+	switch t.kind {
+	case "word":
+		return token.NewWord(train, t.word)
+	case "bpe":
+		return token.TrainBPE(ctx, train, t.size)
 	}
-	if len(c.Valid) == 0 {
-		return train.Text(m, settings, tok, stream, nil)
+	seen := map[rune]bool{}
+	var distinct strings.Builder
+	for text := range all {
+		for _, r := range text {
+			if !seen[r] {
+				seen[r] = true
+				distinct.WriteRune(r)
+			}
+		}
 	}
-	held, perToken, err := encode(tok, c.Valid)
-	if err != nil {
-		return train.Data{}, err
-	}
-	d, err := train.Text(m, settings, tok, stream, held)
-	d.BytesPerToken = perToken
-	return d, err
+	return token.NewChar(distinct.String())
 }
 
 // encode turns text into tokens, and says how many bytes a token has.

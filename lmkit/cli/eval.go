@@ -11,6 +11,7 @@ import (
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
 
@@ -55,13 +56,15 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 			return err
 		}
 	}
-	c, err := a.load(ctx, o.source, own)
-	if err != nil {
-		return err
-	}
-	docs, err := part(c, o.part, own)
-	if err != nil {
-		return err
+	var docs []corpus.Document
+	if !o.encoded() {
+		c, err := a.load(ctx, o.source, own)
+		if err != nil {
+			return err
+		}
+		if docs, err = part(c, o.part, own); err != nil {
+			return err
+		}
 	}
 	m, err := a.openModel(ctx, dir)
 	if err != nil {
@@ -71,7 +74,7 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	if m.Tokenizer() == nil {
 		return fmt.Errorf("the model in %s has no %s, so it reads no text; copy the one it was trained with there", dir, lm.TokenizerFile)
 	}
-	stream, perToken, err := encode(m.Tokenizer(), docs)
+	stream, perToken, err := o.stream(m.Tokenizer(), docs)
 	if err != nil {
 		return err
 	}
@@ -88,6 +91,19 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	}
 	return printf(a.out, "loss           %.4f nats a token\nperplexity     %.3f\nbits per byte  %.4f\ntokens         %s\n",
 		e.Loss, e.Perplexity, e.BitsPerByte, thousands(e.Tokens))
+}
+
+// stream is the tokens to measure on: of documents, or from a folder of tokens.
+func (o evalFlags) stream(tok token.Tokenizer, docs []corpus.Document) (corpus.Stream, float64, error) {
+	if !o.encoded() {
+		return encode(tok, docs)
+	}
+	t, err := o.open(tok)
+	if err != nil {
+		return nil, 0, err
+	}
+	s, err := t.part(o.part)
+	return s, t.perToken, err
 }
 
 // part is the documents to measure on.

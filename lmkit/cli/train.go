@@ -109,27 +109,23 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err := free(r.out); err != nil {
 		return err
 	}
-	c, err := a.load(ctx, text, true)
+	if text.encoded() && r.flags.Changed("tokenizer") {
+		return usage("--tokenizer does not go with a folder of tokens, which has its own")
+	}
+	read, err := a.read(ctx, text, nil, spec)
 	if err != nil {
 		return err
 	}
-	engine, err := a.openEngine(ctx) // before what can be slow
+	engine, err := a.openEngine(ctx)
 	if err != nil {
 		return err
 	}
-	tok, err := spec.build(ctx, c)
-	if err != nil {
-		return err
-	}
+	tok := read.tok
 	r.model.Vocab = tok.Size()
-	stream, _, err := encode(tok, c.Train)
-	if err != nil {
+	if r.config, err = r.settings(read.train.Len()); err != nil {
 		return err
 	}
-	if r.config, err = r.settings(len(stream)); err != nil {
-		return err
-	}
-	batches, err := data(c, tok, r.model, r.config)
+	batches, err := read.data(r.model, r.config)
 	if err != nil {
 		return err
 	}
@@ -146,7 +142,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 		return err
 	}
 	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(m.Params()), shape(r.model),
-		tokens(len(stream)), tokenizerName(tok), engine.Kind, r.out)
+		tokens(read.train.Len()), tokenizerName(tok), engine.Kind, r.out)
 	return a.follow(ctx, run, r.out)
 }
 
@@ -296,11 +292,11 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return fmt.Errorf("read run %s: %w", dir, err)
 	}
-	c, err := a.load(ctx, text, true)
+	read, err := a.read(ctx, text, tok, tokenizerSpec{})
 	if err != nil {
 		return err
 	}
-	batches, err := data(c, tok, m, settings)
+	batches, err := read.data(m, settings)
 	if err != nil {
 		return err
 	}

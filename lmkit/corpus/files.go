@@ -17,30 +17,41 @@ import (
 // mark at the start of a file is dropped; apart from that the text is the file's, byte for byte. An empty file is an
 // error, but is passed over in a folder that has others. Binary files and text that is not UTF-8 are errors.
 func Files(paths ...string) ([]Document, error) {
+	files, err := list(paths)
+	if err != nil {
+		return nil, err
+	}
+	docs := make([]Document, len(files))
+	for i, path := range files {
+		if docs[i], err = readFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return docs, nil
+}
+
+// list is the files themselves, and those in folders.
+func list(paths []string) ([]string, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("read corpus: no file or folder given")
 	}
-	var docs []Document
+	var files []string
 	for _, path := range paths {
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, fmt.Errorf("read corpus: %s: %w", path, plain(err))
 		}
 		if !info.IsDir() {
-			d, err := readFile(path)
-			if err != nil {
-				return nil, err
-			}
-			docs = append(docs, d)
+			files = append(files, path)
 			continue
 		}
-		found, err := readFolder(path)
+		found, err := listFolder(path)
 		if err != nil {
 			return nil, err
 		}
-		docs = append(docs, found...)
+		files = append(files, found...)
 	}
-	return docs, nil
+	return files, nil
 }
 
 // plain drops the path and the system call from an error of the os package: the message around it names the path.
@@ -52,7 +63,7 @@ func plain(err error) error {
 	return err
 }
 
-func readFolder(folder string) ([]Document, error) {
+func listFolder(folder string) ([]string, error) {
 	var paths []string
 	err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -76,13 +87,7 @@ func readFolder(folder string) ([]Document, error) {
 		return nil, fmt.Errorf("read corpus: folder %s has no .txt or .md file with text in it", folder)
 	}
 	slices.Sort(paths)
-	docs := make([]Document, len(paths))
-	for i, path := range paths {
-		if docs[i], err = readFile(path); err != nil {
-			return nil, err
-		}
-	}
-	return docs, nil
+	return paths, nil
 }
 
 func readFile(path string) (Document, error) {

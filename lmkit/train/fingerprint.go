@@ -11,11 +11,15 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// sampled is how many batches tell data without end apart.
-const sampled = 64
+// sampled is how many batches tell data without end apart, and thorough how many those that have one: of more, which may
+// lie on a disk and be larger than the memory, as many are read, evenly spread.
+const (
+	sampled  = 64
+	thorough = 4096
+)
 
 // fingerprint is a hash of data. It returns an error unless the model can read them. Of data without end it sees the
-// first batches only.
+// first batches only, of very long data a sample.
 func fingerprint(m lm.Config, d Data) (string, error) {
 	h := sha256.New()
 	if err := addBatches(h, m, d.Train); err != nil {
@@ -39,7 +43,11 @@ func addBatches(h hash.Hash, m lm.Config, batches corpus.Batches) error {
 		n = sampled
 	}
 	scored := 0
-	for i := range n {
+	for k := range min(n, thorough) {
+		i := k
+		if n > thorough {
+			i = k * (n - 1) / (thorough - 1)
+		}
 		b, err := batches.At(i)
 		if err != nil {
 			return err
