@@ -40,8 +40,8 @@ if --valid names a text, and tokenizer.json. Otherwise training holds out the la
 
 A folder of nanoGPT's, with a tokenizer.json put beside its train.bin and val.bin, is read as well.`,
 		Example: `  lmkit encode --data input.txt --tokenizer bpe:512 --out tokens/input`,
-		Args: between(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.encode(cmd.Context(), o) },
+		Args:    between(0, 0),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.encode(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
