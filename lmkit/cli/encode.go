@@ -24,6 +24,9 @@ const (
 	validTokens = "val.bin"
 )
 
+// heldOut is how many tokens are held out for validation at most, if no others are named: an evaluation reads them all.
+const heldOut = 1 << 18
+
 type encodeFlags struct {
 	data, valid, out, tokenizer string
 	words                       token.WordConfig
@@ -36,7 +39,8 @@ func (a *app) encodeCmd() *cobra.Command {
 		Short: "Turn text that is larger than the memory into tokens on disk",
 		Long: `Turn text into tokens, a few megabytes at a time, into a folder that "lmkit train --data DIR" reads from disk: with
 text of any size both take the same memory. The folder has train.bin (IDs of two or four bytes, as nanoGPT's), val.bin
-if --valid names a text, and tokenizer.json. Otherwise training holds out the last tenth of the tokens.
+if --valid names a text, and tokenizer.json. Otherwise training holds out the last tenth of the tokens, and at most
+the last 262,144.
 
 A folder of nanoGPT's, with a tokenizer.json put beside its train.bin and val.bin, is read as well.`,
 		Example: `  lmkit encode --data input.txt --tokenizer bpe:512 --out tokens/input`,
@@ -269,7 +273,7 @@ func (s source) open(tok token.Tokenizer) (t text, err error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return t, err
 	}
-	at := whole.Len() - whole.Len()/10
+	at := whole.Len() - min(whole.Len()/10, heldOut)
 	if t.train, err = corpus.Section(whole, 0, at); err == nil {
 		t.valid, err = corpus.Section(whole, at, whole.Len())
 	}

@@ -103,7 +103,7 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.IntSliceVar(&o.settings.Heads, "head", nil, "attention of these heads, from 0 (default: all)")
 	f.Float64Var(&o.Tolerance, "tolerance", 0.01, "by how much the scores may miss their sum, relative")
 	f.Uint64Var(&o.Seed, "seed", 0, "of random draws")
-	f.StringVar(&o.memory, "memory", "1GB", "memory for activations, about, such as 512MB")
+	f.StringVar(&o.memory, "memory", "", "memory for activations, about, such as 512MB (default: an eighth of the machine's, at most 1GB)")
 	f.BoolVar(&o.json, "json", false, "write JSON: an object for one method, an array for several")
 	f.StringVar(&o.html, "html", "", "write a page to this `FILE`, too")
 	f.StringVar(&o.svg, "svg", "", "write a picture to this `FILE`, too")
@@ -127,8 +127,10 @@ func (o *explainFlags) check() (methods []explain.Method, err error) {
 	if o.settings.Steps < 0 || o.settings.Samples < 0 || o.settings.Budget < 0 {
 		return nil, usage("--steps, --samples and --budget cannot be negative")
 	}
-	if o.Memory, err = parseBytes(o.memory); err != nil {
-		return nil, err
+	if o.memory != "" {
+		if o.Memory, err = parseBytes(o.memory); err != nil {
+			return nil, err
+		}
 	}
 	if o.all = slices.Equal(o.methods, []string{"all"}); o.all {
 		o.methods = lmkit.MethodNames()

@@ -71,13 +71,11 @@ func (r *run) unit() int {
 	return 1
 }
 
-const defaultMemory = 1 << 30
-
 // rowsAtOnce is how many rows fit the memory that the query may take, about.
 func (r *run) rowsAtOnce() int {
 	memory := r.Memory
 	if memory <= 0 {
-		memory = defaultMemory
+		memory = defaultMemory()
 	}
 	fit := int(memory / max(1, r.rowBytes()))
 	b := 8

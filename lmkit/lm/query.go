@@ -23,7 +23,7 @@ type Query struct {
 	Rules  Rules       // how gradients pass what is not linear
 	Logits Scope       // which logits to return
 	Final  bool        // LSTM: return the state after each row's last token
-	Memory int64       // bytes of activations to hold at once, about; 0: 1 GiB
+	Memory int64       // bytes of activations to hold at once, about; 0: an eighth of the machine's, at most 1 GiB
 }
 
 // Scope says which positions' logits to return.
