@@ -111,7 +111,7 @@ func probed(plugin string) error {
 	if err != nil {
 		return err
 	}
-	got, err := product.Exec1(x)
+	got, err := product.Call1(x)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func evaluate(t *testing.T, f func(g *Graph) []*Node) [][]float32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	outs, err := exec.Exec()
+	outs, err := exec.Call()
 	if err != nil {
 		t.Fatal(err)
 	}
