@@ -114,7 +114,10 @@ func (g Grid) place(labels bool) frame {
 func (f frame) above(row []Matrix) (room float64) {
 	for _, m := range row {
 		if f.labels && len(m.Cols) > 0 {
-			room = max(room, widest(labelsOf(m.Cols), tileFont)+5)
+			room = max(room, tileFont+3)
+			if !m.upright(m.cell(f.side)) {
+				room = max(room, widest(labelsOf(m.Cols), tileFont)+5)
+			}
 		}
 	}
 	return room
@@ -126,6 +129,9 @@ func (m Matrix) cell(side float64) float64 {
 	return side / float64(max(rows, cols))
 }
 
+// upright says whether the columns' labels fit above their cells as they are.
+func (m Matrix) upright(cell float64) bool { return widest(labelsOf(m.Cols), tileFont) < cell }
+
 func (c *canvas) tileLabels(m Matrix, again bool, x, y, cell float64) {
 	for i, name := range labelsOf(m.Rows) {
 		if !again {
@@ -133,6 +139,10 @@ func (c *canvas) tileLabels(m Matrix, again bool, x, y, cell float64) {
 		}
 	}
 	for j, name := range labelsOf(m.Cols) {
+		if m.upright(cell) {
+			c.text(x+(float64(j)+0.5)*cell, y-4, label{size: tileFont, mono: true, anchor: "middle"}, name)
+			continue
+		}
 		c.text(x+(float64(j)+0.5)*cell+tileFont*0.36, y-4, label{size: tileFont, mono: true, rotate: -90}, name)
 	}
 }
