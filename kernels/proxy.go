@@ -243,10 +243,10 @@ func (p *proxy) stop() {
 	}
 }
 
-// serialised are the requests that GoNB answers one after the other.
-var serialised = []string{"execute_request", "complete_request", "inspect_request", "kernel_info_request"}
+// serialised are the requests that are answered one after the other.
+var serialised = []string{"execute_request", "complete_request", "inspect_request", "kernel_info_request", "history_request"}
 
-// toShell queues what GoNB would serialise, and hands on the rest: a widget talks to a running cell.
+// toShell queues what is serialised, and hands on the rest: a widget talks to a running cell.
 func (p *proxy) toShell(m *message) {
 	switch kind := m.header.Type; {
 	case kind == "shutdown_request":
@@ -255,8 +255,6 @@ func (p *proxy) toShell(m *message) {
 		p.front.shell.send(m.answer("is_complete_reply", map[string]any{"status": "unknown"}))
 	case kind == "comm_info_request": // nor this one
 		p.front.shell.send(m.answer("comm_info_reply", map[string]any{"status": "ok", "comms": map[string]any{}}))
-	case kind == "history_request":
-		p.front.shell.send(m.answer("history_reply", map[string]any{"status": "ok", "history": []any{}}))
 	case p.problem == nil && !slices.Contains(serialised, kind): // GoNB may never answer
 		p.back.shell.send(m)
 	default:
@@ -292,6 +290,8 @@ func (p *proxy) next(ctx context.Context) *message {
 func (p *proxy) work(ctx context.Context) {
 	for m := p.next(ctx); m != nil; m = p.next(ctx) {
 		switch {
+		case m.header.Type == "history_request": // GoNB never answers it
+			p.history(m)
 		case p.problem != nil:
 			p.refuse(p.front.shell, m)
 		case m.header.Type != "execute_request":
@@ -300,6 +300,14 @@ func (p *proxy) work(ctx context.Context) {
 			p.abort()
 		}
 	}
+}
+
+// history says that there is none. JupyterLab asks at the start, and knows by the status around the reply that the
+// kernel is idle.
+func (p *proxy) history(m *message) {
+	p.status(m, "busy")
+	p.front.shell.send(m.answer("history_reply", map[string]any{"status": "ok", "history": []any{}}))
+	p.status(m, "idle")
 }
 
 // abort answers the cells that wait: the one before them failed.
