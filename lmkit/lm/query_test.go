@@ -70,6 +70,56 @@ func TestNeighboursChangeNothing(t *testing.T) {
 	}
 }
 
+// What is asked about the last tokens alone takes less of the last layer, and is the same under all rules.
+func TestOnlyTheLastTokens(t *testing.T) {
+	m := tiny(t, lm.Transformer)
+	rows := [][]token.ID{randomRow(1, 9, 17), randomRow(2, 5, 17)}
+	for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.DeepLIFT} {
+		for _, unit := range []lm.Unit{lm.Logit, lm.Prob} {
+			if rules != lm.Ordinary && unit == lm.Prob {
+				continue
+			}
+			q := lm.Query{Rows: rows, Wrt: []lm.Tap{"embed", "block.0.resid.post"}, Rules: rules, Logits: lm.LastLogits,
+				Of:    []lm.Objective{{Unit: unit, Terms: []lm.Term{{Pos: -1, ID: 3, Weight: 1}, {Pos: -1, ID: 4, Weight: -0.5}}}},
+				Edits: []lm.Edit{{Tap: "block.0.mlp.out", Rows: []int{0}, Positions: []int{2}, With: lm.Zero()}}}
+			if rules == lm.DeepLIFT {
+				q.Rows = [][]token.ID{rows[0], randomRow(3, 9, 17)}
+			}
+			last, err := m.Run(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q.Taps = []lm.Tap{"head.in"} // of all tokens
+			all, err := m.Run(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range rows {
+				close(t, last.Values[i:i+1], all.Values[i:i+1])
+				close(t, last.Logits[i].Data, all.Logits[i].Data)
+				for _, tap := range q.Wrt {
+					close(t, last.Grad[tap].Index(i).Data, all.Grad[tap].Index(i).Data)
+				}
+			}
+			if rules.Conserve() {
+				close(t, last.Constants, all.Constants)
+			}
+		}
+	}
+}
+
+func close[N float32 | float64](t *testing.T, got, want []N) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%d numbers, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if d := math.Abs(float64(got[i] - want[i])); !(d <= 1e-5*(1+math.Abs(float64(want[i])))) {
+			t.Fatalf("number %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
 // Small batches, with the rows that they copy from, answer as one large one does.
 func TestBatchesAgree(t *testing.T) {
 	for _, arch := range []string{lm.Transformer, lm.LSTM} {

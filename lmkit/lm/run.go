@@ -2,7 +2,9 @@ package lm
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"lmkit.internal/lmkit/internal/border"
@@ -28,6 +30,7 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	if len(q.Of) > 0 {
 		r.key.Unit = string(q.Of[0].Unit)
 	}
+	r.key.Last = r.onlyLast()
 	r.key.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
 	return r.all(ctx)
 }
@@ -39,6 +42,24 @@ type run struct {
 	key    net.Program
 	length int // of the longest row
 	answer Answer
+}
+
+// onlyLast reports whether a Transformer's last layer need be computed for the last token of each row alone.
+func (r *run) onlyLast() bool {
+	if r.config.Arch != Transformer || r.Logits == AllLogits {
+		return false
+	}
+	for i, row := range r.Rows {
+		for _, t := range r.objective(i).Terms {
+			if t.at(row) != len(row)-1 {
+				return false
+			}
+		}
+	}
+	after := func(t Tap) bool {
+		return strings.HasPrefix(t, fmt.Sprintf("block.%d.", r.config.Layers-1)) || strings.HasPrefix(t, "final.") || t == "head.in"
+	}
+	return !slices.ContainsFunc(r.Query.Taps, after) && !slices.ContainsFunc(r.Edits, func(e Edit) bool { return after(e.Tap) })
 }
 
 func (r *run) all(ctx context.Context) (*Answer, error) {

@@ -20,6 +20,7 @@ type pass struct {
 	drop  func(*Node) *Node // dropout; nil: none
 	cache *cache            // generation: what earlier tokens left; nil: the whole text is there
 	state *state            // LSTM: where the recurrence starts, and where it ended
+	last  *Node             // Transformer: int32 [B], the one token a row whose prediction is asked for; nil: all
 	cells bool              // LSTM: gates are recorded, or gradients go through them by rules (replay the recurrence)
 	loop  loopFunc          // how a recurrence runs: whileLoop or unrolledLoop
 	rows  int               // the axis of rows: 0, or 1 in the time-major replay of an LSTM

@@ -23,6 +23,7 @@ type Program struct {
 	Edits     []Slot
 	Unit      string // of the objective: "" (none), Logit, LogProb or Prob
 	Logits    string // "" (none), "last" (of each row's last token) or "all"
+	Last      bool   // Transformer: only the last token's prediction is asked for, and no activation after the last layer's keys and values
 	StateIn   bool   // LSTM: the recurrence starts from given states
 	StateOut  bool   // LSTM: return the states after each row's last token
 	Rules     Rules  // of the gradients
@@ -57,6 +58,9 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 	if k.Rules.Conserve() {
 		p.one = leaf(Ones(ids.Graph(), shapes.Make(dtypes.Float32, ids.Shape().Dimensions[0])))
 	}
+	if k.Last {
+		p.last = AddScalar(length, -1)
+	}
 	if k.StateIn {
 		p.state.hidden, p.state.cell = unstack(take()), unstack(take())
 	}
@@ -68,14 +72,19 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 		p.cells = p.cells || strings.HasPrefix(t, "lstm.") && !strings.Contains(t, ".state.")
 	}
 
-	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D]
+	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D], or of the last token [B, 1, D]
+	if k.Last && k.Unit != "" {
+		pos = ZerosLike(pos)
+	}
 	if k.Unit != "" {
 		outs = append(outs, objective(p, c, w, k.Unit, h, pos, id, coef))
 	}
-	switch k.Logits {
-	case "last":
+	switch {
+	case k.Last && k.Logits == "last":
+		outs = append(outs, output(c, w, h))
+	case k.Logits == "last":
 		outs = append(outs, output(c, w, ExpandAxes(atLast(TransposeAllDims(h, 1, 0, 2), length), 1)))
-	case "all":
+	case k.Logits == "all":
 		outs = append(outs, output(c, w, h))
 	}
 	if k.StateOut {

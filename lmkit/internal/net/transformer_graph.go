@@ -8,13 +8,18 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// transformer is GPT-2: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D].
+// transformer is GPT-2: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D], or [B, 1, D]
+// where one token's prediction is asked for: of the last layer, the others need no more than keys and values.
 func transformer(p *pass, c Config, w Weights, x *Node) *Node {
 	x = p.tap("embed", x)
 	pos := p.tap("pos_embed", BroadcastToDims(ExpandAxes(p.cache.positions(w.get("wpe.weight"), x), 0), x.Shape().Dimensions...))
 	x = p.dropout(Add(x, pos)) // [B, T, D]
 	for l := range c.Layers {
-		x = block(p.in("block.%d", l), c, w.in("h.%d", l), x)
+		q := p.in("block.%d", l)
+		if l < c.Layers-1 {
+			q.last = nil
+		}
+		x = block(q, c, w.in("h.%d", l), x)
 	}
 	return layerNorm(p.in("final"), c, w.in("ln_f"), x)
 }
@@ -23,26 +28,48 @@ func transformer(p *pass, c Config, w Weights, x *Node) *Node {
 func block(p *pass, c Config, w Weights, x *Node) *Node {
 	x = p.tap("resid.pre", x)
 	a := attention(p.in("attn"), c, w.in("attn"), layerNorm(p.in("ln1"), c, w.in("ln_1"), x))
-	x = p.tap("resid.mid", Add(x, p.dropout(a)))
+	x = p.tap("resid.mid", Add(p.asked(x), p.dropout(a)))
 	m := mlp(p.in("mlp"), c, w.in("mlp"), layerNorm(p.in("ln2"), c, w.in("ln_2"), x))
 	return p.tap("resid.post", Add(x, p.dropout(m)))
 }
 
 // attention lets each position read the earlier ones: x [B, T, D] to [B, T, D], through H heads of width K = D/H.
 func attention(p *pass, c Config, w Weights, x *Node) *Node {
-	B, T, D, H := x.Shape().Dimensions[0], x.Shape().Dimensions[1], c.Width, c.Heads
-	qkv := dense(p, x, w.in("c_attn")) // [B, T, 3D]
-	part := func(i int) *Node {
-		return Reshape(Slice(qkv, AxisRange(), AxisRange(), AxisRange(i*D, (i+1)*D)), B, T, H, D/H)
-	}
-	q, k, v := p.tap("q", part(0)), p.tap("k", part(1)), p.tap("v", part(2)) // [B, T, H, K]
+	B, D, H := x.Shape().Dimensions[0], c.Width, c.Heads
+	qkv := p.project(x, w.in("c_attn"), D)
+	heads := func(x *Node) *Node { return Reshape(x, B, -1, H, D/H) }
+	q, k, v := p.tap("q", heads(qkv[0])), p.tap("k", heads(qkv[1])), p.tap("v", heads(qkv[2])) // [B, T, H, K]
 
 	k, v = p.cache.extend(k, v)                  // [B, S, H, K]: S is T, or the cache's length
 	scores := p.product("bqhk,bshk->bhqs", q, k) // [B, H, T, S]
 	scores = p.tap("scores", MulScalar(scores, 1/math.Sqrt(float64(D/H))))
-	pattern := p.tap("pattern", p.softmax(p.cache.causal(scores)))       // [B, H, T, S]
+	pattern := p.tap("pattern", p.softmax(p.causal(scores)))             // [B, H, T, S]
 	z := p.tap("z", p.product("bhqs,bshk->bqhk", p.dropout(pattern), v)) // [B, T, H, K]
-	return p.tap("out", dense(p, Reshape(z, B, T, D), w.in("c_proj")))   // [B, T, D]
+	return p.tap("out", dense(p, Reshape(z, B, -1, D), w.in("c_proj")))  // [B, T, D]
+}
+
+// project is queries, keys and values [B, T, D] of x [B, T, D].
+func (p *pass) project(x *Node, w Weights, D int) []*Node {
+	part := func(x *Node, i, n int) *Node { return SliceAxis(x, -1, AxisRange(i*D, (i+n)*D)) }
+	if p.last == nil {
+		qkv := affine(p, x, w.get("weight"), w.get("bias")) // [B, T, 3D]
+		return []*Node{part(qkv, 0, 1), part(qkv, 1, 1), part(qkv, 2, 1)}
+	}
+	some := func(x *Node, i, n int) *Node {
+		return affine(p, x, part(w.get("weight"), i, n), part(w.get("bias"), i, n))
+	}
+	kv := some(x, 1, 2)
+	return []*Node{some(p.asked(x), 0, 1), part(kv, 0, 1), part(kv, 1, 1)}
+}
+
+// asked is x [B, T, D] at the one token a row that is asked for [B, 1, D], if that is so.
+func (p *pass) asked(x *Node) *Node {
+	if p.last == nil {
+		return x
+	}
+	B, T := x.Shape().Dimensions[0], x.Shape().Dimensions[1]
+	at := Equal(Iota(x.Graph(), shapes.Make(dtypes.Int32, B, T), 1), BroadcastToDims(ExpandAxes(p.last, 1), B, T))
+	return ReduceAndKeep(Mul(x, ExpandAxes(ConvertDType(at, x.DType()), -1)), ReduceSum, 1)
 }
 
 // mlp is the feed-forward part: [B, T, D] to [B, T, F] to [B, T, D].
@@ -61,11 +88,12 @@ func layerNorm(p *pass, c Config, w Weights, x *Node) *Node {
 	return p.bias(Mul(x, lift(w.get("weight"), x)), w.get("bias"))
 }
 
-// dense is x·W + b for x [..., K], W [K, N].
-func dense(p *pass, x *Node, w Weights) *Node {
+func dense(p *pass, x *Node, w Weights) *Node { return affine(p, x, w.get("weight"), w.get("bias")) }
+
+// affine is x·W + b for x [..., K], W [K, N], b [N].
+func affine(p *pass, x, weight, bias *Node) *Node {
 	d := x.Shape().Dimensions
-	y := Dot(Reshape(x, -1, d[len(d)-1]), w.get("weight")).Product()
-	y = p.bias(y, w.get("bias"))
+	y := p.bias(Dot(Reshape(x, -1, d[len(d)-1]), weight).Product(), bias)
 	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), y.Shape().Dimensions[1])...)
 }
 
@@ -113,12 +141,15 @@ func (c *cache) extend(k, v *Node) (*Node, *Node) {
 }
 
 // causal hides the future: a large negative score, so that its weight is exactly zero.
-func (c *cache) causal(scores *Node) *Node {
+func (p *pass) causal(scores *Node) *Node {
 	g, d := scores.Graph(), scores.Shape().Dimensions
 	i := Iota(g, shapes.Make(dtypes.Int32, 1, 1, d[2], d[3]), 2)
-	j := Iota(g, shapes.Make(dtypes.Int32, 1, 1, d[2], d[3]), 3)
-	if c != nil {
-		i = Add(i, c.at)
+	if p.last != nil {
+		i = BroadcastToDims(Reshape(p.last, d[0], 1, 1, 1), d[0], 1, 1, d[3])
 	}
+	if p.cache != nil {
+		i = Add(i, p.cache.at)
+	}
+	j := Iota(g, i.Shape(), 3)
 	return Where(BroadcastToDims(LessOrEqual(j, i), d...), scores, scalar(scores, -1e9))
 }
