@@ -307,7 +307,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Skip("bash is not here")
 	}
-	for _, script := range []string{"start", "class", "test"} {
+	for _, script := range []string{"start", "class", "test", "measure"} {
 		if info, err := os.Stat(script); err != nil || info.Mode()&0o111 == 0 {
 			t.Errorf("%s is not a program: %v", script, err)
 		}
