@@ -48,6 +48,15 @@ func (e *Engine) Loops() bool {
 	return c.Functions && c.Operations[compute.OpTypeDynamicSlice] && c.Operations[compute.OpTypeDynamicUpdateSlice]
 }
 
+// Processors is how many of the engine's devices make work faster when it is spread over them: the GPUs of xla:cuda, and
+// one else. NumDevices may be more: XLA shows the machine's one processor as four devices, which share its cores.
+func (e *Engine) Processors() int {
+	if e.Kind == XLACUDA {
+		return e.NumDevices()
+	}
+	return 1
+}
+
 // Progress hears of slow work: what is being done, and how much of how much is done. Total is 0 when it is not known;
 // the unit is bytes.
 type Progress func(what string, done, total int64)

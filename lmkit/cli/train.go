@@ -85,6 +85,7 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.IntVar(&r.config.LogEvery, "log-every", 0, "steps from line to line (default: a twentieth of the run)")
 	f.IntVar(&r.config.EvalEvery, "eval-every", 0, "steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
 	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
+	f.IntVar(&r.config.Devices, "devices", 0, "devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or the processor)")
 	f.IntVar(&r.config.Patience, "patience", 0, "stop after so many validations in a row without a better one (default: never)")
 	f.Uint64Var(&r.config.Seed, "seed", 0, "of the first weights, the order of the text, and dropout")
 	return cmd
@@ -198,7 +199,7 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 		c.MinRate = 0
 	}
 	c.Steps, c.Epochs, c.Rows, c.ValidRows, c.Length, c.Seed = given.Steps, given.Epochs, given.Rows, given.ValidRows, given.Length, given.Seed
-	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience = given.LogEvery, given.EvalEvery, given.SaveEvery, given.Patience
+	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience, c.Devices = given.LogEvery, given.EvalEvery, given.SaveEvery, given.Patience, given.Devices
 	steps, err := r.steps(&c, tokens)
 	if err != nil {
 		return c, err

@@ -43,7 +43,7 @@ func BenchmarkStep(b *testing.B) {
 				}
 			}
 			wait := func() {
-				if _, _, err := border.Copy(r.engine, r.kept[len(r.kept)-1]); err != nil {
+				if _, err := r.kept.copy(r.engine, border.Whole, len(r.kept[0])-1); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/renameio/v2"
 
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
@@ -133,18 +132,18 @@ func (r *Run) save() error {
 	if s := r.state; r.dir == "" || s.saved.step == s.Step && s.saved.logged == s.Logged {
 		return nil
 	}
-	arrays := map[string]lm.Array{}
+	arrays, layouts := map[string]lm.Array{}, keptLayouts(r.model)
 	for i, n := range keptNames(r.model) {
-		data, dims, err := border.Copy(r.engine, r.kept[i])
+		a, err := r.kept.copy(r.engine, layouts[i], i)
 		if err != nil {
 			return err
 		}
-		for _, v := range data {
+		for _, v := range a.Data {
 			if v-v != 0 {
 				return r.diverged(fmt.Sprintf("%s holds the number %v", n, v))
 			}
 		}
-		arrays[n] = lm.Array{Dims: dims, Data: data}
+		arrays[n] = a
 	}
 	return r.checkpoint(arrays)
 }

@@ -59,6 +59,11 @@ type Config struct {
 	// unknown token and the text does not.
 	Hide float64 `json:"hide,omitzero"`
 
+	// Devices is over how many of the engine's devices the rows of each batch are spread, an equal share each; the
+	// numbers stay the same but for rounding. 0: as many GPUs as there are and share the rows; on a processor one, since
+	// the devices that XLA shows there share its cores. Validation runs on the first.
+	Devices int `json:"devices,omitzero"`
+
 	Patience int    `json:"patience,omitzero"` // stop after so many evaluations in a row without a better one; 0: never
 	Seed     uint64 `json:"seed,omitzero"`     // of the windows that Text draws, and of dropout
 }
@@ -128,7 +133,7 @@ func (c Config) Validate() error {
 	for _, n := range []struct {
 		name string
 		v    int
-	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows}, {"length", c.Length}, {"warm-up", c.Warmup},
+	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows}, {"length", c.Length}, {"devices", c.Devices}, {"warm-up", c.Warmup},
 		{"steps from log to log", c.LogEvery}, {"steps from evaluation to evaluation", c.EvalEvery},
 		{"steps from checkpoint to checkpoint", c.SaveEvery}, {"patience", c.Patience}} {
 		if n.v < 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -13,7 +14,6 @@ import (
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/token"
 )
 
 // Evaluation is how well a model predicts a text.
@@ -57,7 +57,7 @@ func newEvaluator(engine *backend.Engine, m lm.Config) (*evaluator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{feeder{engine, m}, p}, nil
+	return &evaluator{feeder{engine, m, 1}, p}, nil
 }
 
 // run is the mean loss over all targets of an epoch, and how many there are.
@@ -103,94 +103,39 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 
 // batch is the sum of the losses of one batch, the number of its targets, and the states after it.
 func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum float64, count int, next []*tensors.Tensor, err error) {
-	args, _, err := e.feed(b)
+	args, count, err := e.feed(b)
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	defer func() { border.Free(args...) }()
+	defer args.free()
 	carried := float32(1)
 	if b.Fresh {
 		carried = 0
 	}
-	if args, err = put(args, e.engine, []float32{carried}); err != nil {
+	if err := place(args, e.engine, border.Whole, []float32{carried}); err != nil {
 		return 0, 0, nil, err
 	}
-	outs, _, err := e.program.Run(join(params, state, args))
+	outs, _, err := e.program.Run(slices.Concat(params, state, args[0]))
 	if err != nil {
 		return 0, 0, nil, err
 	}
 	got, _, err := border.Copy(e.engine, outs[0])
 	border.Free(outs[0])
 	if err != nil {
+		border.Free(outs[1:]...)
 		return 0, 0, nil, err
 	}
-	count = b.Scored()
 	return float64(got[0]) * float64(count), count, outs[1:], nil
 }
 
-// feeder moves batches to the engine.
-type feeder struct {
-	engine *backend.Engine
-	model  lm.Config
-}
-
-// feed is ids and targets [B, T], and how many of these are scored.
-func (f feeder) feed(b corpus.Batch) (args []*tensors.Tensor, scored int, err error) {
-	if err := checkBatch(f.model, b); err != nil {
-		return nil, 0, err
-	}
-	for _, ids := range [][]token.ID{b.Inputs, b.Targets} {
-		data := make([]int32, len(ids))
-		for i, id := range ids {
-			data[i] = int32(id)
-		}
-		if args, err = put(args, f.engine, data, b.Rows, b.Length); err != nil {
-			border.Free(args...)
-			return nil, 0, err
-		}
-	}
-	return args, b.Scored(), nil
-}
-
-// checkBatch returns an error unless the model can read a batch.
-func checkBatch(m lm.Config, b corpus.Batch) error {
-	if m.Arch == lm.Transformer && b.Length > m.Context {
-		return fmt.Errorf("rows of %d tokens are longer than the model's context of %d: take shorter rows, or a model with a longer context", b.Length, m.Context)
-	}
-	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != len(b.Inputs) {
-		return fmt.Errorf("a batch says %d rows of %d tokens, but has %d and %d targets", b.Rows, b.Length, len(b.Inputs), len(b.Targets))
-	}
-	for i, id := range b.Inputs {
-		if t := b.Targets[i]; id < 0 || int(id) >= m.Vocab || int(t) >= m.Vocab {
-			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the text was encoded by another tokenizer", max(id, t), m.Vocab)
-		}
-	}
-	return nil
-}
-
 // zeroState is hidden states and cells of zeros [rows, H], a layer each.
-func (f feeder) zeroState(rows int) (state []*tensors.Tensor, err error) {
-	for range 2 * states(f.model) {
-		if state, err = put(state, f.engine, make([]float32, rows*f.model.Hidden), rows, f.model.Hidden); err != nil {
+func (e *evaluator) zeroState(rows int) ([]*tensors.Tensor, error) {
+	state := make(placed, 1)
+	for range 2 * states(e.model) {
+		if err := place(state, e.engine, border.Whole, make([]float32, rows*e.model.Hidden), rows, e.model.Hidden); err != nil {
+			state.free()
 			return nil, err
 		}
 	}
-	return state, nil
-}
-
-// put appends an array on the engine.
-func put[N border.Number](ts []*tensors.Tensor, e *backend.Engine, data []N, dims ...int) ([]*tensors.Tensor, error) {
-	t, err := border.Put(e, data, dims...)
-	if err != nil {
-		return ts, err
-	}
-	return append(ts, t), nil
-}
-
-func join(parts ...[]*tensors.Tensor) []*tensors.Tensor {
-	var all []*tensors.Tensor
-	for _, p := range parts {
-		all = append(all, p...)
-	}
-	return all
+	return state[0], nil
 }

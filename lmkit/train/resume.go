@@ -50,7 +50,7 @@ func resume(e *backend.Engine, dir string, data Data) (*Run, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	r := &Run{feeder: feeder{e, s.Model}, tokenizer: tok, config: s.Settings, data: data, dir: dir}
+	r := &Run{feeder: feeder{engine: e, model: s.Model}, tokenizer: tok, config: s.Settings, data: data, dir: dir}
 	if err := r.open(); err != nil {
 		return nil, err
 	}

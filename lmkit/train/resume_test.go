@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,12 +110,12 @@ func same(t *testing.T, got, want map[string]string) {
 // fuse calls burn when a batch is asked for the n-th time.
 type fuse struct {
 	corpus.Batches
-	left *int
+	left *atomic.Int64
 	burn func()
 }
 
 func (f fuse) At(i int) (corpus.Batch, error) {
-	if *f.left--; *f.left == 0 {
+	if f.left.Add(-1) == 0 {
 		f.burn()
 	}
 	return f.Batches.At(i)
@@ -141,16 +142,16 @@ func TestResumedRunIsTheSame(t *testing.T) {
 				stops := 0
 				for done := false; !done; stops++ {
 					ctx, cancel := context.WithCancel(context.Background())
-					left := -1
+					var left atomic.Int64
 					burning := d
 					burning.Train, burning.Valid = fuse{d.Train, &left, cancel}, fuse{d.Valid, &left, cancel}
 					r, err := Resume(e, broken, burning)
 					if err != nil {
 						t.Fatal(err)
 					}
-					left = 1 + rng.IntN(15)
+					left.Store(1 + rng.Int64N(15))
 					if e.Loops() {
-						left = 25 + 1000*stops // there, one stop is enough
+						left.Store(25 + 1000*int64(stops)) // there, one stop is enough
 					}
 					for _, err := range r.Events(ctx) {
 						var stopped *Interrupted

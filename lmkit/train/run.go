@@ -8,9 +8,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/gomlx/gomlx/core/graph"
-	"github.com/gomlx/gomlx/core/tensors"
-
 	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -26,7 +23,9 @@ type Run struct {
 	dir       string // "": nothing is written
 	program   *border.Program
 	eval      *evaluator
-	kept      []*tensors.Tensor // named by keptNames
+	kept      placed // named by keptNames
+	rows      int    // of a batch
+	next      *ahead // the batch of the next step; nil: it has not set out
 	state     state
 	curve     []Event
 	best      map[string]lm.Array // the best weights, if there is no folder
@@ -55,7 +54,7 @@ func start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
 	if err := vacant(dir); err != nil {
 		return nil, err
 	}
-	r := &Run{feeder: feeder{m.Engine(), m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
+	r := &Run{feeder: feeder{engine: m.Engine(), model: m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
 	r.config = c.withDefaults(r.model)
 	if err := r.open(); err != nil {
 		return nil, err
@@ -79,12 +78,8 @@ func (r *Run) begin(m *lm.Model) error {
 		arrays[firstOf+n] = lm.Array{Dims: a.Dims, Data: make([]float32, len(a.Data))}
 		arrays[secondOf+n] = arrays[firstOf+n]
 	}
-	first, err := r.data.Train.At(0)
-	if err != nil {
-		return err
-	}
 	for _, n := range keptNames(r.model)[3*len(ws):] {
-		dims := []int{first.Rows, r.model.Hidden}
+		dims := []int{r.rows, r.model.Hidden}
 		if n == progressName {
 			dims = []int{2}
 		}
@@ -117,27 +112,32 @@ func (r *Run) open() (err error) {
 		return err
 	}
 	r.state = state{Version: stateVersion, Settings: r.config, Model: r.model, Data: print}
+	first, err := r.data.Train.At(0)
+	if err != nil {
+		return err
+	}
+	r.rows = first.Rows
+	if r.devices, err = r.config.share(r.engine, r.rows); err != nil {
+		return err
+	}
 	if r.data.Valid != nil {
 		if r.eval, err = newEvaluator(r.engine, r.model); err != nil {
 			return err
 		}
 	}
-	model, config, loops := r.model, r.config, r.engine.Loops()
-	r.program, err = border.NewProgram(r.engine, func(in []*graph.Node) []*graph.Node { return stepGraph(model, config, loops, in) })
+	r.program, err = stepProgram(r.engine, r.devices, r.model, r.config)
 	return err
 }
 
-// keep moves arrays, named by keptNames, to the engine.
+// keep moves arrays, named by keptNames, to the devices.
 func (r *Run) keep(arrays map[string]lm.Array) error {
-	var kept []*tensors.Tensor
-	for _, n := range keptNames(r.model) {
-		var err error
-		if kept, err = put(kept, r.engine, arrays[n].Data, arrays[n].Dims...); err != nil {
-			border.Free(kept...)
+	r.kept = make(placed, r.devices)
+	layouts := keptLayouts(r.model)
+	for i, n := range keptNames(r.model) {
+		if err := place(r.kept, r.engine, layouts[i], arrays[n].Data, arrays[n].Dims...); err != nil {
 			return err
 		}
 	}
-	r.kept = kept
 	return nil
 }
 
@@ -224,57 +224,38 @@ func (r *Run) saveDue() bool {
 // advance does one step.
 func (r *Run) advance() error {
 	s := &r.state
-	i := s.Step
-	if r.epoch > 0 {
-		i %= r.epoch
+	b := r.batch(s.Step)
+	if b.err != nil {
+		return b.err
 	}
-	b, err := r.data.Train.At(i)
+	defer b.args.free()
+	if err := place(b.args, r.engine, border.Whole, r.config.scalars(s.Step, r.epoch, b.fresh), scalarsOf); err != nil {
+		return err
+	}
+	if err := place(b.args, r.engine, border.Whole, []uint32{seedAt(r.config.Seed, s.Step)}); err != nil {
+		return err
+	}
+	outs, compile, err := r.program.Run(along(r.kept, b.args))
 	if err != nil {
 		return err
 	}
-	if rows := r.rows(); rows > 0 && b.Rows != rows {
-		return fmt.Errorf("batch %d has %d rows, but an LSTM carries the state of %d on", i, b.Rows, rows)
-	}
-	args, scored, err := r.feed(b)
-	if err != nil {
-		return err
-	}
-	defer func() { border.Free(args...) }()
-	if args, err = put(args, r.engine, r.config.scalars(s.Step, r.epoch, b.Fresh), scalarsOf); err != nil {
-		return err
-	}
-	if args, err = put(args, r.engine, []uint32{seedAt(r.config.Seed, s.Step)}); err != nil {
-		return err
-	}
-	outs, compile, err := r.program.Run(join(r.kept, args))
-	if err != nil {
-		return err
-	}
-	border.Free(r.kept...) // the engine's memory: Go's collector does not see how much it is
-	r.kept = outs
+	r.kept.free() // the engine's memory: Go's collector does not see how much it is
+	r.kept = apart(outs, r.devices)
 	r.watch.less += compile
-	r.recent += scored
-	s.Pending += scored
+	r.recent += b.scored
+	s.Pending += b.scored
 	s.Step++
 	return nil
-}
-
-// rows is the number of rows whose state is carried; 0: there is no state.
-func (r *Run) rows() int {
-	if states(r.model) == 0 {
-		return 0
-	}
-	return r.kept[3*len(r.model.Params())].Shape().Dimensions[0]
 }
 
 // event measures where the run stands, and writes it down.
 func (r *Run) event(ctx context.Context) (Event, error) {
 	s := &r.state
-	last := len(r.kept) - 1
-	progress, _, err := border.Copy(r.engine, r.kept[last])
+	got, err := r.kept.copy(r.engine, border.Whole, len(r.kept[0])-1)
 	if err != nil {
 		return Event{}, err
 	}
+	progress := got.Data
 	e := Event{Step: s.Step, Steps: r.config.Steps, Seconds: s.Seconds, LearningRate: r.config.rate(s.Step-1, r.epoch),
 		TrainLoss: float64(progress[0]) / float64(max(1, s.Pending)), GradNorm: float64(progress[1])}
 	e.TokensPerSecond = float64(r.recent) / max(r.watch.seconds(), 1e-9)
@@ -285,7 +266,7 @@ func (r *Run) event(ctx context.Context) (Event, error) {
 		return Event{}, r.diverged(fmt.Sprintf("the loss is %v and the gradient's norm %v", progress[0], progress[1]))
 	}
 	if r.eval != nil && r.evalDue() {
-		loss, tokens, err := r.eval.run(ctx, r.kept[:len(r.model.Params())], r.data.Valid)
+		loss, tokens, err := r.eval.run(ctx, r.kept[0][:len(r.model.Params())], r.data.Valid)
 		if err != nil {
 			return Event{}, err
 		}
@@ -296,12 +277,9 @@ func (r *Run) event(ctx context.Context) (Event, error) {
 			return Event{}, err
 		}
 	}
-	zero, err := put(nil, r.engine, []float32{0, 0}, 2)
-	if err != nil {
+	if err := r.restart(); err != nil {
 		return Event{}, err
 	}
-	border.Free(r.kept[last])
-	r.kept[last] = zero[0]
 	s.Pending, s.Logged = 0, s.Step
 	e.Saved = r.dir != "" && r.saveDue()
 	r.curve = append(r.curve, e)
@@ -312,6 +290,20 @@ func (r *Run) event(ctx context.Context) (Event, error) {
 		return e, r.save()
 	}
 	return e, nil
+}
+
+// restart zeroes the progress.
+func (r *Run) restart() error {
+	for d, ts := range r.kept {
+		last := len(ts) - 1
+		zero, err := border.PutOn(r.engine, d, []float32{0, 0}, 2)
+		if err != nil {
+			return err
+		}
+		border.Free(ts[last])
+		ts[last] = zero
+	}
+	return nil
 }
 
 // judge compares an evaluation with the best so far.
@@ -340,11 +332,11 @@ func (r *Run) diverged(what string) error {
 func (r *Run) weights() (map[string]lm.Array, error) {
 	ws := map[string]lm.Array{}
 	for i, p := range r.model.Params() {
-		data, dims, err := border.Copy(r.engine, r.kept[i])
+		a, err := r.kept.copy(r.engine, border.Whole, i)
 		if err != nil {
 			return nil, err
 		}
-		ws[p.Name] = lm.Array{Dims: dims, Data: data}
+		ws[p.Name] = a
 	}
 	return ws, nil
 }
@@ -373,7 +365,8 @@ func (r *Run) Close() error {
 }
 
 func (r *Run) release() {
-	border.Free(r.kept...)
+	r.drop()
+	r.kept.free()
 	r.kept = nil
 	if r.program != nil {
 		r.program.Finalize()

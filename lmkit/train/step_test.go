@@ -126,11 +126,12 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer args.free()
 	if state == nil || b.Fresh {
 		state = [][]float32{make([]float32, b.Rows*mc.Hidden), make([]float32, b.Rows*mc.Hidden)}
 	}
 	for _, s := range state {
-		if args, err = put(args, r.engine, s, b.Rows, mc.Hidden); err != nil {
+		if err := place(args, r.engine, border.Whole, s, b.Rows, mc.Hidden); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -139,7 +140,7 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 		for i, v := range params[p.Name] {
 			data[i] = float32(v)
 		}
-		if args, err = put(args, r.engine, data, like[p.Name].Dims...); err != nil {
+		if err := place(args, r.engine, border.Whole, data, like[p.Name].Dims...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +152,7 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 		t.Fatal(err)
 	}
 	defer program.Finalize()
-	outs, _, err := program.Run(args)
+	outs, _, err := program.Run(args[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
@@ -30,6 +32,45 @@ func NewProgram(e *backend.Engine, build func(in []*graph.Node) []*graph.Node) (
 	}
 	exec.SetMaxCache(-1)
 	return &Program{e, exec}, nil
+}
+
+// Layout says how an array lies on several devices.
+type Layout bool
+
+// The layouts.
+const (
+	Whole  Layout = false // the same on each device
+	ByRows Layout = true  // cut along its first axis, an equal part on each device
+)
+
+// NewSpread makes a program that several devices run together. The graph is that of one device, on whole arrays, and so
+// are its results: the engine divides the work and adds the messages between the devices (XLA's Shardy). Run then takes
+// and returns what lies on the first device, then on the second, and so on.
+func NewSpread(e *backend.Engine, devices int, in, out []Layout, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
+	p, err := NewProgram(e, build)
+	if err != nil || devices == 1 {
+		return p, err
+	}
+	const axis = "rows"
+	mesh, err := distributed.NewDeviceMesh([]int{devices}, []string{axis})
+	if err != nil {
+		return nil, clean(err)
+	}
+	byRows, err := distributed.BuildSpec(mesh).S(axis).Done()
+	if err != nil {
+		return nil, clean(err)
+	}
+	specs := func(layouts []Layout) []*distributed.ShardingSpec {
+		s := make([]*distributed.ShardingSpec, len(layouts))
+		for i, l := range layouts {
+			if s[i] = distributed.NewReplicatedShardingSpec(mesh); l == ByRows {
+				s[i] = byRows
+			}
+		}
+		return s
+	}
+	p.exec.AutoSharding(mesh).WithInputShardingSpecs(specs(in)...).WithOutputShardingSpecs(specs(out)...)
+	return p, nil
 }
 
 // guard turns panics with anything but an error into panics with an error: GoMLX would wait for ever for the
@@ -91,14 +132,19 @@ func clean(err error) error {
 // Number is what tensors hold.
 type Number interface{ float32 | int32 | uint32 }
 
-// Put moves row-major numbers to the engine.
+// Put moves row-major numbers to the engine's first device.
 func Put[N Number](e *backend.Engine, data []N, dims ...int) (*tensors.Tensor, error) {
+	return PutOn(e, 0, data, dims...)
+}
+
+// PutOn moves row-major numbers to a device of the engine.
+func PutOn[N Number](e *backend.Engine, device int, data []N, dims ...int) (*tensors.Tensor, error) {
 	for _, d := range dims {
 		if d < 1 {
 			return nil, fmt.Errorf("an array of shape %v has no elements", dims)
 		}
 	}
-	buf, err := e.Backend.BufferFromFlatData(0, data, shapes.Make(dtypes.FromGenericsType[N](), dims...))
+	buf, err := e.Backend.BufferFromFlatData(compute.DeviceNum(device), data, shapes.Make(dtypes.FromGenericsType[N](), dims...))
 	if err != nil {
 		return nil, clean(err)
 	}
@@ -111,7 +157,11 @@ func Put[N Number](e *backend.Engine, data []N, dims ...int) (*tensors.Tensor, e
 
 // Copy is the tensor's numbers and shape. The tensor stays.
 func Copy(e *backend.Engine, t *tensors.Tensor) ([]float32, []int, error) {
-	buf, err := t.Buffer(e.Backend, 0)
+	device, err := t.Device()
+	if err != nil {
+		return nil, nil, clean(err)
+	}
+	buf, err := t.Buffer(e.Backend, device)
 	if err != nil {
 		return nil, nil, clean(err)
 	}

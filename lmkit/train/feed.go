@@ -1,0 +1,185 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/gomlx/gomlx/core/tensors"
+
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// feeder moves batches to the devices.
+type feeder struct {
+	engine  *backend.Engine
+	model   lm.Config
+	devices int
+}
+
+// feed is ids and targets [B, T], of which each device has its share of the rows, and how many targets are scored.
+func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
+	if err := checkBatch(f.model, b); err != nil {
+		return nil, 0, err
+	}
+	if b.Rows%f.devices != 0 {
+		return nil, 0, notShared(b.Rows, f.devices)
+	}
+	args = make(placed, f.devices)
+	for _, ids := range [][]token.ID{b.Inputs, b.Targets} {
+		data := make([]int32, len(ids))
+		for i, id := range ids {
+			data[i] = int32(id)
+		}
+		if err := place(args, f.engine, border.ByRows, data, b.Rows, b.Length); err != nil {
+			args.free()
+			return nil, 0, err
+		}
+	}
+	return args, b.Scored(), nil
+}
+
+// checkBatch returns an error unless the model can read a batch.
+func checkBatch(m lm.Config, b corpus.Batch) error {
+	if m.Arch == lm.Transformer && b.Length > m.Context {
+		return fmt.Errorf("rows of %d tokens are longer than the model's context of %d: take shorter rows, or a model with a longer context", b.Length, m.Context)
+	}
+	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != len(b.Inputs) {
+		return fmt.Errorf("a batch says %d rows of %d tokens, but has %d and %d targets", b.Rows, b.Length, len(b.Inputs), len(b.Targets))
+	}
+	for i, id := range b.Inputs {
+		if t := b.Targets[i]; id < 0 || int(id) >= m.Vocab || int(t) >= m.Vocab {
+			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the text was encoded by another tokenizer", max(id, t), m.Vocab)
+		}
+	}
+	return nil
+}
+
+// placed is tensors where a program wants them: placed[d][i] is tensor i on device d, whole or the device's rows of it.
+type placed [][]*tensors.Tensor
+
+// place appends an array.
+func place[N border.Number](p placed, e *backend.Engine, layout border.Layout, data []N, dims ...int) error {
+	for d := range p {
+		part, shape := data, dims
+		if layout == border.ByRows {
+			n := len(data) / len(p)
+			part, shape = data[d*n:(d+1)*n], append([]int{dims[0] / len(p)}, dims[1:]...)
+		}
+		t, err := border.PutOn(e, d, part, shape...)
+		if err != nil {
+			return err
+		}
+		p[d] = append(p[d], t)
+	}
+	return nil
+}
+
+// copy is tensor i as one array.
+func (p placed) copy(e *backend.Engine, layout border.Layout, i int) (lm.Array, error) {
+	var a lm.Array
+	for d := range p {
+		data, dims, err := border.Copy(e, p[d][i])
+		if err != nil {
+			return lm.Array{}, err
+		}
+		if a.Dims == nil {
+			a = lm.Array{Dims: append([]int(nil), dims...), Data: data}
+		} else {
+			a.Dims[0], a.Data = a.Dims[0]+dims[0], append(a.Data, data...)
+		}
+		if layout == border.Whole {
+			break
+		}
+	}
+	return a, nil
+}
+
+func (p placed) free() {
+	for _, ts := range p {
+		border.Free(ts...)
+	}
+}
+
+// along is the tensors of several lists, device by device, as a program takes them.
+func along(lists ...placed) []*tensors.Tensor {
+	var all []*tensors.Tensor
+	for d := range lists[0] {
+		for _, l := range lists {
+			all = append(all, l[d]...)
+		}
+	}
+	return all
+}
+
+// apart is what a program returned, by device.
+func apart(outs []*tensors.Tensor, devices int) placed {
+	p, n := make(placed, devices), len(outs)/devices
+	for d := range p {
+		p[d] = outs[d*n : (d+1)*n : (d+1)*n]
+	}
+	return p
+}
+
+// fed is a batch on the devices.
+type fed struct {
+	args   placed // as feed gives it
+	scored int
+	fresh  bool
+	err    error
+}
+
+// ahead is the batch of a step, on its way to the devices while the step before runs.
+type ahead struct {
+	step int
+	come chan fed
+}
+
+// batch is what a step trains on. The batch of the step after it sets out.
+func (r *Run) batch(step int) fed {
+	if r.next == nil || r.next.step != step {
+		r.drop()
+		r.send(step)
+	}
+	b := <-r.next.come
+	r.next = nil
+	if b.err == nil && step+1 < r.config.Steps {
+		r.send(step + 1)
+	}
+	return b
+}
+
+func (r *Run) send(step int) {
+	next := &ahead{step, make(chan fed, 1)}
+	r.next = next
+	go func() { next.come <- r.load(step) }()
+}
+
+// drop waits for the batch that is on its way, and frees it.
+func (r *Run) drop() {
+	if r.next != nil {
+		b := <-r.next.come
+		b.args.free()
+		r.next = nil
+	}
+}
+
+// load reads, checks and moves a step's batch. It runs beside the steps, and touches nothing that they change.
+func (r *Run) load(step int) (f fed) {
+	i := step
+	if r.epoch > 0 {
+		i %= r.epoch
+	}
+	b, err := r.data.Train.At(i)
+	if err != nil {
+		return fed{err: err}
+	}
+	if states(r.model) > 0 && b.Rows != r.rows {
+		return fed{err: fmt.Errorf("batch %d has %d rows, but an LSTM carries the state of %d on", i, b.Rows, r.rows)}
+	}
+	f.fresh = b.Fresh
+	f.args, f.scored, f.err = r.feed(b)
+	return f
+}
