@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/janpfeifer/gonb/gonbui"
+	"github.com/janpfeifer/gonb/gonbui/dom"
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 	"github.com/janpfeifer/gonb/gonbui/widgets"
 )
@@ -82,6 +83,7 @@ func (s *slider) serve(ctx context.Context, n, start int, holder string) error {
 	ready := make(chan parts, 1)
 	go func() { // each waits for the browser to answer
 		a := widgets.Slider(0, n-1, start).AppendTo(holder).Done()
+		keepKeys(a.HtmlId())
 		ready <- parts{a, widgets.Button("Done").AppendTo(holder).Done()}
 	}()
 	var p parts
@@ -113,4 +115,9 @@ func (s *slider) serve(ctx context.Context, n, start int, holder string) error {
 			}
 		}
 	}
+}
+
+// keepKeys lets arrow keys move a slider, where JupyterLab would take them for its own shortcuts.
+func keepKeys(id string) {
+	dom.TransientJavascript(fmt.Sprintf("document.getElementById(%q).setAttribute('data-lm-suppress-shortcuts', 'true')", id))
 }

@@ -215,7 +215,8 @@ func (p *page) picker(k Picker) error {
 		if i == 0 {
 			checked = " checked=\"\""
 		}
-		p.add("<label><input type=\"radio\" name=\"%s\"%s/><span>%s</span></label>", name, checked, escape(t.Name))
+		// The attribute leaves the arrow keys to the tabs, where JupyterLab would take them for its own shortcuts.
+		p.add("<label><input type=\"radio\" data-lm-suppress-shortcuts=\"true\" name=\"%s\"%s/><span>%s</span></label>", name, checked, escape(t.Name))
 		p.add("<div class=\"lmkit-panel\">")
 		if t.Grid != nil {
 			if err := p.figure(t.Grid.SVG); err != nil {
