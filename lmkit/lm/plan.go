@@ -71,18 +71,32 @@ func (r *run) unit() int {
 	return 1
 }
 
-// rowsAtOnce is how many rows fit the memory that the query may take, about.
-func (r *run) rowsAtOnce() int {
+// The numbers of tokens and rows from which more in a batch are no faster: matrix products are as fast as they get, and
+// what is computed stays in the processor's caches.
+const (
+	enoughTokens = 1024
+	enoughRows   = 256 // of an LSTM, which reads them a token at a time
+)
+
+// batchRows is how many rows a batch has room for: few shapes to compile, little padding, and no more than is fast and
+// fits the memory that the query may take, about.
+func (r *run) batchRows() int {
 	memory := r.Memory
 	if memory <= 0 {
 		memory = defaultMemory()
 	}
-	fit := int(memory / max(1, r.rowBytes()))
-	b := 8
-	for border.Bucket(b+1, 8) <= fit {
-		b = border.Bucket(b+1, 8)
+	most := enoughRows
+	if r.config.Arch == Transformer {
+		most = enoughTokens / border.Bucket(r.length, 8)
 	}
-	return b
+	most = max(8, int(min(int64(most), memory/max(1, r.rowBytes())))/8*8)
+	n := len(r.Rows)
+	if n <= most {
+		return min(most, border.Bucket(n, 8))
+	}
+	batches := (n + most - 1) / most
+	step := max(1, most/16/r.unit()) * r.unit()
+	return ((n+batches-1)/batches + step - 1) / step * step
 }
 
 // rowBytes estimates what the activations of one row take.

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"lmkit.internal/lmkit/token"
 )
 
 // Every row is answered once, units stay together at a place that a unit can have, and what a row copies from runs
@@ -49,6 +51,34 @@ func TestPlan(t *testing.T) {
 			if row != i || len(answered) != n {
 				t.Fatalf("%d rows are answered as %v", n, answered)
 			}
+		}
+	})
+}
+
+// A batch holds whole units, is no larger than is fast, and is filled but for an eighth once there are many rows.
+func TestBatchRows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := &run{Model: &Model{config: Config{Arch: Transformer, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}}
+		if rapid.Bool().Draw(t, "LSTM") {
+			r.config.Arch = LSTM
+		}
+		if rapid.Bool().Draw(t, "DeepLIFT") {
+			r.Rules = DeepLIFT
+		}
+		r.length = rapid.IntRange(1, 512).Draw(t, "length")
+		n := r.unit() * rapid.IntRange(1, 2000).Draw(t, "units")
+		r.Rows = make([][]token.ID, n)
+		size := r.batchRows()
+		if size%r.unit() != 0 || size < 1 || size > 8 && r.config.Arch == Transformer && size*r.length > enoughTokens {
+			t.Fatalf("batches of %d rows for %d of %d tokens", size, n, r.length)
+		}
+		batches := (n + size - 1) / size
+		if waste := batches*size - n; batches > 1 && 8*waste > n+8*batches {
+			t.Fatalf("%d batches of %d for %d rows of %d tokens", batches, size, n, r.length)
+		}
+		r.Memory = 1
+		if got := r.batchRows(); got > 8 {
+			t.Fatalf("batches of %d rows where there is no memory", got)
 		}
 	})
 }

@@ -83,12 +83,13 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 		return nil, err
 	}
 	defer release()
-	for _, b := range plan(n, r.rowsAtOnce(), r.unit(), r.Edits) {
+	size := r.batchRows()
+	for _, b := range plan(n, size, r.unit(), r.Edits) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		start := time.Now()
-		compile, err := r.batch(program, b)
+		compile, err := r.batch(program, b, size)
 		if err != nil {
 			return nil, err
 		}
@@ -110,13 +111,16 @@ func (r *run) arrays(taps []Tap) map[Tap]Array {
 	return out
 }
 
-// batch runs some rows, and puts what comes out where it belongs.
-func (r *run) batch(program *program, b batch) (compile time.Duration, err error) {
+// batch runs some rows, in a batch with room for size of them, and puts what comes out where it belongs.
+func (r *run) batch(program *program, b batch, size int) (compile time.Duration, err error) {
 	T := border.Bucket(r.length, 8)
 	if c := r.config.Context; c > 0 {
 		T = min(T, c)
 	}
-	in := &inputs{run: r, batch: b, B: border.Bucket(len(b.rows), 8), T: T}
+	if len(b.rows) > size { // donors need more
+		size = border.Bucket(len(b.rows), 8)
+	}
+	in := &inputs{run: r, batch: b, B: size, T: T}
 	defer func() { border.Free(in.made...) }()
 	if err := in.all(); err != nil {
 		return 0, err
