@@ -33,7 +33,7 @@ type Choice struct {
 
 const (
 	enumerated = 12 // features whose coalitions are enumerated at most
-	integral   = 48 // rows forward and backward of the smallest refined integral
+	integral   = 30 // rows forward and backward of a refined integral, as often as not
 )
 
 // Name implements explain.Method.
@@ -69,7 +69,7 @@ func (a Auto) choose(features, baselines int) (explain.Method, Choice) {
 	case features <= enumerated && baselines<<features <= c.Budget:
 		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget, 1<<features, features)
 	case baselines*integral <= c.Budget:
-		m, c.Why = gradient.Integrated{MaxSteps: max(24, c.Budget/2/baselines)}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
+		m, c.Why = gradient.Integrated{MaxSteps: c.Budget / 2 / baselines}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
 	case baselines*(features+1) <= c.Budget:
 		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*integral)
 	default:

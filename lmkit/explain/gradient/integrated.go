@@ -26,7 +26,7 @@ type Integrated struct {
 func (Integrated) Name() string { return "integrated-gradients" }
 
 // Explain implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
-// Steps rows forward and backward, a baseline; when refined, 24 or more.
+// Steps rows forward and backward, a baseline; when refined, 7 or more.
 func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
 	if err := checkSteps(ig.Name(), ig.Steps, ig.MaxSteps); err != nil {
 		return nil, err
@@ -35,11 +35,11 @@ func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Questio
 	if err != nil {
 		return nil, err
 	}
-	lines := make([]line, len(p.Baselines))
+	lines, totals := make([]line, len(p.Baselines)), make([]float64, len(p.Baselines))
 	for b := range lines {
-		lines[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}
+		lines[b], totals[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}, p.Value-p.Bases[b]
 	}
-	per, estimated, err := along(ctx, p, lines, ig.Steps, ig.MaxSteps)
+	per, estimated, err := along(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,11 @@ func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question
 	if err != nil {
 		return nil, err
 	}
-	scores, estimated, err := along(ctx, p, lines, s.Steps, s.MaxSteps)
+	totals := make([]float64, len(lines))
+	for l := range lines {
+		totals[l] = p.Value - without[l]
+	}
+	scores, estimated, err := along(ctx, p, lines, totals, s.Steps, s.MaxSteps)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question
 	for b := range per {
 		for f := range M {
 			per[b] = append(per[b], scores[b*M+f][f])
-			total += (p.Value - without[b*M+f]) / float64(len(per))
+			total += totals[b*M+f] / float64(len(per))
 		}
 	}
 	mean, spread := average(per)
@@ -115,8 +119,9 @@ func cure(steps, most int) string {
 	return "choose another baseline (mean, or a token), or allow more steps"
 }
 
-// along integrates each line by a fixed rule or by refinement, and says how many rows it expected to take.
-func along(ctx context.Context, p *explain.Problem, lines []line, steps, most int) (scores [][]float64, estimated int, err error) {
+// along integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals is what
+// the scores of each line must add up to.
+func along(ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int) (scores [][]float64, estimated int, err error) {
 	if steps > 0 {
 		var points []point
 		for l := range lines {
@@ -128,9 +133,10 @@ func along(ctx context.Context, p *explain.Problem, lines []line, steps, most in
 	if most == 0 {
 		most = defaultBudget
 	}
-	// What is returned is the halves, which are far more accurate than the difference that refine looks at.
-	scores, err = refine(ctx, p, lines, p.Tolerance, most*len(lines))
-	return scores, 2 * 3 * panelPoints * len(lines), err
+	scores, err = refine(func(points []point) ([][]float64, error) {
+		return together(points, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
+	}, totals, p.Tolerance, most*len(lines))
+	return scores, 2 * rules[2] * len(lines), err
 }
 
 // average is the mean of several vectors and its standard error (nil for one).

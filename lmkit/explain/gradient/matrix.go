@@ -33,7 +33,7 @@ type Matrix struct {
 func (m *Matrix) ColumnSums() []float64 {
 	out := make([]float64, m.Dims[1])
 	for _, row := range m.Scores {
-		add(out, row)
+		add(out, 1, row)
 	}
 	return out
 }

@@ -26,9 +26,9 @@ type point struct {
 	weight float64
 }
 
-// integrate is, for each line, the integral over it of the gradient times (input - baseline), split over the features:
-// [lines][features]. All points run in one query.
-func integrate(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
+// slopes is, for each point, the derivative of the objective along its line, split over the features: the gradient times
+// (input - baseline) [points][features].
+func slopes(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
 	q := lm.Query{Rows: rows(p, len(points)), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
 	for i, x := range points {
 		l := lines[x.line]
@@ -38,33 +38,41 @@ func integrate(ctx context.Context, p *explain.Problem, lines []line, points []p
 	if err != nil {
 		return nil, err
 	}
+	out := make([][]float64, len(points))
+	for i, x := range points {
+		inside := make([]bool, len(p.IDs))
+		for _, t := range lines[x.line].positions {
+			inside[t] = true
+		}
+		g, base := a.Grad[embed].Index(i), lines[x.line].baseline.Data
+		out[i] = make([]float64, len(p.Features))
+		for f, feature := range p.Features {
+			for _, t := range feature.Tokens {
+				if !inside[t] {
+					continue
+				}
+				input, grad := p.Embeddings.Index(t).Data, g.Index(t).Data
+				for d := range grad {
+					out[i][f] += (float64(input[d]) - float64(base[d])) * float64(grad[d])
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// integrate is, for each line, the integral over it of its slopes: [lines][features]. All points run in one query.
+func integrate(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
+	at, err := slopes(ctx, p, lines, points)
+	if err != nil {
+		return nil, err
+	}
 	out := make([][]float64, len(lines))
 	for l := range lines {
 		out[l] = make([]float64, len(p.Features))
 	}
-	inside := make([][]bool, len(lines))
-	for l := range lines {
-		inside[l] = make([]bool, len(p.IDs))
-		for _, t := range lines[l].positions {
-			inside[l][t] = true
-		}
-	}
 	for i, x := range points {
-		g := a.Grad[embed].Index(i)
-		base := lines[x.line].baseline.Data
-		for f, feature := range p.Features {
-			for _, t := range feature.Tokens {
-				if !inside[x.line][t] {
-					continue
-				}
-				input, grad := p.Embeddings.Index(t).Data, g.Index(t).Data
-				sum := 0.0
-				for d := range grad {
-					sum += (float64(input[d]) - float64(base[d])) * float64(grad[d])
-				}
-				out[x.line][f] += x.weight * sum
-			}
-		}
+		add(out[x.line], x.weight, at[i])
 	}
 	return out, nil
 }
@@ -80,110 +88,142 @@ func gauss(line, n int, from, to float64) []point {
 	return ps
 }
 
-// panel is a piece of a line, with its integral.
+// panel is a piece of a line, and what is known of its integral.
 type panel struct {
 	line     int
 	from, to float64
-	scores   []float64 // one a feature; nil: not computed yet
+	rule     int         // the finest rule that was computed
+	slopes   [][]float64 // at its points, in the order of nodes
 }
 
-const panelPoints = 8
+// scores is the integral by a rule.
+func (x *panel) scores(rule int) []float64 {
+	sum := make([]float64, len(x.slopes[0]))
+	for i, s := range x.slopes[:rules[rule]] {
+		add(sum, nodes[i].weight[rule]*(x.to-x.from), s)
+	}
+	return sum
+}
 
-// refine integrates along lines by Gauss-Legendre panels of 8 points that are halved until halving changes nothing
-// that matters: less than tolerance relative to both the sum of the scores and their sizes. It spends at most budget
-// points (but at least 24 a line), and returns the scores of each line.
-func refine(ctx context.Context, p *explain.Problem, lines []line, tolerance float64, budget int) (scores [][]float64, err error) {
-	done := make([][]float64, len(lines)) // what is accepted
-	open := make([]panel, len(lines))     // what is to be looked at
-	var both []panel                      // open ones and their halves: the first round computes them at once
-	for l := range lines {
-		done[l] = make([]float64, len(p.Features))
-		both = append(both, panel{line: l, from: 0, to: 1}, panel{line: l, from: 0, to: 0.5}, panel{line: l, from: 0.5, to: 1})
+// change is how much the finest rule differs from the one before, summed over the features.
+func (x *panel) change() (size float64) {
+	now := x.scores(x.rule)
+	for f, before := range x.scores(x.rule - 1) {
+		size += math.Abs(now[f] - before)
 	}
-	if err := compute(ctx, p, lines, both); err != nil {
-		return nil, err
+	return size
+}
+
+// refine integrates slopes along lines: by 7 points, and where they do not do, by 15, by 31, and then by halves of the line,
+// and so on. They do when the scores of a line add up to its total within half the tolerance, relative, and the last
+// rule changed the scores, relative to their sizes, by so little that its own error must be within the tolerance. A rule of
+// twice the degree squares the error of what is smooth; to be careful, an error is taken for the change to the power
+// of 1.5. refine spends at most budget points (but at least 7 a line), and returns the scores of each line.
+func refine(slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int) ([][]float64, error) {
+	panels := make([]*panel, len(totals))
+	for l := range panels {
+		panels[l] = &panel{line: l, to: 1}
 	}
-	spent := len(both) * panelPoints
-	var halves []panel
-	for l := range lines {
-		open[l] = both[3*l]
-		halves = append(halves, both[3*l+1:3*l+3]...)
-	}
-	for {
-		total := totals(done, halves)
-		var still []panel
-		for i, o := range open {
-			a, b := halves[2*i], halves[2*i+1]
-			if settled(o.scores, a.scores, b.scores, total[o.line], tolerance/float64(len(open))) {
-				add(done[o.line], a.scores)
-				add(done[o.line], b.scores)
-			} else {
-				still = append(still, a, b)
+	open := panels
+	for spent := 0; ; {
+		var points []point
+		for _, x := range open {
+			x.rule++
+			for _, n := range nodes[len(x.slopes):rules[x.rule]] {
+				points = append(points, point{line: x.line, at: x.from + (x.to-x.from)*n.at})
 			}
 		}
-		open, halves = still, nil
-		if spent += 2 * len(open) * panelPoints; len(open) == 0 || spent > budget {
-			return totals(done, open), nil
-		}
-		for _, o := range open {
-			m := (o.from + o.to) / 2
-			halves = append(halves, panel{line: o.line, from: o.from, to: m}, panel{line: o.line, from: m, to: o.to})
-		}
-		if err := compute(ctx, p, lines, halves); err != nil {
+		at, err := slopes(points)
+		if err != nil {
 			return nil, err
 		}
+		for _, x := range open {
+			n := rules[x.rule] - len(x.slopes)
+			x.slopes, at = append(x.slopes, at[:n]...), at[n:]
+		}
+		if spent += len(points); spent >= budget {
+			break
+		}
+		panels, open = unsettled(panels, totals, tolerance)
+		if len(open) == 0 {
+			break
+		}
 	}
+	return sums(panels, len(totals)), nil
 }
 
-// compute integrates over panels. The number of points is rounded up to 24, 48, 96, ..., as each other number would be
-// another program to compile, which takes longer than running it.
-func compute(ctx context.Context, p *explain.Problem, lines []line, panels []panel) error {
-	var points []point
-	own := make([]line, len(panels)) // each panel is a line of its own to integrate
-	for i, x := range panels {
-		own[i] = lines[x.line]
-		points = append(points, gauss(i, panelPoints, x.from, x.to)...)
+// unsettled is the panels of all lines, those to be halved halved, and which of them are to be computed more finely.
+func unsettled(panels []*panel, totals []float64, tolerance float64) (all, open []*panel) {
+	scores := sums(panels, len(totals))
+	for l, total := range totals {
+		own := slices.DeleteFunc(slices.Clone(panels), func(x *panel) bool { return x.line != l })
+		sum, size, largest := 0.0, 0.0, 0.0
+		for _, s := range scores[l] {
+			sum += s
+			size += math.Abs(s)
+		}
+		for _, x := range own {
+			largest = max(largest, x.change())
+		}
+		// Each panel has its share of the line's allowance.
+		allowed := math.Pow(tolerance, 1/1.5) * max(size, 1e-6) / float64(len(own))
+		if math.Abs(sum-total) > tolerance/2*max(math.Abs(total), 1e-6) {
+			allowed = min(allowed, largest/2)
+		}
+		for _, x := range own {
+			switch {
+			case x.change() <= allowed:
+				all = append(all, x)
+			case x.rule < len(rules)-1:
+				all, open = append(all, x), append(open, x)
+			default:
+				m := (x.from + x.to) / 2
+				halves := []*panel{{line: l, from: x.from, to: m}, {line: l, from: m, to: x.to}}
+				all, open = append(all, halves...), append(open, halves...)
+			}
+		}
 	}
-	size := 3 * panelPoints
-	for size < len(points) {
-		size *= 2
-	}
-	for len(points) < size {
-		points = append(points, point{line: 0, at: 1, weight: 0})
-	}
-	scores, err := integrate(ctx, p, own, points)
-	for i := range scores {
-		panels[i].scores = scores[i]
-	}
-	return err
+	return all, open
 }
 
-// settled says whether a panel's two halves agree with the whole.
-func settled(whole, a, b, total []float64, tolerance float64) bool {
-	var off, offSize, sum, size float64
-	for f := range whole {
-		d := whole[f] - a[f] - b[f]
-		off += d
-		offSize += math.Abs(d)
-		sum += total[f]
-		size += math.Abs(total[f])
-	}
-	return math.Abs(off) <= tolerance*max(math.Abs(sum), 1e-6) && offSize <= tolerance*max(size, 1e-6)
-}
-
-func totals(done [][]float64, open []panel) [][]float64 {
-	out := make([][]float64, len(done))
-	for l := range done {
-		out[l] = slices.Clone(done[l])
-	}
-	for _, o := range open {
-		add(out[o.line], o.scores)
+// sums is the scores of each line.
+func sums(panels []*panel, lines int) [][]float64 {
+	out := make([][]float64, lines)
+	for _, x := range panels {
+		s := x.scores(x.rule)
+		if out[x.line] == nil {
+			out[x.line] = make([]float64, len(s))
+		}
+		add(out[x.line], 1, s)
 	}
 	return out
 }
 
-func add(to, x []float64) {
+// together runs few points eight at a time, and many rounded up to 48, 96, ...: another number of rows is another
+// program to compile, which takes longer than running it.
+func together(points []point, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
+	size := 8
+	if len(points) > 4*size {
+		for size = 48; size < len(points); {
+			size *= 2
+		}
+	}
+	for chunk := range slices.Chunk(points, size) {
+		n := len(chunk)
+		for len(chunk) < size {
+			chunk = append(slices.Clip(chunk), point{})
+		}
+		at, err := slopes(chunk)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, at[:n]...)
+	}
+	return all, nil
+}
+
+func add(to []float64, times float64, x []float64) {
 	for i := range to {
-		to[i] += x[i]
+		to[i] += times * x[i]
 	}
 }

@@ -27,3 +27,127 @@ func TestGauss(t *testing.T) {
 		}
 	})
 }
+
+// Each rule holds the points of the one before, its weights add up to 1, and it is exact up to its degree and no further.
+func TestPatterson(t *testing.T) {
+	for r, n := range rules {
+		integral := func(degree int) (sum float64) {
+			for _, x := range nodes[:n] {
+				sum += x.weight[r] * math.Pow(2*x.at-1, float64(degree))
+			}
+			return sum
+		}
+		exact := []int{5, 11, 23, 47}[r]
+		for degree := 0; degree <= exact+1; degree += 2 {
+			off := math.Abs(integral(degree) - 1/float64(degree+1))
+			if want := degree <= exact; (off < 1e-15) != want && (want || off < 1e-17) {
+				t.Errorf("%d points are off by %v at degree %d", n, off, degree)
+			}
+		}
+		for i, x := range nodes {
+			if x.at <= 0 || x.at >= 1 || (x.weight[r] != 0) != (i < n) {
+				t.Errorf("point %d of the rule of %d is %v", i, n, x)
+			}
+		}
+	}
+}
+
+// Refined scores are within the tolerance of the truth, for what is smooth, steep, kinked or oscillating; what is smooth
+// takes few points.
+func TestRefine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tolerance := math.Pow(10, -rapid.Float64Range(1, 4).Draw(t, "digits"))
+		n := rapid.IntRange(1, 3).Draw(t, "lines")
+		kind, a, k := make([]int, n), make([]float64, n), make([]float64, n)
+		totals, want := make([]float64, n), make([][]float64, n)
+		for l := range n {
+			kind[l] = rapid.IntRange(0, 2).Draw(t, "kind")
+			a[l] = rapid.Float64Range(0.05, 0.95).Draw(t, "place")
+			k[l] = rapid.Float64Range(0.5, 20).Draw(t, "steepness")
+			want[l] = []float64{integralOf(kind[l], a[l], k[l]), integralOf(kind[l], 1-a[l], k[l])}
+			totals[l] = want[l][0] + want[l][1]
+		}
+		spent := 0
+		got, err := refine(func(points []point) (out [][]float64, _ error) {
+			spent += len(points)
+			for _, x := range points {
+				l := x.line
+				out = append(out, []float64{slope(kind[l], a[l], k[l], x.at), slope(kind[l], 1-a[l], k[l], x.at)})
+			}
+			return out, nil
+		}, totals, tolerance, 100_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for l := range n {
+			size := math.Abs(want[l][0]) + math.Abs(want[l][1])
+			for f := range 2 {
+				if off := math.Abs(got[l][f] - want[l][f]); off > tolerance*size {
+					t.Fatalf("line %d is %v, want %v: off by more than %v of its size", l, got[l], want[l], tolerance)
+				}
+			}
+			if kind[l] == 0 && n == 1 && k[l] < 2 && tolerance > 1e-3 && spent > 15 {
+				t.Fatalf("%d points for a line that is smooth", spent)
+			}
+		}
+	})
+}
+
+// slope and integralOf are functions on [0, 1] of some steepness at a place, and their integrals.
+func slope(kind int, a, k, x float64) float64 {
+	switch kind {
+	case 0:
+		return k / (1 + k*k*(x-a)*(x-a))
+	case 1:
+		return max(0, k*(x-a))
+	}
+	return k*math.Sin(k*x+a) + 1
+}
+
+func integralOf(kind int, a, k float64) float64 {
+	switch kind {
+	case 0:
+		return math.Atan(k*(1-a)) + math.Atan(k*a)
+	case 1:
+		return k * (1 - a) * (1 - a) / 2
+	}
+	return math.Cos(a) - math.Cos(k+a) + 1
+}
+
+// A total that the slopes do not add up to costs the budget, and no more than a round above it.
+func TestRefineStops(t *testing.T) {
+	spent := 0
+	got, err := refine(func(points []point) (out [][]float64, _ error) {
+		spent += len(points)
+		for _, x := range points {
+			out = append(out, []float64{math.Sin(1e5 * x.at)})
+		}
+		return out, nil
+	}, []float64{1}, 0.01, 100)
+	if err != nil || len(got) != 1 || len(got[0]) != 1 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if spent < 100 || spent > 200 {
+		t.Errorf("%d points, where 100 are allowed", spent)
+	}
+}
+
+func TestTogether(t *testing.T) {
+	for _, n := range []int{1, 7, 8, 9, 32, 33, 100} {
+		points := make([]point, n)
+		for i := range points {
+			points[i].at = float64(i)
+		}
+		sizes := map[int]bool{}
+		got, err := together(points, func(points []point) (out [][]float64, _ error) {
+			sizes[len(points)] = true
+			for _, x := range points {
+				out = append(out, []float64{x.at})
+			}
+			return out, nil
+		})
+		if err != nil || len(got) != n || got[n-1][0] != float64(n-1) || len(sizes) != 1 {
+			t.Errorf("%d points: %v, %v, in queries of %v", n, got, err, sizes)
+		}
+	}
+}
