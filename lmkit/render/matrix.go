@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -188,9 +189,12 @@ func (c *canvas) cells(m Matrix, x, y, cell, lo, hi float64, each bool) {
 	c.rect(x, y, width, height, style{stroke: "#b9bec7"}, "")
 }
 
-// values prints the numbers into the cells, all with the same decimals.
+// values prints the numbers into the cells, all with the same decimals: none where all are whole.
 func (c *canvas) values(m Matrix, x, y, cell, lo, hi float64) {
 	paint, format := m.color(lo, hi), scoreFormat(max(hi, -lo))
+	if m.whole() {
+		format = func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+	}
 	for i, row := range m.Data {
 		for j, v := range row {
 			if s := strings.TrimPrefix(format(v), "+"); !math.IsNaN(v) && len(s) <= 5 {
@@ -198,6 +202,17 @@ func (c *canvas) values(m Matrix, x, y, cell, lo, hi float64) {
 			}
 		}
 	}
+}
+
+func (m Matrix) whole() bool {
+	for _, row := range m.Data {
+		for _, v := range row {
+			if v != math.Trunc(v) && !math.IsNaN(v) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 var gap = rgb{225, 225, 225}
@@ -231,7 +246,7 @@ func stride(cell, font float64) int { return max(1, int(math.Ceil(font/cell))) }
 func labelsOf(names []string) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
-		out[i] = shorten(visible(n), 18)
+		out[i] = shorten(visible(n), 20) // the longest name of a method
 	}
 	return out
 }
