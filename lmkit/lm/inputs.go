@@ -37,7 +37,7 @@ func (in *inputs) all() error {
 		return err
 	}
 	if in.key.Unit != "" {
-		if err := in.objectives(); err != nil {
+		if err := in.objectives(true); err != nil {
 			return err
 		}
 	}
@@ -58,7 +58,8 @@ func put[N border.Number](in *inputs, data []N, dims ...int) error {
 	return nil
 }
 
-func (in *inputs) objectives() error {
+// objectives makes the terms: positions (unless they are known), tokens and weights.
+func (in *inputs) objectives(positions bool) error {
 	K := 1
 	for i := range in.Rows {
 		K = max(K, len(in.objective(i).Terms))
@@ -70,8 +71,10 @@ func (in *inputs) objectives() error {
 			pos[i*K+k], id[i*K+k], coef[i*K+k] = int32(t.at(in.Rows[row])), int32(t.ID), float32(t.Weight)
 		}
 	}
-	if err := put(in, pos, in.B, K); err != nil {
-		return err
+	if positions {
+		if err := put(in, pos, in.B, K); err != nil {
+			return err
+		}
 	}
 	if err := put(in, id, in.B, K); err != nil {
 		return err

@@ -81,15 +81,11 @@ const (
 // batchRows is how many rows a batch has room for: few shapes to compile, little padding, and no more than is fast and
 // fits the memory that the query may take, about.
 func (r *run) batchRows() int {
-	memory := r.Memory
-	if memory <= 0 {
-		memory = defaultMemory()
-	}
 	most := enoughRows
 	if r.config.Arch == Transformer {
 		most = enoughTokens / border.Bucket(r.length, 8)
 	}
-	most = max(8, int(min(int64(most), memory/max(1, r.rowBytes())))/8*8)
+	most = max(8, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/8*8)
 	n := len(r.Rows)
 	if n <= most {
 		return min(most, border.Bucket(n, 8))
@@ -97,6 +93,13 @@ func (r *run) batchRows() int {
 	batches := (n + most - 1) / most
 	step := max(1, most/16/r.unit()) * r.unit()
 	return ((n+batches-1)/batches + step - 1) / step * step
+}
+
+func (r *run) memory() int64 {
+	if r.Memory > 0 {
+		return r.Memory
+	}
+	return defaultMemory()
 }
 
 // rowBytes estimates what the activations of one row take.

@@ -78,6 +78,12 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 	}
 	r.answer.At, r.answer.Grad = r.arrays(r.Query.Taps), r.arrays(r.Wrt)
 
+	if s := r.share(); s != nil {
+		if err := s.all(ctx); err != nil {
+			return nil, err
+		}
+		return &r.answer, nil
+	}
 	program, release, err := r.program(r.key)
 	if err != nil {
 		return nil, err
@@ -125,6 +131,11 @@ func (r *run) batch(program *program, b batch, size int) (compile time.Duration,
 	if err := in.all(); err != nil {
 		return 0, err
 	}
+	return r.execute(program, in)
+}
+
+// execute runs a batch, and collects what comes out.
+func (r *run) execute(program *program, in *inputs) (compile time.Duration, err error) {
 	outs, compile, err := program.Run(append(slices.Clone(r.params), in.made...))
 	if err != nil {
 		return compile, err
@@ -136,7 +147,7 @@ func (r *run) batch(program *program, b batch, size int) (compile time.Duration,
 		outs = outs[1:]
 		return Array{Dims: dims, Data: data}, err
 	}
-	return compile, r.collect(b, next)
+	return compile, r.collect(in.batch, next)
 }
 
 // collect takes the outputs in the program's order. Rows of the batch past b.own only gave their activations.

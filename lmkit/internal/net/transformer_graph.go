@@ -114,10 +114,11 @@ func activation(name string) func(x *Node) *Node {
 
 // cache lets the same attention read only the newest tokens; nil: the whole text is there.
 type cache struct {
-	at   *Node   // int32: how many tokens are already in
-	keys []*Node // a layer [B, S, H, K]
-	vals []*Node
-	next int
+	at     *Node   // int32: how many tokens are already in, of a cache that has room for more; nil: it is full
+	before int     // how many tokens a full one holds
+	keys   []*Node // a layer [B, S, H, K]; nil if there are none yet
+	vals   []*Node
+	next   int
 }
 
 // positions is the position embeddings of x's T tokens [T, D].
@@ -125,6 +126,9 @@ func (c *cache) positions(table, x *Node) *Node {
 	T, D := x.Shape().Dimensions[1], x.Shape().Dimensions[2]
 	if c == nil {
 		return Slice(table, AxisRange(0, T))
+	}
+	if c.at == nil {
+		return Slice(table, AxisRange(c.before, c.before+T))
 	}
 	return DynamicSlice(table, origin(c.at, 2), []int{T, D})
 }
@@ -135,6 +139,13 @@ func (c *cache) extend(k, v *Node) (*Node, *Node) {
 	}
 	l, zero := c.next, ScalarZero(k.Graph(), dtypes.Int32)
 	c.next++
+	if c.at == nil {
+		if c.before > 0 {
+			k, v = Concatenate([]*Node{c.keys[l], k}, 1), Concatenate([]*Node{c.vals[l], v}, 1)
+		}
+		c.keys[l], c.vals[l] = k, v
+		return k, v
+	}
 	c.keys[l] = DynamicUpdateSlice(c.keys[l], k, []*Node{zero, c.at, zero, zero})
 	c.vals[l] = DynamicUpdateSlice(c.vals[l], v, []*Node{zero, c.at, zero, zero})
 	return c.keys[l], c.vals[l]
@@ -147,8 +158,11 @@ func (p *pass) causal(scores *Node) *Node {
 	if p.last != nil {
 		i = BroadcastToDims(Reshape(p.last, d[0], 1, 1, 1), d[0], 1, 1, d[3])
 	}
-	if p.cache != nil {
+	switch {
+	case p.cache != nil && p.cache.at != nil:
 		i = Add(i, p.cache.at)
+	case p.cache != nil:
+		i = AddScalar(i, p.cache.before)
 	}
 	j := Iota(g, i.Shape(), 3)
 	return Where(BroadcastToDims(LessOrEqual(j, i), d...), scores, scalar(scores, -1e9))
