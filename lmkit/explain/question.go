@@ -278,7 +278,9 @@ func (p *Problem) baselines() error {
 		case name == "zero":
 			b.Vector = lm.Array{Dims: table.Dims[1:], Data: make([]float32, table.Dims[1])}
 		case name == "mean":
-			b.Vector = mean(table)
+			if b.Vector, err = p.Model.MeanEmbedding(); err != nil {
+				return err
+			}
 		case name == "unk":
 			tok := p.Model.Tokenizer()
 			if tok == nil {
@@ -301,20 +303,6 @@ func (p *Problem) baselines() error {
 		p.Baselines = append(p.Baselines, b)
 	}
 	return nil
-}
-
-// mean is the mean row of a table.
-func mean(table lm.Array) lm.Array {
-	V, D := table.Dims[0], table.Dims[1]
-	sum := make([]float64, D)
-	for i, v := range table.Data {
-		sum[i%D] += float64(v)
-	}
-	out := lm.Array{Dims: []int{D}, Data: make([]float32, D)}
-	for i, s := range sum {
-		out.Data[i] = float32(s / float64(V))
-	}
-	return out
 }
 
 // choose finds target and foil where the question leaves them to the model.

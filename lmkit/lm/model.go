@@ -65,6 +65,12 @@ type Model struct {
 	hash      string
 	training  json.RawMessage
 
+	table struct { // of token embeddings
+		once      sync.Once
+		all, mean Array
+		err       error
+	}
+
 	mu       sync.Mutex
 	programs map[string]*program
 	clock    int // of the last use of a program
@@ -216,9 +222,36 @@ func (m *Model) Weights() (map[string]Array, error) {
 	return ws, nil
 }
 
-// Embedding copies the table of token embeddings [V, D].
+// Embedding is the table of token embeddings [V, D]. It is copied from the engine once: leave it as it is.
 func (m *Model) Embedding() (Array, error) {
-	return m.Weight(m.config.Params()[0].Name)
+	t := &m.table
+	t.once.Do(func() {
+		if t.all, t.err = m.Weight(m.config.Params()[0].Name); t.err == nil {
+			t.mean = meanRow(t.all)
+		}
+	})
+	return t.all, t.err
+}
+
+// MeanEmbedding is the mean of the table's rows [D]: leave it as it is.
+func (m *Model) MeanEmbedding() (Array, error) {
+	_, err := m.Embedding()
+	return m.table.mean, err
+}
+
+func meanRow(table Array) Array {
+	V, D := table.Dims[0], table.Dims[1]
+	sum := make([]float64, D)
+	for i := range V {
+		for d, v := range table.Data[i*D : (i+1)*D] {
+			sum[d] += float64(v)
+		}
+	}
+	out := Array{Dims: []int{D}, Data: make([]float32, D)}
+	for d, s := range sum {
+		out.Data[d] = float32(s / float64(V))
+	}
+	return out
 }
 
 // TokenText is how a token reads: by the tokenizer, or "#7" without one.
