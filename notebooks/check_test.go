@@ -144,6 +144,9 @@ func (c cell) check() (mistakes []string) {
 			wrong("it failed")
 		}
 		shown.WriteString(string(o.Text))
+		if o.Data["image/png"] != nil && o.Data["text/html"] != nil {
+			wrong("HTML stands beside a picture, and would hide it where the notebook is not trusted")
+		}
 		for kind, raw := range o.Data {
 			var content text
 			if err := json.Unmarshal(raw, &content); err != nil {
@@ -237,6 +240,9 @@ func TestCheck(t *testing.T) {
 			c["outputs"] = []any{map[string]any{"output_type": "stream", "text": "area 42"}}
 		}},
 		{"no tag", `"figure" is false`, func(n, c map[string]any) { delete(c["metadata"].(map[string]any), "tags") }},
+		{"hidden picture", "would hide it", func(n, c map[string]any) {
+			c["outputs"] = []any{map[string]any{"output_type": "display_data", "data": map[string]any{"image/png": dot, "text/html": "<b>42</b>", "text/plain": "area 42"}}}
+		}},
 		{"damaged picture", "damaged", show("image/png", dot[:40])},
 		{"other number", "does not show", func(n, c map[string]any) {
 			c["metadata"].(map[string]any)["lmkit"] = map[string]any{"expect": []string{`area 7`}}

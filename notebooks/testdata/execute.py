@@ -31,6 +31,10 @@ def main(path, seconds):
     except (TimeoutError, asyncio.TimeoutError):
         done = sum(cell.get("execution_count") is not None for cell in nb.cells)
         sys.exit(f"not done after {seconds:.0f} seconds, in code cell {done + 1} of {len(code)}")
+    for output in (o for cell in nb.cells for o in cell.get("outputs", [])):
+        # Where a notebook is not trusted yet, HTML is shown without its style, and in place of the picture.
+        if "image/png" in output.get("data", {}):
+            output.data.pop("text/html", None)
     if language:
         nb.metadata.language_info = language  # the kernel's has a version in it
     nb.metadata.setdefault("lmkit", {})["code"] = hashlib.sha256("\n\x00\n".join(code).encode()).hexdigest()
