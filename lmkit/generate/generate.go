@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -36,19 +38,28 @@ func (c Config) Validate() error {
 	if c.Tokens < 0 {
 		errs = append(errs, fmt.Errorf("the number of tokens is %d: give 1 or more, or 0 for 100", c.Tokens))
 	}
-	if !(c.Temperature >= 0) || c.Temperature*0 != 0 {
-		errs = append(errs, fmt.Errorf("the temperature is %v: give 0 (greedy) or a positive number", c.Temperature))
-	}
-	if c.TopK < 0 {
-		errs = append(errs, fmt.Errorf("TopK is %d: give 1 or more, or 0 for all tokens", c.TopK))
-	}
-	if !(c.TopP >= 0 && c.TopP <= 1) {
-		errs = append(errs, fmt.Errorf("TopP is %v: give a share between 0 and 1; 0 and 1 are all tokens", c.TopP))
+	if err := c.sampling(nil).Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if slices.Contains(c.Stop, "") {
 		errs = append(errs, errors.New("one of the stop texts is empty, which would end everything before it begins: remove it"))
 	}
 	return errors.Join(errs...)
+}
+
+// sampling is the settings for rows that have made so many tokens already; those that have still to read of their prompt,
+// less than 0. The draws depend on the seed and the step alone, so that a text does not on its neighbours.
+func (c Config) sampling(rows []*row) lm.Sampling {
+	made := make([]int, len(rows))
+	for k, r := range rows {
+		made[k] = r.made - r.unread()
+	}
+	return lm.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, Draw: func(k, n int) float64 {
+		if made[k]+n < 0 {
+			return 0
+		}
+		return rand.New(rand.NewPCG(c.Seed+uint64(rows[k].number), uint64(made[k]+n))).Float64()
+	}}
 }
 
 // Token is a new token of the text.
@@ -89,7 +100,8 @@ func Text[P Prompt](ctx context.Context, m *lm.Model, prompt P, c Config) (strin
 
 // Batch continues several prompts, and returns what was added to each. Prompt i is drawn with the seed c.Seed+i, and
 // has the text that it has alone with that seed (unless a draw falls within rounding, about 1e-6, of the border between
-// two tokens). So the same prompt n times gives n samples. A Transformer's prompts of as many tokens run together.
+// two tokens). So the same prompt n times gives n samples. Prompts of any lengths run together: those of a Transformer are
+// read at once as far as the shortest goes, and the others token by token, while the shorter ones go on already.
 func Batch[P Prompt](ctx context.Context, m *lm.Model, prompts []P, c Config) ([]string, error) {
 	texts, err := batch(ctx, m, prompts, c)
 	if err != nil {
@@ -107,7 +119,7 @@ func batch[P Prompt](ctx context.Context, m *lm.Model, prompts []P, c Config) ([
 		return nil, err
 	}
 	texts := make([]strings.Builder, len(rows))
-	for _, some := range alike(m.Config(), rows) {
+	for _, some := range alike(m.Config(), rows, c.Tokens) {
 		err := together(ctx, m, some, c, func(row int, t Token) bool {
 			texts[row].WriteString(t.Text)
 			return true
@@ -126,10 +138,14 @@ func batch[P Prompt](ctx context.Context, m *lm.Model, prompts []P, c Config) ([
 // row is a text in the making.
 type row struct {
 	number int
-	ids    []token.ID // the prompt, and then what the model still sees
+	ids    []token.ID // the prompt and what came after it, or, of that, what the model still sees
+	read   int        // how many of the ids the model has read
+	made   int        // how many tokens were added
 	text   *speller
 	done   bool
 }
+
+func (r *row) unread() int { return len(r.ids) - r.read }
 
 // prepare checks everything, fills in the defaults, and encodes the prompts.
 func prepare[P Prompt](m *lm.Model, prompts []P, c *Config) ([]*row, error) {
@@ -182,86 +198,98 @@ func encode[P Prompt](m *lm.Model, prompt P) ([]token.ID, error) {
 // maxMemory bounds what the rows that run together take, about.
 const maxMemory = 1 << 30
 
-// alike groups rows that can run together: of one length for a Transformer, and not too many at once.
-func alike(c lm.Config, rows []*row) [][]*row {
+// alike groups rows that run together, not too many at once. A Transformer reads its rows in step, so that a longer prompt
+// keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are new tokens.
+func alike(c lm.Config, rows []*row, tokens int) [][]*row {
 	bytes := 4 * c.Vocab
 	if c.Arch == lm.Transformer {
 		bytes += 4 * 4 * c.Layers * c.Context * c.Width // keys and values, old and new
+		rows = slices.SortedStableFunc(slices.Values(rows), func(a, b *row) int { return len(a.ids) - len(b.ids) })
 	}
 	var groups [][]*row
-	of := map[int]int{}
-	for _, r := range rows {
-		n := 0
-		if c.Arch == lm.Transformer {
-			n = len(r.ids)
-		}
-		g, ok := of[n]
-		if !ok || (len(groups[g])+1)*bytes > maxMemory {
-			g = len(groups)
-			of[n] = g
+	for i, r := range rows {
+		apart := c.Arch == lm.Transformer && i > 0 && len(r.ids)-len(rows[i-1].ids) > tokens
+		if i == 0 || apart || (len(groups[len(groups)-1])+1)*bytes > maxMemory {
 			groups = append(groups, nil)
 		}
-		groups[g] = append(groups[g], r)
+		g := &groups[len(groups)-1]
+		*g = append(*g, r)
 	}
 	return groups
 }
 
 // together continues rows in step, until all are done or yield returns false.
 func together(ctx context.Context, m *lm.Model, rows []*row, c Config, yield func(row int, t Token) bool) error {
-	w := &window{model: m, rows: rows, slide: !c.NoSlide, left: c.Tokens}
-	if err := w.read(ctx); err != nil {
+	w := &window{model: m, rows: rows, config: c}
+	if err := w.open(ctx); err != nil {
 		return err
 	}
 	defer func() { w.decoder.Close() }() // whichever it is by then
-	for step := range c.Tokens {
-		last := step == c.Tokens-1
+	for {
 		busy := false
-		next := make([]token.ID, len(rows)) // a row that is done goes on with token 0, unseen
-		for k, logits := range w.decoder.Logits() {
+		for k, next := range w.decoder.Choices() {
 			r := rows[k]
-			if r.done {
+			if r.unread() > 0 { // what comes next is given
+				busy = true
 				continue
 			}
-			id, logProb, err := c.choose(logits, c.Seed+uint64(r.number), step)
-			if err != nil {
+			r.ids, r.made = append(r.ids, next.ID), r.made+1
+			if r.done { // it goes on unseen
+				continue
+			}
+			more, err := w.add(r, next, yield)
+			if err != nil || !more {
 				return err
 			}
-			next[k] = id
-			text, stopped, err := r.text.add(id, last)
-			if err != nil {
-				return err
-			}
-			r.done = stopped || last
 			busy = busy || !r.done
-			if !yield(r.number, Token{ID: id, Text: text, LogProb: logProb}) {
-				return nil
-			}
 		}
 		if !busy {
 			return nil
 		}
-		if err := w.push(ctx, next); err != nil {
+		if err := w.push(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // window is the part of the rows that the model sees.
 type window struct {
 	model   *lm.Model
 	rows    []*row
-	slide   bool
-	left    int // tokens still to come
+	config  Config
 	decoder *lm.Decoder
 }
 
-func (w *window) read(ctx context.Context) error {
-	var rows [][]token.ID
-	for _, r := range w.rows {
-		rows = append(rows, r.ids)
+// add yields a new token of a row, and returns whether more are wanted.
+func (w *window) add(r *row, next lm.Choice, yield func(row int, t Token) bool) (more bool, err error) {
+	if next.LogProb != next.LogProb {
+		return false, errors.New("the model predicts numbers that are not finite: its weights are too large, or its training diverged")
 	}
-	d, err := w.model.Decode(ctx, rows, w.left-1)
+	last := r.made == w.config.Tokens
+	text, stopped, err := r.text.add(next.ID, last)
+	if err != nil {
+		return false, err
+	}
+	r.done = stopped || last
+	return yield(r.number, Token{ID: next.ID, Text: text, LogProb: next.LogProb}), nil
+}
+
+// open shows the model the rows, as far as it can read them at once.
+func (w *window) open(ctx context.Context) error {
+	shortest := math.MaxInt
+	if w.model.Config().Arch == lm.Transformer {
+		for _, r := range w.rows {
+			shortest = min(shortest, len(r.ids))
+		}
+	}
+	var read [][]token.ID
+	room := 0
+	for _, r := range w.rows {
+		r.read = min(len(r.ids), shortest)
+		read = append(read, r.ids[:r.read])
+		room = max(room, r.unread()+w.config.Tokens-r.made-1)
+	}
+	d, err := w.model.Decode(ctx, read, room, w.config.sampling(w.rows))
 	if err != nil {
 		return err
 	}
@@ -270,20 +298,21 @@ func (w *window) read(ctx context.Context) error {
 }
 
 // push shows the model one more token a row. A full Transformer forgets the first half of what it saw.
-func (w *window) push(ctx context.Context, next []token.ID) error {
-	w.left--
-	n := w.model.Config().Context
-	if n > 0 && w.slide {
-		for k, r := range w.rows {
-			r.ids = append(r.ids, next[k])
+func (w *window) push(ctx context.Context) error {
+	if w.decoder.Room() == 0 && !w.config.NoSlide {
+		n := w.model.Config().Context
+		for _, r := range w.rows {
+			r.ids = slices.Clone(r.ids[len(r.ids)-max(1, n/2):])
 		}
+		w.decoder.Close()
+		return w.open(ctx)
 	}
-	if w.decoder.Room() > 0 || !w.slide {
-		return w.decoder.Push(ctx, next)
+	next := make([]token.ID, len(w.rows))
+	for k, r := range w.rows {
+		if next[k] = r.ids[r.read]; next[k] == w.decoder.Choices()[k].ID {
+			next[k] = lm.Chosen // which is on the engine already
+		}
+		r.read++
 	}
-	for _, r := range w.rows {
-		r.ids = slices.Clone(r.ids[len(r.ids)-max(1, n/2):])
-	}
-	w.decoder.Close()
-	return w.read(ctx)
+	return w.decoder.Push(ctx, next)
 }

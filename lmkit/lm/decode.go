@@ -15,34 +15,43 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Decoder reads texts and goes on with them token by token, without reading anything twice: it keeps each layer's keys
-// and values (Transformer) or hidden state and cell (LSTM) on the engine. Its logits are those that Run gives for the
-// whole text, to about 1e-5 relative.
+// Decoder reads texts, chooses the next token of each, and goes on with it, without reading anything twice: it keeps
+// each layer's keys and values (Transformer) or hidden state and cell (LSTM) on the engine. There the choice is made too,
+// and the chosen token read: what comes back for a token is its ID and its log-probability. The logits are those that
+// Run gives for the whole text, to about 1e-5 relative.
 //
 // On an engine without loops (pure Go), a Transformer does read its text again for every token: same logits, slower.
 //
 // A decoder is not safe for concurrent use. Close it before the model.
 type Decoder struct {
-	model   *Model
-	texts   [][]token.ID // what was read (Transformer), to know its length and to read it again
-	logits  [][]float32
-	program *program
-	release func()
-	parts   []*part // none: the text is read again for every token
-	closed  bool
+	model    *Model
+	sampling Sampling
+	rows     int
+	steps    int          // how many choices were made before this one
+	choices  []Choice     // of the next tokens
+	texts    [][]token.ID // Transformer: what was read, to read it again
+	at       int          // tokens in a Transformer's cache
+	size     int          // tokens that the cache has room for
+	program  *program
+	release  func()
+	settings []*tensors.Tensor // of the sampling
+	on       []*tensors.Tensor // an ID for each row that stands for the chosen one, [B, 1], and the length 1, [B]
+	chosen   *tensors.Tensor   // [B]
+	logits   *tensors.Tensor   // [B, V]
+	memory   []*tensors.Tensor // keys and values [B, S, H, K] a layer; hidden states and cells [B, H] a layer
+	closed   bool
 }
 
-// part is rows that are read together: rows of one length for a Transformer, whose cache has one length; else all.
-type part struct {
-	rows   []int
-	at     int               // Transformer: tokens in the cache
-	size   int               // Transformer: tokens that the cache has room for
-	memory []*tensors.Tensor // keys and values [B, S, H, K] a layer; hidden states and cells [B, H] a layer
-}
+// Chosen stands for the token that a decoder has chosen.
+const Chosen token.ID = -1
 
-// Decode reads rows of tokens, of any lengths. About room more tokens will follow in each row: the cache gets that
-// large at once (when more follow, up to the model's context, the text is read again into a larger one).
-func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int) (*Decoder, error) {
+// Decode reads rows of tokens, and chooses what comes next. A Transformer's rows have one length, an LSTM's any. About
+// room more tokens will follow in each row: the cache gets that large at once (when more follow, up to the model's
+// context, the text is read again into a larger one).
+func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampling) (*Decoder, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
 	if len(rows) == 0 {
 		return nil, errors.New("there are no rows to decode")
 	}
@@ -50,73 +59,86 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int) (*Decod
 		if err := m.CheckRow(r); err != nil {
 			return nil, fmt.Errorf("row %d: %w", i, err)
 		}
+		if m.config.Arch == Transformer && len(r) != len(rows[0]) {
+			return nil, fmt.Errorf("row %d has %d tokens, and row 0 %d: a Transformer goes on with rows of one length; cut them, and push what is left over", i, len(r), len(rows[0]))
+		}
 	}
-	d := &Decoder{model: m, logits: make([][]float32, len(rows)), release: func() {}}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	d := &Decoder{model: m, sampling: s.reduced(m.config.Vocab), rows: len(rows)}
 	if m.config.Arch == Transformer {
 		for _, r := range rows {
 			d.texts = append(d.texts, slices.Clone(r))
 		}
-		if !m.engine.Loops() {
-			if err := d.again(ctx); err != nil {
-				return nil, err
-			}
-			return d, nil
-		}
 	}
 	var err error
-	if d.program, d.release, err = m.compiled("decode", m.decodeGraph); err != nil {
+	kind := d.sampling.kind()
+	build := func(in []*graph.Node) []*graph.Node { return m.decodeGraph(kind, in) }
+	if d.program, d.release, err = m.compiled("decode "+kind.String(), build); err != nil {
 		return nil, err
 	}
-	d.parts = parts(rows, m.config.Arch == LSTM)
-	for _, p := range d.parts {
-		if err := d.start(ctx, p, pick(rows, p.rows), room); err != nil {
-			d.Close()
-			return nil, err
-		}
+	if err = d.prepare(); err == nil {
+		err = d.start(rows, room)
+	}
+	if err != nil {
+		d.Close()
+		return nil, err
 	}
 	return d, nil
 }
 
-// parts groups rows by their length, unless they may all stay together.
-func parts(rows [][]token.ID, together bool) []*part {
-	var ps []*part
-	of := map[int]*part{}
-	for i, r := range rows {
-		n := len(r)
-		if together {
-			n = 0
+// decodeGraph is the program of a decoder. Inputs: the weights; ids [B, T]; chosen [B]; at; length [B]; of the sampling:
+// temperature, top-k, top-p, as far as there are any, and draws [B]; the memory. Outputs: the choices [2, B], the bits of the IDs
+// and the log-probabilities; the IDs [B]; the logits [B, V]; the memory.
+func (m *Model) decodeGraph(kind samplingKind, in []*graph.Node) []*graph.Node {
+	take := func(is bool) (n *graph.Node) {
+		if is {
+			n, in = in[0], in[1:]
 		}
-		if of[n] == nil {
-			of[n] = &part{}
-			ps = append(ps, of[n])
-		}
-		of[n].rows = append(of[n].rows, i)
+		return n
 	}
-	return ps
-}
-
-// decodeGraph is the program of a decoder. Inputs: the weights; ids [B, T]; at; length [B]; the memory. Outputs: the
-// logits [B, V]; the memory.
-func (m *Model) decodeGraph(in []*graph.Node) []*graph.Node {
 	n := len(m.params)
 	w := net.NewWeights(m.config, in[:n])
-	logits, memory := net.Decode(m.config, w, in[n], in[n+1], in[n+2], in[n+3:], m.engine.Loops())
-	return append([]*graph.Node{logits}, memory...)
+	in = in[n:]
+	ids, chosen, at, length := take(true), take(true), take(true), take(true)
+	s := net.Sampling{Temperature: take(kind.random), TopK: take(kind.topK), TopP: take(kind.topP), Draws: take(kind.random)}
+	logits, memory := net.Decode(m.config, w, ids, chosen, at, length, in, m.engine.Loops())
+	next, logProbs := net.Choose(logits, s)
+	report := graph.Stack([]*graph.Node{graph.Bitcast(next, logProbs.DType()), logProbs}, 0)
+	return append([]*graph.Node{report, next, logits}, memory...)
 }
 
-// Logits returns the logits of each row's next token, V of a row. Push makes new ones, and leaves these as they are.
-func (d *Decoder) Logits() [][]float32 { return d.logits }
+// Choices is the next token of each row. Push makes new ones, and leaves these as they are.
+func (d *Decoder) Choices() []Choice { return d.choices }
+
+// Logits copies the logits of each row's next token from the engine, V of a row.
+func (d *Decoder) Logits() ([][]float32, error) {
+	if d.closed {
+		return nil, errors.New("the decoder is closed")
+	}
+	data, dims, err := border.Copy(d.model.engine, d.logits)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([][]float32, d.rows)
+	for i := range rows {
+		rows[i] = data[i*dims[1] : (i+1)*dims[1]]
+	}
+	return rows, nil
+}
 
 // Room is how many more tokens every row can take: what is left of a Transformer's context.
 func (d *Decoder) Room() int {
 	if d.model.config.Arch == LSTM {
 		return math.MaxInt
 	}
-	return d.model.config.Context - longest(d.texts)
+	return d.model.config.Context - len(d.texts[0])
 }
 
-// Push reads the next token of every row. It fails, and changes nothing, when ctx has ended, an ID is wrong, or the
-// context is full. After any other error the decoder is closed.
+// Push reads the next token of every row: the one that is given, or the chosen one in its place where ids has Chosen. It
+// fails, and changes nothing, when ctx has ended, an ID is wrong, or the context is full. After any other error the
+// decoder is closed.
 func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -124,97 +146,112 @@ func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 	if d.closed {
 		return errors.New("the decoder is closed")
 	}
-	if len(ids) != len(d.logits) {
-		return fmt.Errorf("%d tokens were given for %d rows; give one a row", len(ids), len(d.logits))
+	if len(ids) != d.rows {
+		return fmt.Errorf("%d tokens were given for %d rows; give one a row", len(ids), d.rows)
 	}
 	for i, id := range ids {
-		if id < 0 || int(id) >= d.model.config.Vocab {
+		if id != Chosen && (id < 0 || int(id) >= d.model.config.Vocab) {
 			return fmt.Errorf("row %d: token #%d is outside the vocabulary of %d", i, id, d.model.config.Vocab)
 		}
 	}
 	if d.Room() < 1 {
 		return fmt.Errorf("the model reads at most %d tokens: start again from the last part of the text, or train with a longer context", d.model.config.Context)
 	}
-	if err := d.push(ctx, ids); err != nil {
+	if err := d.push(ids); err != nil {
 		d.Close()
 		return err
 	}
 	return nil
 }
 
-func (d *Decoder) push(ctx context.Context, ids []token.ID) error {
-	for i := range d.texts {
-		d.texts[i] = append(d.texts[i], ids[i])
-	}
-	d.logits = make([][]float32, len(d.logits))
-	if d.parts == nil {
-		return d.again(ctx)
-	}
-	for _, p := range d.parts {
-		var err error
-		if d.texts != nil && p.at == p.size {
-			err = d.start(ctx, p, pick(d.texts, p.rows), p.size)
-		} else {
-			next := make([][]token.ID, len(p.rows))
-			for k, i := range p.rows {
-				next[k] = ids[i : i+1]
-			}
-			err = d.read(p, next)
+func (d *Decoder) push(ids []token.ID) error {
+	for i, t := range d.texts {
+		id := ids[i]
+		if id == Chosen {
+			id = d.choices[i].ID
 		}
+		d.texts[i] = append(t, id)
+	}
+	d.steps++
+	switch {
+	case d.texts != nil && d.at == d.size: // the cache is full, or there is none
+		return d.start(d.texts, d.size)
+	case slices.ContainsFunc(ids, func(id token.ID) bool { return id != Chosen }):
+		next := make([][]token.ID, len(ids))
+		for i := range ids {
+			next[i] = ids[i : i+1]
+		}
+		return d.readTokens(next)
+	}
+	return d.read(d.on[0], d.on[1], 1)
+}
+
+// prepare puts what stays the same for all steps.
+func (d *Decoder) prepare() error {
+	B := border.Bucket(d.rows, 1)
+	ids, length := make([]int32, B), make([]int32, B)
+	for i := range ids {
+		ids[i], length[i] = int32(Chosen), 1
+	}
+	var err error
+	d.on = make([]*tensors.Tensor, 2)
+	if d.on[0], err = border.Put(d.model.engine, ids, B, 1); err != nil {
+		return err
+	}
+	if d.on[1], err = border.Put(d.model.engine, length, B); err != nil {
+		return err
+	}
+	if d.chosen, err = border.Put(d.model.engine, make([]int32, B), B); err != nil {
+		return err
+	}
+	for _, v := range d.sampling.numbers() {
+		t, err := border.Put(d.model.engine, []float32{v})
 		if err != nil {
 			return err
 		}
+		d.settings = append(d.settings, t)
 	}
 	return nil
 }
 
-// again reads the whole texts, without a memory.
-func (d *Decoder) again(ctx context.Context) error {
-	a, err := d.model.Run(ctx, Query{Rows: d.texts, Logits: LastLogits})
-	if err != nil {
-		return err
-	}
-	for i, l := range a.Logits {
-		d.logits[i] = l.Data
-	}
-	return nil
-}
-
-// start reads the texts of a part into an empty memory.
-func (d *Decoder) start(ctx context.Context, p *part, texts [][]token.ID, room int) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	c, B := d.model.config, border.Bucket(len(p.rows), 1)
+// start reads texts into an empty memory.
+func (d *Decoder) start(texts [][]token.ID, room int) error {
+	c, B := d.model.config, border.Bucket(d.rows, 1)
 	dims := []int{B, c.Hidden}
+	d.at, d.size = 0, 0
 	if c.Arch == Transformer {
-		n := longest(texts)
-		p.at, p.size = 0, min(border.Bucket(n+min(max(room, 1), c.Context), 64), c.Context)
-		dims = []int{B, p.size, c.Heads, c.Width / c.Heads}
+		if !d.model.engine.Loops() {
+			return d.readTokens(texts)
+		}
+		d.size = min(border.Bucket(longest(texts)+min(max(room, 1), c.Context), 64), c.Context)
+		dims = []int{B, d.size, c.Heads, c.Width / c.Heads}
 	}
-	border.Free(p.memory...)
-	p.memory = nil
+	border.Free(d.memory...)
+	d.memory = nil
 	zeros := make([]float32, product(dims))
 	for range 2 * c.Layers {
 		t, err := border.Put(d.model.engine, zeros, dims...)
 		if err != nil {
 			return err
 		}
-		p.memory = append(p.memory, t)
+		d.memory = append(d.memory, t)
 	}
-	return d.read(p, texts)
+	return d.readTokens(texts)
 }
 
-// read reads more tokens of a part's rows. Rows may have different lengths when the memory is empty or an LSTM's.
-// What pads the tokens gets into a cache, but no token attends to what is after it, and the next one overwrites it.
-func (d *Decoder) read(p *part, next [][]token.ID) error {
+// readTokens reads more tokens of the rows. They may have different lengths where the memory is an LSTM's. What pads
+// the tokens gets into a cache, but no token attends to what is after it, and the next one overwrites it.
+func (d *Decoder) readTokens(next [][]token.ID) error {
 	B, T := border.Bucket(len(next), 1), longest(next)
 	n := T
 	if T > 1 {
 		T = border.Bucket(T, 8)
 	}
-	if p.size > 0 {
-		T = min(T, p.size)
+	if d.texts != nil {
+		T = min(T, d.model.config.Context)
+	}
+	if d.size > 0 {
+		T = min(T, d.size)
 	}
 	ids, length := make([]int32, B*T), make([]int32, B)
 	for k := range length {
@@ -226,31 +263,58 @@ func (d *Decoder) read(p *part, next [][]token.ID) error {
 			ids[k*T+t] = int32(id)
 		}
 	}
-	var in []*tensors.Tensor
-	defer func() { border.Free(in...) }()
-	for _, a := range []struct {
-		dims []int
-		data []int32
-	}{{[]int{B, T}, ids}, {nil, []int32{int32(p.at)}}, {[]int{B}, length}} {
-		t, err := border.Put(d.model.engine, a.data, a.dims...)
-		if err != nil {
-			return err
-		}
-		in = append(in, t)
-	}
-	outs, _, err := d.program.Run(slices.Concat(d.model.params, in, p.memory))
+	in, err := border.Put(d.model.engine, ids, B, T)
 	if err != nil {
 		return err
 	}
-	border.Free(p.memory...)
-	p.memory, p.at = outs[1:], p.at+n
-	data, dims, err := border.Copy(d.model.engine, outs[0])
+	defer border.Free(in)
+	lengths, err := border.Put(d.model.engine, length, B)
+	if err != nil {
+		return err
+	}
+	defer border.Free(lengths)
+	return d.read(in, lengths, n)
+}
+
+// read runs the program on n more tokens a row, or fewer, as length says.
+func (d *Decoder) read(ids, length *tensors.Tensor, n int) error {
+	at, err := border.Put(d.model.engine, []int32{int32(d.at)})
+	if err != nil {
+		return err
+	}
+	defer border.Free(at)
+	in := slices.Concat(d.model.params, []*tensors.Tensor{ids, d.chosen, at, length}, d.settings)
+	if d.sampling.Temperature > 0 {
+		draws := make([]float32, length.Size())
+		for i := range d.rows {
+			draws[i] = float32(d.sampling.Draw(i, d.steps))
+		}
+		u, err := border.Put(d.model.engine, draws, len(draws))
+		if err != nil {
+			return err
+		}
+		defer border.Free(u)
+		in = append(in, u)
+	}
+	outs, _, err := d.program.Run(append(in, d.memory...))
+	if err != nil {
+		return err
+	}
+	border.Free(d.chosen, d.logits)
+	border.Free(d.memory...)
+	d.chosen, d.logits, d.memory = outs[1], outs[2], outs[3:]
+	if d.size > 0 {
+		d.at += n
+	}
+	report, _, err := border.Copy(d.model.engine, outs[0])
 	border.Free(outs[0])
 	if err != nil {
 		return err
 	}
-	for k, i := range p.rows {
-		d.logits[i] = slices.Clone(data[k*dims[1] : (k+1)*dims[1]])
+	B := len(report) / 2
+	d.choices = make([]Choice, d.rows)
+	for i := range d.choices {
+		d.choices[i] = Choice{ID: token.ID(math.Float32bits(report[i])), LogProb: float64(report[B+i])}
 	}
 	return nil
 }
@@ -264,11 +328,11 @@ func (d *Decoder) State() ([]State, error) {
 	if d.closed {
 		return nil, errors.New("the decoder is closed")
 	}
-	states := make([]State, len(d.logits))
+	states := make([]State, d.rows)
 	for i := range states {
 		states[i] = State{Hidden: Array{Dims: []int{c.Layers, c.Hidden}}, Cell: Array{Dims: []int{c.Layers, c.Hidden}}}
 	}
-	for k, t := range d.parts[0].memory {
+	for k, t := range d.memory {
 		data, _, err := border.Copy(d.model.engine, t)
 		if err != nil {
 			return nil, err
@@ -284,22 +348,13 @@ func (d *Decoder) State() ([]State, error) {
 	return states, nil
 }
 
-// Close frees the engine's memory that the decoder holds. The logits stay.
+// Close frees the engine's memory that the decoder holds. The choices stay.
 func (d *Decoder) Close() {
 	if d.closed {
 		return
 	}
 	d.closed = true
-	for _, p := range d.parts {
-		border.Free(p.memory...)
-	}
+	border.Free(d.chosen, d.logits)
+	border.Free(slices.Concat(d.memory, d.settings, d.on)...)
 	d.release()
-}
-
-func pick(rows [][]token.ID, at []int) [][]token.ID {
-	out := make([][]token.ID, len(at))
-	for k, i := range at {
-		out[k] = rows[i]
-	}
-	return out
 }

@@ -1,24 +1,161 @@
 package net
 
 import (
+	"math"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
 // Decode is one step of generation: the newest tokens ids [B, T] after `at` earlier ones, to the logits of the last
 // one [B, V] and what later tokens need to know (Transformer: keys and values [B, S, H, K] a layer; LSTM: hidden and
-// cell [B, H] a layer). memory is what the step before returned.
-func Decode(c Config, w Weights, ids, at, length *Node, memory []*Node, loops bool) (logits *Node, next []*Node) {
+// cell [B, H] a layer). An ID below 0 stands for the row's one in chosen [B]. memory is what the step before returned;
+// a Transformer without any reads a whole text, and leaves nothing.
+func Decode(c Config, w Weights, ids, chosen, at, length *Node, memory []*Node, loops bool) (logits *Node, next []*Node) {
 	L := c.Layers
 	p := &pass{loop: loopOf(loops)}
-	if c.Arch == LSTM {
+	switch {
+	case c.Arch == LSTM:
 		p.state = &state{hidden: memory[:L], cell: memory[L:], length: length}
-	} else {
+	case len(memory) > 0:
 		p.cache = &cache{at: at, keys: append([]*Node{}, memory[:L]...), vals: append([]*Node{}, memory[L:]...)}
 	}
+	given := GreaterOrEqual(ids, ZerosLike(ids))
+	ids = Where(given, ids, BroadcastToDims(ExpandAxes(chosen, -1), ids.Shape().Dimensions...))
 	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D]
 	logits = output(c, w, atLast(TransposeAllDims(h, 1, 0, 2), length))
-	if c.Arch == LSTM {
-		return logits, append(p.state.lastHidden, p.state.lastCell...)
+	switch {
+	case c.Arch == LSTM:
+		next = append(p.state.lastHidden, p.state.lastCell...)
+	case p.cache != nil:
+		next = append(p.cache.keys, p.cache.vals...)
 	}
-	return logits, append(p.cache.keys, p.cache.vals...)
+	return logits, next
 }
+
+// Sampling is how a compiled step chooses tokens: numbers that it is given as it runs. The zero value takes the most
+// likely one.
+type Sampling struct {
+	Temperature *Node // scalar: logits are divided by it
+	Draws       *Node // [B]: where each row's choice is, from 0 to 1, when the probabilities stand end to end by ID
+	TopK        *Node // scalar: choose among so many tokens; nil: all
+	TopP        *Node // scalar: then among the fewest of these with this share of the probability; nil: all
+}
+
+// Choose takes a token in each row of logits [B, V]; of equally likely ones the lower ID is before the higher. It returns
+// the IDs, int32 [B], and the log-probabilities of these tokens before temperature and filters [B]: NaN in a row
+// whose logits are not all finite.
+func Choose(logits *Node, s Sampling) (ids, logProbs *Node) {
+	top := ReduceAndKeep(logits, ReduceMax, -1) // [B, 1]
+	finite := ReduceLogicalAnd(IsFinite(logits), -1)
+	if s.Temperature == nil {
+		V := logits.Shape().Dimensions[1]
+		i := places(logits)
+		ids = ReduceMin(Where(Equal(logits, top), i, scalar(i, float64(V-1))), -1)
+	} else {
+		ids = s.draw(logits, top)
+	}
+	logits = Sub(logits, top) // logits minus their largest lose nothing where they are all large
+	logProbs = Sub(pick(logits, ids), Reshape(Log(rowSum(Exp(logits))), -1))
+	return ids, Where(finite, logProbs, scalar(logProbs, math.NaN()))
+}
+
+// draw chooses at random among the tokens that the filters leave.
+func (s Sampling) draw(logits, top *Node) *Node {
+	weights := Exp(Div(Sub(logits, top), s.Temperature)) // [B, V], proportional to the probabilities
+	if s.TopK != nil {
+		weights = Where(largest(logits, OnesLike(weights), Add(ZerosLike(top), s.TopK)), weights, ZerosLike(weights))
+	}
+	if s.TopP != nil {
+		share := Mul(rowSum(weights), s.TopP)
+		weights = Where(largest(logits, weights, Max(share, scalar(share, 1e-30))), weights, ZerosLike(weights))
+	}
+	return reach(weights, Mul(ExpandAxes(s.Draws, -1), rowSum(weights)), GreaterThan)
+}
+
+// largest marks the fewest tokens of each row that weigh need [B, 1] or more together, the likeliest first: what
+// sorting would give, but found by halving, as sorting a vocabulary takes longer than a step of a small model.
+func largest(logits, weights, need *Node) *Node {
+	order := ordered(logits)
+	border := atBorder(order, weights, need) // [B, 1]
+	above, equal := GreaterThan(order, border), Equal(order, border)
+	zero := ZerosLike(weights)
+	rest := Sub(need, rowSum(Where(above, weights, zero)))
+	last := reach(Where(equal, weights, zero), rest, GreaterOrEqual)
+	return Or(above, And(equal, LessOrEqual(places(weights), ExpandAxes(last, -1))))
+}
+
+// atBorder is the largest number of order [B, V] such that it and what is above weigh need: [B, 1].
+func atBorder(order, weights, need *Node) *Node {
+	state := []*Node{ReduceAndKeep(order, ReduceMin, -1), ReduceAndKeep(order, ReduceMax, -1), order, weights, need}
+	params := func(g *Graph) []*Node {
+		ps := make([]*Node, len(state))
+		for i, name := range []string{"low", "high", "order", "weights", "need"} {
+			ps[i] = Parameter(g, name, state[i].Shape())
+		}
+		return ps
+	}
+	// Sums are dot products here: GoMLX cannot reduce inside a loop.
+	apart := NewClosure(state[0].Graph(), func(g *Graph) []*Node {
+		ps := params(g)
+		open := Reshape(ConvertDType(LessThan(ps[0], ps[1]), dtypes.Float32), -1)
+		return []*Node{GreaterThan(Einsum("b,b->", open, open), Const(g, float32(0)))}
+	})
+	halve := NewClosure(state[0].Graph(), func(g *Graph) []*Node {
+		ps := params(g)
+		low, high, order, weights, need := ps[0], ps[1], ps[2], ps[3], ps[4]
+		middle := Sub(high, Div(Sub(high, low), Const(g, uint32(2)))) // above low, where they are apart
+		weight := Einsum("bv,bv->b", ConvertDType(GreaterOrEqual(order, middle), weights.DType()), weights)
+		enough := GreaterOrEqual(ExpandAxes(weight, -1), need)
+		below := Max(low, Sub(middle, Const(g, uint32(1))))
+		return []*Node{Where(enough, middle, low), Where(enough, high, below), order, weights, need}
+	})
+	return While(apart, halve, state...)[0]
+}
+
+// ordered maps floats to integers in the same order: the bits of positive ones count up, those of negative ones down.
+func ordered(x *Node) *Node {
+	x = Where(Equal(x, ZerosLike(x)), ZerosLike(x), x) // -0 is 0
+	bits, sign := Bitcast(x, dtypes.Uint32), Const(x.Graph(), uint32(1<<31))
+	return Where(LessThan(bits, sign), BitwiseXor(bits, sign), BitwiseNot(bits))
+}
+
+// reach is where the running sum of each row of weights [B, V] is first more than x [B, 1] (or not less, as is says):
+// [B]. It is no token of weight 0, unless all are. Two sums of about sqrt(V) numbers find it: that of blocks, and
+// that within one.
+func reach(weights, x *Node, is func(sum, x *Node) *Node) *Node {
+	B, V := weights.Shape().Dimensions[0], weights.Shape().Dimensions[1]
+	m := int(math.Ceil(math.Sqrt(float64(V))))
+	n := (V + m - 1) / m
+	blocks := Reshape(Pad(weights, scalar(weights, 0), PadAxis{}, PadAxis{End: n*m - V}), B, n, m)
+	block, before := reachDirectly(ReduceSum(blocks, -1), x, is)
+	place, _ := reachDirectly(pick(blocks, block), Sub(x, before), is)
+	return Add(MulScalar(block, float64(m)), place)
+}
+
+// reachDirectly is reach for few weights [B, N]. before [B, 1] is the sum of what stands before the place.
+func reachDirectly(weights, x *Node, is func(sum, x *Node) *Node) (place, before *Node) {
+	g, B, N := weights.Graph(), weights.Shape().Dimensions[0], weights.Shape().Dimensions[1]
+	square := shapes.Make(dtypes.Int32, B, N, N)
+	w := BroadcastToDims(ExpandAxes(weights, 1), B, N, N)
+	sums := ReduceSum(Where(LessOrEqual(Iota(g, square, 2), Iota(g, square, 1)), w, ZerosLike(w)), -1) // [B, N]
+	i := places(weights)
+	last := ReduceMax(Where(GreaterThan(weights, ZerosLike(weights)), i, ZerosLike(i)), -1) // should rounding keep the sum from reaching x
+	place = Min(ReduceSum(Where(is(sums, x), ZerosLike(i), OnesLike(i)), -1), last)
+	earlier := Equal(i, ExpandAxes(AddScalar(place, -1), -1))
+	return place, rowSum(Where(earlier, sums, ZerosLike(sums)))
+}
+
+// pick is xs[b, at[b]] for each row b: [B, ...].
+func pick(xs, at *Node) *Node {
+	row := Iota(xs.Graph(), shapes.Make(at.DType(), at.Shape().Dimensions[0], 1), 0)
+	return Gather(xs, Concatenate([]*Node{row, ExpandAxes(at, -1)}, -1))
+}
+
+// places is 0, 1, 2, ... in each row, as int32, for x [B, N].
+func places(x *Node) *Node {
+	return Iota(x.Graph(), shapes.Make(dtypes.Int32, x.Shape().Dimensions...), 1)
+}
+
+func rowSum(x *Node) *Node { return ReduceAndKeep(x, ReduceSum, -1) }
