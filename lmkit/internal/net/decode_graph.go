@@ -86,7 +86,8 @@ func largest(logits, weights, need *Node) *Node {
 	return Or(above, And(equal, LessOrEqual(places(weights), ExpandAxes(last, -1))))
 }
 
-// atBorder is the largest number of order [B, V] such that it and what is above weigh need: [B, 1].
+// atBorder is the largest number such that the entries of order [B, V] from it up weigh need: [B, 1]; or a smaller one
+// with the same entries, or with some more that weigh nothing.
 func atBorder(order, weights, need *Node) *Node {
 	state := []*Node{ReduceAndKeep(order, ReduceMin, -1), ReduceAndKeep(order, ReduceMax, -1), order, weights, need}
 	params := func(g *Graph) []*Node {
@@ -107,9 +108,10 @@ func atBorder(order, weights, need *Node) *Node {
 		low, high, order, weights, need := ps[0], ps[1], ps[2], ps[3], ps[4]
 		middle := Sub(high, Div(Sub(high, low), Const(g, uint32(2)))) // above low, where they are apart
 		weight := Einsum("bv,bv->b", ConvertDType(GreaterOrEqual(order, middle), weights.DType()), weights)
-		enough := GreaterOrEqual(ExpandAxes(weight, -1), need)
-		below := Max(low, Sub(middle, Const(g, uint32(1))))
-		return []*Node{Where(enough, middle, low), Where(enough, high, below), order, weights, need}
+		weight = ExpandAxes(weight, -1)
+		enough, below := GreaterOrEqual(weight, need), Max(low, Sub(middle, Const(g, uint32(1))))
+		high = Where(Equal(weight, need), middle, Where(enough, high, below)) // exactly enough ends the search
+		return []*Node{Where(enough, middle, low), high, order, weights, need}
 	})
 	return While(apart, halve, state...)[0]
 }
