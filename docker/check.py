@@ -57,7 +57,7 @@ def ask(path, token=None, method="GET", body=None):
 
 
 class Server:
-    """JupyterLab as the container starts it, but on loopback. It answers, or it could not start."""
+    """JupyterLab as the container starts it, but on loopback."""
 
     def __init__(self, token=""):
         env = os.environ | {"LMKIT_IP": "127.0.0.1", "JUPYTER_TOKEN": token}
