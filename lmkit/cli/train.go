@@ -134,15 +134,17 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	params := m.Params()
 	if err := errors.Join(ctx.Err(), text.keep(r.out)); err != nil {
+		m.Close()
 		return err
 	}
 	run, err := train.Start(m, batches, r.config, r.out)
+	m.Close() // the run has weights of its own
 	if err != nil {
 		return err
 	}
-	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(m.Params()), shape(r.model),
+	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(params), shape(r.model),
 		tokens(read.train.Len()), tokenizerName(tok), engine.Kind, r.out)
 	return a.follow(ctx, run, r.out)
 }

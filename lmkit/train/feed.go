@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -123,11 +124,10 @@ func apart(outs []*tensors.Tensor, devices int) placed {
 	return p
 }
 
-// fed is a batch on the devices.
+// fed is what a step takes besides what is kept, on the devices.
 type fed struct {
-	args   placed // as feed gives it
+	args   placed // ids and targets, scalars, seed: as stepGraph wants them
 	scored int
-	fresh  bool
 	err    error
 }
 
@@ -179,7 +179,11 @@ func (r *Run) load(step int) (f fed) {
 	if states(r.model) > 0 && b.Rows != r.rows {
 		return fed{err: fmt.Errorf("batch %d has %d rows, but an LSTM carries the state of %d on", i, b.Rows, r.rows)}
 	}
-	f.fresh = b.Fresh
-	f.args, f.scored, f.err = r.feed(b)
+	if f.args, f.scored, f.err = r.feed(b); f.err != nil {
+		return f
+	}
+	f.err = errors.Join(
+		place(f.args, r.engine, border.Whole, r.config.scalars(step, r.epoch, b.Fresh), scalarsOf),
+		place(f.args, r.engine, border.Whole, []uint32{seedAt(r.config.Seed, step)}))
 	return f
 }

@@ -31,6 +31,7 @@ type Run struct {
 	best      map[string]lm.Array // the best weights, if there is no folder
 
 	watch  stopwatch
+	memory memory
 	recent int   // tokens since the watch was started
 	failed error // the run cannot go on
 	unsaid error // a break's checkpoint could not be saved
@@ -229,18 +230,13 @@ func (r *Run) advance() error {
 		return b.err
 	}
 	defer b.args.free()
-	if err := place(b.args, r.engine, border.Whole, r.config.scalars(s.Step, r.epoch, b.fresh), scalarsOf); err != nil {
-		return err
-	}
-	if err := place(b.args, r.engine, border.Whole, []uint32{seedAt(r.config.Seed, s.Step)}); err != nil {
-		return err
-	}
 	outs, compile, err := r.program.Run(along(r.kept, b.args))
 	if err != nil {
 		return err
 	}
 	r.kept.free() // the engine's memory: Go's collector does not see how much it is
 	r.kept = apart(outs, r.devices)
+	r.memory.tidy()
 	r.watch.less += compile
 	r.recent += b.scored
 	s.Pending += b.scored
