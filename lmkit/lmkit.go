@@ -66,8 +66,8 @@ func Train(ctx context.Context, t Training) (*lm.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
 	run, err := train.Start(m, data, config, t.Dir)
+	m.Close() // the run has the weights now
 	if err != nil {
 		return nil, err
 	}

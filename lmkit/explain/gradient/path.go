@@ -115,10 +115,10 @@ func (x *panel) change() (size float64) {
 }
 
 // refine integrates slopes along lines: by 7 points, and where they do not do, by 15, by 31, and then by halves of the line,
-// and so on. They do when the scores of a line add up to its total within half the tolerance, relative, and the last
-// rule changed the scores, relative to their sizes, by so little that its own error must be within the tolerance. A rule of
-// twice the degree squares the error of what is smooth; to be careful, an error is taken for the change to the power
-// of 1.5. refine spends at most budget points (but at least 7 a line), and returns the scores of each line.
+// and so on. They do when the scores of a line add up to its total within the tolerance, relative, and the last rule
+// changed the scores, relative to their sizes, by so little that its own error is expected to be within the tolerance: a
+// rule of twice the degree squares the error of what is smooth. refine spends at most budget points (but at least 7
+// a line), and returns the scores of each line.
 func refine(slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int) ([][]float64, error) {
 	panels := make([]*panel, len(totals))
 	for l := range panels {
@@ -166,8 +166,8 @@ func unsettled(panels []*panel, totals []float64, tolerance float64) (all, open 
 			largest = max(largest, x.change())
 		}
 		// Each panel has its share of the line's allowance.
-		allowed := math.Pow(tolerance, 1/1.5) * max(size, 1e-6) / float64(len(own))
-		if math.Abs(sum-total) > tolerance/2*max(math.Abs(total), 1e-6) {
+		allowed := math.Sqrt(tolerance) * max(size, 1e-6) / float64(len(own))
+		if math.Abs(sum-total) > tolerance*max(math.Abs(total), 1e-6) {
 			allowed = min(allowed, largest/2)
 		}
 		for _, x := range own {
