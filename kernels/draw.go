@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"image/png"
+	"io"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/render"
@@ -46,22 +47,33 @@ func readAll(out []byte) ([]*explain.Attribution, error) {
 
 // drawOne shows one output in three formats: the reader's program takes the best that it can show.
 func drawOne(to cell, section render.Section, figure render.Figure) error {
-	var page, picture, text bytes.Buffer
+	var page, text bytes.Buffer
 	if err := render.Fragment(&page, section); err != nil {
 		return err
 	}
-	if err := figure.PNG(&picture); err != nil {
+	picture, metadata, err := encodePNG(figure)
+	if err != nil {
 		return err
 	}
 	if err := figure.Text(&text, render.Options{Width: 100}); err != nil {
 		return err
 	}
-	data := map[string]any{"text/html": page.String(), "text/plain": text.String(), "image/png": base64.StdEncoding.EncodeToString(picture.Bytes())}
-	metadata := map[string]any{}
-	if size, err := png.DecodeConfig(&picture); err == nil {
-		// A PNG has two pixels for each that the page shows.
-		metadata["image/png"] = map[string]any{"width": size.Width / 2, "height": size.Height / 2}
-	}
+	data := map[string]any{"text/html": page.String(), "text/plain": text.String(), "image/png": picture}
 	to.display(newID(), data, metadata, false)
 	return nil
+}
+
+// encodePNG is a picture as a notebook holds it, with its size.
+func encodePNG(figure interface{ PNG(io.Writer) error }) (encoded string, metadata map[string]any, err error) {
+	var picture bytes.Buffer
+	if err := figure.PNG(&picture); err != nil {
+		return "", nil, err
+	}
+	encoded = base64.StdEncoding.EncodeToString(picture.Bytes())
+	size, err := png.DecodeConfig(&picture)
+	if err != nil {
+		return "", nil, err
+	}
+	// A PNG has two pixels for each that the page shows.
+	return encoded, map[string]any{"image/png": map[string]any{"width": size.Width / 2, "height": size.Height / 2}}, nil
 }

@@ -258,7 +258,7 @@ func pictures(t *testing.T, d *driver, folder string) {
 		}
 	}
 	last := r.Outputs[len(r.Outputs)-1]
-	if len(ids) != 1 || last.Data["image/svg+xml"] == nil || !strings.Contains(fmt.Sprint(last.Data["text/plain"]), "train loss") {
+	if len(ids) != 1 || last.Data["image/svg+xml"] == nil || last.Data["image/png"] == nil || !strings.Contains(fmt.Sprint(last.Data["text/plain"]), "train loss") {
 		t.Errorf("training shows %d displays; the last output: %v", len(ids), last)
 	}
 	for code, want := range map[string]int{

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"lmkit.internal/lmkit/train"
 )
 
 // cell is where the output of a magic goes.
@@ -137,15 +139,31 @@ func (o *output) show() {
 func (o *output) update(picture []byte) {
 	text := o.out.String()
 	data := map[string]any{"text/plain": strings.TrimRight(text, "\n")}
+	var metadata map[string]any
 	if picture != nil {
 		data["image/svg+xml"] = string(picture)
+		metadata = o.curve(data)
 	}
 	again := o.id != ""
 	if !again {
 		o.id = newID()
 	}
 	o.shown = len(text)
-	o.to.display(o.id, data, nil, again)
+	o.to.display(o.id, data, metadata, again)
+}
+
+// curve adds the picture of a training as PNG, for readers of notebooks that show no SVG.
+func (o *output) curve(data map[string]any) (metadata map[string]any) {
+	chart, err := train.Curve(filepath.Dir(o.picture))
+	if err != nil {
+		return nil
+	}
+	encoded, metadata, err := encodePNG(chart)
+	if err != nil {
+		return nil
+	}
+	data["image/png"] = encoded
+	return metadata
 }
 
 // notes shows lines of stderr, and remembers the picture that they name. Warnings stand in the pictures.

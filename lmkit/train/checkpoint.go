@@ -238,21 +238,49 @@ func (s state) loss() *float64 {
 
 // draw writes the loss curve.
 func (r *Run) draw() error {
+	if len(r.curve) == 0 {
+		return nil
+	}
+	var svg bytes.Buffer
+	if err := chart(r.curve).SVG(&svg); err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(r.dir, CurveFile), svg.Bytes(), 0o644)
+}
+
+// Curve is the loss curve of a run, from the events in its folder.
+func Curve(dir string) (render.Curves, error) {
+	data, err := os.ReadFile(filepath.Join(dir, EventsFile))
+	if err != nil {
+		return render.Curves{}, err
+	}
+	events, err := parseEvents(data)
+	if err == nil && len(events) == 0 {
+		err = fmt.Errorf("%s has no events yet", dir)
+	}
+	return chart(events), err
+}
+
+func chart(events []Event) render.Curves {
 	var trained, valid []render.Point
-	for _, e := range r.curve {
+	for _, e := range events {
 		trained = append(trained, render.Point{X: float64(e.Step), Y: e.TrainLoss})
 		if e.Valid != nil {
 			valid = append(valid, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
 		}
 	}
-	if len(trained) == 0 {
-		return nil
+	return render.Loss(trained, valid)
+}
+
+func parseEvents(lines []byte) (events []Event, err error) {
+	for line := range bytes.Lines(lines) {
+		var e Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("%s is damaged: %w", EventsFile, err)
+		}
+		events = append(events, e)
 	}
-	var svg bytes.Buffer
-	if err := render.Loss(trained, valid).SVG(&svg); err != nil {
-		return err
-	}
-	return renameio.WriteFile(filepath.Join(r.dir, CurveFile), svg.Bytes(), 0o644)
+	return events, nil
 }
 
 // log appends an event to events.jsonl.

@@ -164,12 +164,6 @@ func (r *Run) rewind() error {
 			return err
 		}
 	}
-	for line := range bytes.Lines(data[:r.state.Events]) {
-		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			return fmt.Errorf("%s is damaged: %w", EventsFile, err)
-		}
-		r.curve = append(r.curve, e)
-	}
-	return nil
+	r.curve, err = parseEvents(data[:r.state.Events])
+	return err
 }
