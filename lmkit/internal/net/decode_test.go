@@ -198,7 +198,8 @@ func TestChooseByDefinition(t *testing.T) {
 							want = append(want, near.drawn(l, max(0, float64(draws[i])+du)))
 						}
 					}
-					if !slices.Contains(want, ids[i]) {
+					// Tokens between these are as likely as rounding, or less.
+					if ids[i] < slices.Min(want) || ids[i] > slices.Max(want) || !slices.Contains(want, ids[i]) && probabilities(l, s.temperature)[ids[i]] > 3*rounding {
 						t.Fatalf("row %d: chose %d, want one of %v", i, ids[i], want)
 					}
 					if p := math.Log(probabilities(l, 1)[ids[i]]); !(math.Abs(float64(logProbs[i])-p) <= 1e-5*(1+math.Abs(p))) {
