@@ -118,7 +118,7 @@ func explanationRows() []Row {
 	}
 	ig := row("ig", "ig", 64, "captum")
 	ig.Points = 50
-	equal := row("ig-equal-error", "ig-equal-error", 64, "captum", "captum best steps each")
+	equal := row("ig-equal-error", "ig-equal-error", 64, "captum", "captum fewest steps", "captum fewest steps each")
 	equal.Prompts, equal.Tolerance = make([][]token.ID, 8), 1e-3
 	for i := range equal.Prompts {
 		equal.Prompts[i] = make([]token.ID, 64)

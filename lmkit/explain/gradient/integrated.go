@@ -133,8 +133,9 @@ func along(ctx context.Context, p *explain.Problem, lines []line, totals []float
 	if most == 0 {
 		most = defaultBudget
 	}
+	size := rules[firstRule(p.Tolerance)] + 1
 	scores, err = refine(func(points []point) ([][]float64, error) {
-		return together(points, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
+		return together(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
 	}, totals, p.Tolerance, most*len(lines))
 	return scores, 2 * rules[2] * len(lines), err
 }

@@ -115,14 +115,15 @@ func (x *panel) change() (size float64) {
 }
 
 // refine integrates slopes along lines: by 7 points, and where they do not do, by 15, by 31, and then by halves of the line,
-// and so on. They do when the scores of a line add up to its total within the tolerance, relative, and the last rule
-// changed the scores, relative to their sizes, by so little that its own error is expected to be within the tolerance: a
-// rule of twice the degree squares the error of what is smooth. refine spends at most budget points (but at least 7
-// a line), and returns the scores of each line.
+// and so on. (For a small tolerance, 15 points are the first: 7 rarely do.) They do when the scores of a line add up
+// to its total within the tolerance, relative, and the last rule changed the scores, relative to their sizes, by so
+// little that its own error is expected to be within the tolerance, too: a rule of twice the degree squares the error
+// of what is smooth. Sizes of errors may add up to sqrt(M) times the tolerance for M features: their sum is then about
+// within it. refine spends at most budget points (but at least the first a line), and returns the scores of each line.
 func refine(slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int) ([][]float64, error) {
 	panels := make([]*panel, len(totals))
 	for l := range panels {
-		panels[l] = &panel{line: l, to: 1}
+		panels[l] = &panel{line: l, to: 1, rule: firstRule(tolerance) - 1}
 	}
 	open := panels
 	for spent := 0; ; {
@@ -166,7 +167,7 @@ func unsettled(panels []*panel, totals []float64, tolerance float64) (all, open 
 			largest = max(largest, x.change())
 		}
 		// Each panel has its share of the line's allowance.
-		allowed := math.Sqrt(tolerance) * max(size, 1e-6) / float64(len(own))
+		allowed := math.Sqrt(tolerance*math.Sqrt(float64(len(scores[l])))) * max(size, 1e-6) / float64(len(own))
 		if math.Abs(sum-total) > tolerance*max(math.Abs(total), 1e-6) {
 			allowed = min(allowed, largest/2)
 		}
@@ -199,10 +200,16 @@ func sums(panels []*panel, lines int) [][]float64 {
 	return out
 }
 
-// together runs few points eight at a time, and many rounded up to 48, 96, ...: another number of rows is another
+func firstRule(tolerance float64) int {
+	if tolerance < 0.003 {
+		return 2
+	}
+	return 1
+}
+
+// together runs few points in queries of one size, and many rounded up to 48, 96, ...: another number of rows is another
 // program to compile, which takes longer than running it.
-func together(points []point, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
-	size := 8
+func together(points []point, size int, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
 	if len(points) > 4*size {
 		for size = 48; size < len(points); {
 			size *= 2

@@ -52,7 +52,7 @@ func TestPatterson(t *testing.T) {
 	}
 }
 
-// Refined scores are within the tolerance of the truth, for what is smooth, steep or oscillating, and within twice that for
+// Refined scores are within sqrt(M) tolerances of the truth, for what is smooth, steep or oscillating, and within twice that for
 // what is kinked; what is smooth takes few points.
 func TestRefine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,7 +80,7 @@ func TestRefine(t *testing.T) {
 			t.Fatal(err)
 		}
 		for l := range n {
-			size := math.Abs(want[l][0]) + math.Abs(want[l][1])
+			size := math.Sqrt2 * (math.Abs(want[l][0]) + math.Abs(want[l][1]))
 			if kind[l] == 1 {
 				size *= 2
 			}
@@ -142,7 +142,7 @@ func TestTogether(t *testing.T) {
 			points[i].at = float64(i)
 		}
 		sizes := map[int]bool{}
-		got, err := together(points, func(points []point) (out [][]float64, _ error) {
+		got, err := together(points, 8, func(points []point) (out [][]float64, _ error) {
 			sizes[len(points)] = true
 			for _, x := range points {
 				out = append(out, []float64{x.at})
