@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -49,7 +51,7 @@ func (e *Engine) Loops() bool {
 }
 
 // Processors is how many of the engine's devices make work faster when it is spread over them: the GPUs of xla:cuda, and
-// one else. NumDevices may be more: XLA shows the machine's one processor as four devices, which share its cores.
+// one else. NumDevices may be more: XLA can show the machine's one processor as several devices, which share its cores.
 func (e *Engine) Processors() int {
 	if e.Kind == XLACUDA {
 		return e.NumDevices()
@@ -64,7 +66,8 @@ type Progress func(what string, done, total int64)
 // Options says which engine is wanted. The zero value follows the environment, and else means auto.
 type Options struct {
 	// Name of the engine: auto, xla:cpu, xla:cuda or go. Options of go-xla may follow an XLA name after a comma, as in
-	// "xla:cuda,preallocate=true". Empty: GOMLX_BACKEND, or auto.
+	// "xla:cuda,preallocate=true"; and "xla:cpu,devices=4" shows the processor as so many devices (otherwise as many as it
+	// has cores, up to four), to try out what is spread over several. Empty: GOMLX_BACKEND, or auto.
 	Name string
 	// Plugin is the file of the PJRT plugin to load, and makes auto mean XLA. Empty: search, then install.
 	Plugin string
@@ -160,7 +163,8 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 	if want.kind == XLACPU && !o.Latency {
 		useOneDNN(ctx, plugin.File)
 	}
-	b, err := newXLA(plugin.File + want.config)
+	want.plugin = plugin.File
+	b, err := newXLA(want)
 	if err != nil {
 		return nil, fmt.Errorf("%s: the plugin %s does not load: %s; remove it, or name another with %s",
 			want.kind, plugin.File, oneLine(err.Error()), EnvPlugins)
@@ -170,9 +174,10 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 
 // request is a parsed engine name.
 type request struct {
-	kind   string
-	plugin string // file, when the name is xla:/path/to/plugin.so
-	config string // what go-xla wants after the plugin: ",tf32=false"
+	kind    string
+	plugin  string // file, when the name is xla:/path/to/plugin.so
+	config  string // what go-xla wants after the plugin: ",tf32=false"
+	devices int    // that the processor is shown as; 0: as many as it has cores, up to four
 }
 
 // name is the engine's name as asked for.
@@ -199,15 +204,30 @@ func (o Options) request() (request, error) {
 	case (base == Auto || base == Go) && !has:
 		return request{kind: base}, nil
 	case base == XLACPU || base == XLACUDA:
-		return request{kind: base, config: config}, nil
+		return request{kind: base, config: config}.cutDevices()
 	case base == "xla" && !findGPU().usable():
-		return request{kind: XLACPU, config: config}, nil
+		return request{kind: XLACPU, config: config}.cutDevices()
 	case base == "xla":
 		return request{kind: XLACUDA, config: config}, nil
 	case isPath && filepath.IsAbs(path):
-		return request{kind: kindOf(path), plugin: path, config: config}, nil
+		return request{kind: kindOf(path), plugin: path, config: config}.cutDevices()
 	}
 	return request{}, fmt.Errorf("unknown engine %q: choose %s, %s, %s or %s", name, Auto, XLACPU, XLACUDA, Go)
+}
+
+// cutDevices takes "devices=N" out of what follows the engine's name.
+func (r request) cutDevices() (request, error) {
+	options := strings.Split(r.config, ",")
+	at := slices.IndexFunc(options, func(o string) bool { return strings.HasPrefix(o, "devices=") })
+	if at < 0 || r.kind != XLACPU {
+		return r, nil
+	}
+	n, err := strconv.Atoi(strings.TrimPrefix(options[at], "devices="))
+	if err != nil || n < 1 {
+		return request{}, fmt.Errorf("%s: %s is no number of devices: take 1 or more", r.kind, options[at])
+	}
+	r.devices, r.config = n, strings.Join(slices.Delete(options, at, at+1), ",")
+	return r, nil
 }
 
 // kindOf is the engine that a plugin of the user's is for: XLA on the processor, unless its name says CUDA.

@@ -1,6 +1,10 @@
 package backend_test
 
 import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/gomlx/core/graph"
@@ -18,6 +22,36 @@ func addsUp(t *testing.T, e *backend.Engine) {
 	}
 	if v := got.Value(); v != float32(2) {
 		t.Errorf("1+1 on %s = %v, want 2", e.Kind, v)
+	}
+}
+
+// XLA computes with one thread a processor that this process may use, unless more devices are asked for: more threads
+// get into each other's way.
+func TestThreads(t *testing.T) {
+	e := backendtest.Engine(t)
+	if e.Kind != backend.XLACPU || runtime.GOOS != "linux" {
+		t.Skipf("counts the threads of %s on Linux", backend.XLACPU)
+	}
+	if got, want := e.NumDevices(), min(4, runtime.GOMAXPROCS(0)); got != want {
+		t.Errorf("%d devices, want %d", got, want)
+	}
+	names, err := filepath.Glob("/proc/self/task/*/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads := 0
+	for _, name := range names {
+		if comm, _ := os.ReadFile(name); strings.HasPrefix(string(comm), "tf_XLAEigen") {
+			threads++
+		}
+	}
+	if threads != runtime.GOMAXPROCS(0) {
+		t.Errorf("XLA has %d threads, want %d: does the plugin still know the option cpu_device_count, and PJRT_NPROC?", threads, runtime.GOMAXPROCS(0))
+	}
+	four := backendtest.FourDevices(t)
+	addsUp(t, four)
+	if got := four.NumDevices(); got != 4 {
+		t.Errorf("%d devices where 4 are asked for", got)
 	}
 }
 

@@ -27,6 +27,6 @@ func xlaMissing() error {
 	return errors.New("this program was built without XLA: build again with CGO_ENABLED=1 and without the tag noxla")
 }
 
-func newXLA(string) (compute.Backend, error) { return nil, xlaMissing() }
+func newXLA(request) (compute.Backend, error) { return nil, xlaMissing() }
 
 func installCUDA(context.Context, Options) (plugin, error) { return plugin{}, xlaMissing() }

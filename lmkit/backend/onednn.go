@@ -95,7 +95,7 @@ func probe(ctx context.Context, plugin string) bool {
 
 // probed is the child's part: one product of matrices that is large enough for oneDNN, compared with the sum by hand.
 func probed(plugin string) error {
-	b, err := newXLA(plugin)
+	b, err := newXLA(request{kind: XLACPU, plugin: plugin})
 	if err != nil {
 		return err
 	}

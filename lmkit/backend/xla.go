@@ -8,19 +8,40 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/installer"
+	"github.com/gomlx/go-xla/pjrt"
 )
 
 // xlaMissing says why this program has no XLA: here it has.
 func xlaMissing() error { return nil }
 
-// newXLA opens a plugin: its absolute path, and go-xla's options after commas.
-func newXLA(config string) (compute.Backend, error) {
+// envThreads is how many threads XLA's plugin computes with. By itself it takes a processor's number of cores, however
+// few of them a container may use, and never less than its number of devices.
+const envThreads = "PJRT_NPROC"
+
+// newXLA opens the plugin that a request names.
+//
+// On the processor the plugin shows four devices if it is not told otherwise, and so has four threads at least: on two
+// cores these got into each other's way, and training took a fifth longer.
+func newXLA(r request) (compute.Backend, error) {
 	xla.EnableAutoInstall(false)
-	return xla.New(config)
+	options := pjrt.NamedValuesMap{}
+	if r.kind == XLACPU {
+		threads := runtime.GOMAXPROCS(0)
+		if os.Getenv(envThreads) == "" {
+			os.Setenv(envThreads, strconv.Itoa(threads))
+		}
+		if r.devices == 0 {
+			r.devices = min(threads, 4)
+		}
+		options["cpu_device_count"] = int64(r.devices)
+	}
+	return xla.NewWithOptions(r.plugin+r.config, options)
 }
 
 // installCUDA runs go-xla's installer, which takes the plugin and NVIDIA's libraries from Python packages. It tells

@@ -16,16 +16,6 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// severalDevices is an engine with at least four devices: XLA's processor shows four.
-func severalDevices(t testing.TB) *backend.Engine {
-	t.Helper()
-	e := backendtest.Engine(t)
-	if e.NumDevices() < 4 {
-		t.Skipf("the engine %s has %d devices, and this test needs 4", e.Kind, e.NumDevices())
-	}
-	return e
-}
-
 // masked is short texts of which some have one target to predict, some many, and the last rows none at all.
 func masked(t testing.TB, rows int) corpus.Batches {
 	t.Helper()
@@ -44,7 +34,7 @@ func masked(t testing.TB, rows int) corpus.Batches {
 // Over several devices each step has the loss and the gradient that it has on one, whatever targets are masked in
 // whichever row, also with dropout, and with states that are carried on.
 func TestDevicesAgree(t *testing.T) {
-	e := severalDevices(t)
+	e := backendtest.FourDevices(t)
 	for name, x := range map[string]struct {
 		model  lm.Config
 		masked bool
@@ -94,7 +84,7 @@ func TestDevicesAgree(t *testing.T) {
 
 // A run over several devices resumes to the same bits, and its checkpoint holds the states of all rows.
 func TestSpreadRunResumes(t *testing.T) {
-	e := severalDevices(t)
+	e := backendtest.FourDevices(t)
 	c := Config{Steps: 9, Rows: 4, Length: 8, LearningRate: 0.01, LogEvery: 3, EvalEvery: 9, Devices: 2}
 	d, m := textData(t, tinyLSTM, c), newModel(t, e, tinyLSTM)
 	d.Valid = nil
@@ -169,7 +159,7 @@ func (uneven) At(i int) (corpus.Batch, error) {
 }
 
 func TestUnevenBatches(t *testing.T) {
-	e := severalDevices(t)
+	e := backendtest.FourDevices(t)
 	c := Config{Steps: 2, LogEvery: 1, EvalEvery: 2, Devices: 2}
 	r := startRun(t, newModel(t, e, tinyTransformer), Data{Train: uneven{}}, c, "")
 	var failed error

@@ -24,6 +24,20 @@ func Engine(t testing.TB) *backend.Engine {
 	return e
 }
 
+// FourDevices is XLA on the processor, shown as four devices, opened once a process. A test is skipped that runs on
+// another engine.
+func FourDevices(t testing.TB) *backend.Engine {
+	t.Helper()
+	if e := Engine(t); e.Kind != backend.XLACPU {
+		t.Skipf("the engine is %s, and this test needs %s", e.Kind, backend.XLACPU)
+	}
+	e, err := openFour()
+	if err != nil {
+		t.Fatalf("the engine for tests, with four devices: %v", err)
+	}
+	return e
+}
+
 // PureGo is the pure-Go engine, opened once a process.
 func PureGo(t testing.TB) *backend.Engine {
 	t.Helper()
@@ -43,6 +57,10 @@ var open = sync.OnceValues(func() (*backend.Engine, error) {
 		name = "xla" // never the fallback: a test that needs XLA would fail for the wrong reason
 	}
 	return backend.Open(context.Background(), backend.Options{Name: name})
+})
+
+var openFour = sync.OnceValues(func() (*backend.Engine, error) {
+	return backend.Open(context.Background(), backend.Options{Name: backend.XLACPU + ",devices=4"})
 })
 
 var openGo = sync.OnceValues(func() (*backend.Engine, error) {
