@@ -15,7 +15,11 @@ func (c Config) share(e *backend.Engine, rows int) (int, error) {
 	n := c.Devices
 	switch {
 	case n > e.NumDevices():
-		return 0, fmt.Errorf("%d devices are asked for, and the engine %s has %d: ask for fewer, or for 0, which takes what is there", n, e.Kind, e.NumDevices())
+		cure := "ask for fewer, or for 0, which takes what is there"
+		if e.Kind == backend.XLACPU {
+			cure = fmt.Sprintf("ask for fewer, or name the engine %s,devices=%d, which shows the processor as so many", e.Kind, n)
+		}
+		return 0, fmt.Errorf("%d devices are asked for, and the engine %s has %d: %s", n, e.Kind, e.NumDevices(), cure)
 	case n > 0 && rows%n != 0:
 		return 0, notShared(rows, n)
 	case n == 0:

@@ -135,7 +135,8 @@ func TestShare(t *testing.T) {
 		{gpus, 0, 2, 2, ""},
 		{gpus, 1, 12, 1, ""},
 		{gpus, 3, 12, 3, ""},
-		{cpu, 5, 10, 0, "5 devices are asked for, and the engine xla:cpu has 4: ask for fewer"},
+		{cpu, 5, 10, 0, "5 devices are asked for, and the engine xla:cpu has 4: ask for fewer, or name the engine xla:cpu,devices=5"},
+		{gpus, 5, 10, 0, "5 devices are asked for, and the engine xla:cuda has 4: ask for fewer, or for 0"},
 		{cpu, 4, 10, 0, "10 rows cannot be shared equally among 4 devices: take a multiple of 4 rows, or fewer devices"},
 	} {
 		got, err := Config{Devices: x.devices}.share(x.engine, x.rows)
