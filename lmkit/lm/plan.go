@@ -78,21 +78,40 @@ const (
 	enoughRows   = 256 // of an LSTM, which reads them a token at a time
 )
 
+// fewTokens is from how many tokens in a batch twice as many take nearly twice as long.
+const fewTokens = 256
+
+// leastRows is the smallest batch. Smaller ones would save little time, and be more shapes to compile; larger ones are
+// padding where a question is about one row or two.
+func (r *run) leastRows() int {
+	least := 8
+	if r.config.Arch != Transformer || slices.ContainsFunc(r.Edits, func(e Edit) bool { return e.With.row != 0 }) {
+		return least // and rows that copy from others take these with them into every batch
+	}
+	for least > r.unit() && least*border.Bucket(r.length, 8) > fewTokens {
+		least /= 2
+	}
+	return least
+}
+
 // batchRows is how many rows a batch has room for: few shapes to compile, little padding, and no more than is fast and
 // fits the memory that the query may take, about.
 func (r *run) batchRows() int {
-	most := enoughRows
+	most, least := enoughRows, r.leastRows()
 	if r.config.Arch == Transformer {
 		most = enoughTokens / border.Bucket(r.length, 8)
 	}
-	most = max(8, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/8*8)
-	n := len(r.Rows)
-	if n <= most {
-		return min(most, border.Bucket(n, 8))
+	most = max(least, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/least*least)
+	switch n := len(r.Rows); {
+	case n <= 8 && len(r.Wrt) == 0: // every explanation has two such questions: one program answers both
+		return min(most, least)
+	case n <= most:
+		return min(most, border.Bucket(n, least))
+	default:
+		batches := (n + most - 1) / most
+		step := max(1, most/16/r.unit()) * r.unit()
+		return ((n+batches-1)/batches + step - 1) / step * step
 	}
-	batches := (n + most - 1) / most
-	step := max(1, most/16/r.unit()) * r.unit()
-	return ((n+batches-1)/batches + step - 1) / step * step
 }
 
 func (r *run) memory() int64 {

@@ -68,8 +68,11 @@ func TestBatchRows(t *testing.T) {
 		r.length = rapid.IntRange(1, 512).Draw(t, "length")
 		n := r.unit() * rapid.IntRange(1, 2000).Draw(t, "units")
 		r.Rows = make([][]token.ID, n)
+		if rapid.Bool().Draw(t, "gradient") {
+			r.Wrt = []Tap{"embed"}
+		}
 		size := r.batchRows()
-		if size%r.unit() != 0 || size < 1 || size > 8 && r.config.Arch == Transformer && size*r.length > enoughTokens {
+		if size%r.unit() != 0 || size < 1 || size > r.unit() && r.config.Arch == Transformer && size*r.length > enoughTokens {
 			t.Fatalf("batches of %d rows for %d of %d tokens", size, n, r.length)
 		}
 		batches := (n + size - 1) / size
@@ -77,8 +80,41 @@ func TestBatchRows(t *testing.T) {
 			t.Fatalf("%d batches of %d for %d rows of %d tokens", batches, size, n, r.length)
 		}
 		r.Memory = 1
-		if got := r.batchRows(); got > 8 {
-			t.Fatalf("batches of %d rows where there is no memory", got)
+		if got := r.batchRows(); got > r.leastRows() {
+			t.Fatalf("batches of %d rows where there is no memory, where %d would do", got, r.leastRows())
 		}
 	})
+}
+
+// The smallest batch is about as many tokens as are needed to be fast: one row of a long text, eight of a short one. All
+// short questions about a text take it, so that they share a program.
+func TestLeastRows(t *testing.T) {
+	patch := []Edit{{Tap: "embed", With: FromRow(0)}}
+	for _, x := range []struct {
+		arch   string
+		rules  Rules
+		edits  []Edit
+		wrt    []Tap
+		rows   int
+		tokens int
+		want   int
+	}{
+		{Transformer, Ordinary, nil, nil, 2, 12, 8},
+		{Transformer, Ordinary, nil, nil, 8, 33, 4},
+		{Transformer, Ordinary, nil, nil, 2, 64, 4},
+		{Transformer, Ordinary, nil, nil, 8, 64, 4},
+		{Transformer, Ordinary, nil, nil, 9, 64, 12},
+		{Transformer, Ordinary, nil, []Tap{"embed"}, 1, 64, 4},
+		{Transformer, Ordinary, nil, []Tap{"embed"}, 7, 64, 8},
+		{Transformer, Ordinary, nil, nil, 8, 512, 1},
+		{Transformer, DeepLIFT, nil, []Tap{"embed"}, 2, 512, 2},
+		{Transformer, Ordinary, patch, nil, 3, 64, 8},
+		{LSTM, Ordinary, nil, nil, 2, 512, 8},
+	} {
+		r := &run{Model: &Model{config: Config{Arch: x.arch, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}, length: x.tokens}
+		r.Rows, r.Rules, r.Edits, r.Wrt = make([][]token.ID, x.rows), x.rules, x.edits, x.wrt
+		if got := r.batchRows(); got != x.want {
+			t.Errorf("%+v: batches of %d rows, want %d", x, got, x.want)
+		}
+	}
 }
