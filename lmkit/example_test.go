@@ -23,7 +23,7 @@ func Example() {
 	m, err := lmkit.Train(ctx, lmkit.Training{
 		Corpus: task.Corpus(1, 2000),
 		Model:  lm.Config{Width: 64, Context: 24},
-		Train:  train.Config{Steps: 400, Rows: 32, LearningRate: 3e-3, Clip: 1, Schedule: train.Cosine, Warmup: 20},
+		Train:  train.Config{Steps: 800, Rows: 32, LearningRate: 1e-3, Clip: 1, Schedule: train.Cosine, Warmup: 20},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -37,11 +37,11 @@ func Example() {
 	a := why[0]
 	fmt.Printf("why %q rather than %q: because of %q\n", a.Target.Text, a.Foil.Text, a.Features[explain.TopFeatures(a.Scores)[0]].Text)
 	fmt.Println("the scores add up:", a.Evidence.Completeness.Holds)
-	fmt.Println("without the top tokens it would say:", a.Evidence.Necessity.Decision)
+	fmt.Println("deleting the top tokens moves it more than deleting others:", a.Evidence.Necessity.Drop > a.Evidence.Necessity.Random)
 	// Output:
 	// why "yes" rather than "no": because of "ruby"
 	// the scores add up: true
-	// without the top tokens it would say: no
+	// deleting the top tokens moves it more than deleting others: true
 }
 
 // Open a model directory, here one that PyTorch trained, and explain a prediction from token IDs.
