@@ -56,10 +56,13 @@ func BenchmarkObjective(b *testing.B) {
 }
 
 func BenchmarkGradient(b *testing.B) {
-	for _, name := range []string{"gpt", "lstm"} {
-		b.Run(name, func(b *testing.B) {
-			m := model(b, name)
-			q := query(m, 50, 64)
+	for _, x := range []struct {
+		name, model  string
+		rows, tokens int
+	}{{"gpt", "gpt", 50, 64}, {"one", "gpt", 1, 128}, {"lstm", "lstm", 50, 64}} {
+		b.Run(x.name, func(b *testing.B) {
+			m := model(b, x.model)
+			q := query(m, x.rows, x.tokens)
 			q.Wrt = []lm.Tap{"embed"}
 			answer(b, m, q)
 		})
