@@ -16,9 +16,9 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/explaintest"
 	"lmkit.internal/lmkit/explain/faithful"
-	"lmkit.internal/lmkit/internal/planted"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/trial"
 )
 
 const vocab = 13
@@ -314,7 +314,7 @@ func TestRandomWeightsDestroyTheRanking(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, err := planted.Train(context.Background(), backendtest.Engine(t), task, planted.Config{Arch: lm.Transformer, Width: 32})
+	trained, err := trial.Train(context.Background(), backendtest.Engine(t), task, trial.Config{Arch: lm.Transformer, Width: 32})
 	if err != nil {
 		t.Fatal(err)
 	}

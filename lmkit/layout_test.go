@@ -21,16 +21,16 @@ var allowed = map[string][]string{
 	"corpus":               {"token", "internal/fetch"},
 	"corpus/plant":         {"token", "corpus"},
 	"backend":              {"internal/fetch"},
-	"internal/border":      {"backend"},
+	"internal/program":     {"backend"},
 	"internal/net":         {},
-	"lm":                   {"token", "backend", "internal/border", "internal/net", "internal/safetensors"},
+	"lm":                   {"token", "backend", "internal/program", "internal/net", "internal/safetensors"},
 	"generate":             {"token", "lm"},
 	"explain":              {"token", "lm"},
 	"render":               {"explain", "explain/surrogate"},
 }
 
 // gomlx lists the packages that may import GoMLX: what is exported elsewhere knows no graphs.
-var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/border"}
+var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/program"}
 
 // The arrows between packages point one way.
 func TestImports(t *testing.T) {

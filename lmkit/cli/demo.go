@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lmkit.internal/lmkit/internal/demo"
+	"lmkit.internal/lmkit/trial/demo"
 )
 
 func (a *app) demoCmd() *cobra.Command {

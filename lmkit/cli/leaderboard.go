@@ -7,11 +7,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/corpus/plant"
-	"lmkit.internal/lmkit/internal/leaderboard"
+	"lmkit.internal/lmkit/trial/board"
 )
 
 func (a *app) leaderboardCmd() *cobra.Command {
-	var c leaderboard.Config
+	var c board.Config
 	var asJSON, html string
 	cmd := &cobra.Command{
 		Use:   "leaderboard",
@@ -26,7 +26,7 @@ items stand beside those on verified ones. The same seed gives the same board, b
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between (default: all that both architectures learn in\nminutes: "+strings.Join(leaderboard.Tasks(), ", ")+")")
+	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between (default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+")")
 	f.StringSliceVar(&c.Archs, "arch", nil, "architectures, with commas between (default: transformer, lstm)")
 	f.StringSliceVar(&c.Methods, "method", nil, "methods, with commas between (default: all; lmkit methods lists them)")
 	f.IntVar(&c.Items, "items", 20, "texts to explain, of each model")
@@ -41,7 +41,7 @@ items stand beside those on verified ones. The same seed gives the same board, b
 	return cmd
 }
 
-func (a *app) leaderboard(ctx context.Context, c leaderboard.Config, asJSON, html string) error {
+func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html string) error {
 	if err := c.Validate(); err != nil {
 		return usage("%w", err)
 	}
@@ -52,7 +52,7 @@ func (a *app) leaderboard(ctx context.Context, c leaderboard.Config, asJSON, htm
 	var b *bar
 	defer func() { b.hide() }()
 	current := ""
-	board, err := leaderboard.Run(ctx, engine, c, func(what string, done, total int) {
+	board, err := board.Run(ctx, engine, c, func(what string, done, total int) {
 		if what != current {
 			b.hide()
 			current, b = what, a.bar(what, int64(total))

@@ -10,8 +10,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -32,7 +32,7 @@ type Decoder struct {
 	texts    [][]token.ID // Transformer: what was read, to read it again
 	at       int          // tokens in a Transformer's cache
 	size     int          // tokens that the cache has room for
-	program  *program
+	program  *executable
 	release  func()
 	settings []*tensors.Tensor // of the sampling
 	on       []*tensors.Tensor // an ID for each row that stands for the chosen one, [B, 1], and the length 1, [B]
@@ -117,7 +117,7 @@ func (d *Decoder) Logits() ([][]float32, error) {
 	if d.closed {
 		return nil, errors.New("the decoder is closed")
 	}
-	data, dims, err := border.Copy(d.model.engine, d.logits)
+	data, dims, err := program.Copy(d.model.engine, d.logits)
 	if err != nil {
 		return nil, err
 	}
@@ -188,24 +188,24 @@ func (d *Decoder) push(ids []token.ID) error {
 
 // prepare puts what stays the same for all steps.
 func (d *Decoder) prepare() error {
-	B := border.Bucket(d.rows, 1)
+	B := program.Bucket(d.rows, 1)
 	ids, length := make([]int32, B), make([]int32, B)
 	for i := range ids {
 		ids[i], length[i] = int32(Chosen), 1
 	}
 	var err error
 	d.on = make([]*tensors.Tensor, 2)
-	if d.on[0], err = border.Put(d.model.engine, ids, B, 1); err != nil {
+	if d.on[0], err = program.Put(d.model.engine, ids, B, 1); err != nil {
 		return err
 	}
-	if d.on[1], err = border.Put(d.model.engine, length, B); err != nil {
+	if d.on[1], err = program.Put(d.model.engine, length, B); err != nil {
 		return err
 	}
-	if d.chosen, err = border.Put(d.model.engine, make([]int32, B), B); err != nil {
+	if d.chosen, err = program.Put(d.model.engine, make([]int32, B), B); err != nil {
 		return err
 	}
 	for _, v := range d.sampling.numbers() {
-		t, err := border.Put(d.model.engine, []float32{v})
+		t, err := program.Put(d.model.engine, []float32{v})
 		if err != nil {
 			return err
 		}
@@ -216,21 +216,21 @@ func (d *Decoder) prepare() error {
 
 // start reads texts into an empty memory.
 func (d *Decoder) start(texts [][]token.ID, room int) error {
-	c, B := d.model.config, border.Bucket(d.rows, 1)
+	c, B := d.model.config, program.Bucket(d.rows, 1)
 	dims := []int{B, c.Hidden}
 	d.at, d.size = 0, 0
 	if c.Arch == Transformer {
 		if !d.model.engine.Loops() {
 			return d.readTokens(texts)
 		}
-		d.size = min(border.Bucket(longest(texts)+min(max(room, 1), c.Context), 64), c.Context)
+		d.size = min(program.Bucket(longest(texts)+min(max(room, 1), c.Context), 64), c.Context)
 		dims = []int{B, d.size, c.Heads, c.Width / c.Heads}
 	}
-	border.Free(d.memory...)
+	program.Free(d.memory...)
 	d.memory = nil
 	zeros := make([]float32, product(dims))
 	for range 2 * c.Layers {
-		t, err := border.Put(d.model.engine, zeros, dims...)
+		t, err := program.Put(d.model.engine, zeros, dims...)
 		if err != nil {
 			return err
 		}
@@ -242,10 +242,10 @@ func (d *Decoder) start(texts [][]token.ID, room int) error {
 // readTokens reads more tokens of the rows. They may have different lengths where the memory is an LSTM's. What pads
 // the tokens gets into a cache, but no token attends to what is after it, and the next one overwrites it.
 func (d *Decoder) readTokens(next [][]token.ID) error {
-	B, T := border.Bucket(len(next), 1), longest(next)
+	B, T := program.Bucket(len(next), 1), longest(next)
 	n := T
 	if T > 1 {
-		T = border.Bucket(T, 8)
+		T = program.Bucket(T, 8)
 	}
 	if d.texts != nil {
 		T = min(T, d.model.config.Context)
@@ -263,51 +263,51 @@ func (d *Decoder) readTokens(next [][]token.ID) error {
 			ids[k*T+t] = int32(id)
 		}
 	}
-	in, err := border.Put(d.model.engine, ids, B, T)
+	in, err := program.Put(d.model.engine, ids, B, T)
 	if err != nil {
 		return err
 	}
-	defer border.Free(in)
-	lengths, err := border.Put(d.model.engine, length, B)
+	defer program.Free(in)
+	lengths, err := program.Put(d.model.engine, length, B)
 	if err != nil {
 		return err
 	}
-	defer border.Free(lengths)
+	defer program.Free(lengths)
 	return d.read(in, lengths, n)
 }
 
 // read runs the program on n more tokens a row, or fewer, as length says.
 func (d *Decoder) read(ids, length *tensors.Tensor, n int) error {
-	at, err := border.Put(d.model.engine, []int32{int32(d.at)})
+	at, err := program.Put(d.model.engine, []int32{int32(d.at)})
 	if err != nil {
 		return err
 	}
-	defer border.Free(at)
+	defer program.Free(at)
 	in := slices.Concat(d.model.params, []*tensors.Tensor{ids, d.chosen, at, length}, d.settings)
 	if d.sampling.Temperature > 0 {
 		draws := make([]float32, length.Size())
 		for i := range d.rows {
 			draws[i] = float32(d.sampling.Draw(i, d.steps))
 		}
-		u, err := border.Put(d.model.engine, draws, len(draws))
+		u, err := program.Put(d.model.engine, draws, len(draws))
 		if err != nil {
 			return err
 		}
-		defer border.Free(u)
+		defer program.Free(u)
 		in = append(in, u)
 	}
 	outs, _, err := d.program.Run(append(in, d.memory...))
 	if err != nil {
 		return err
 	}
-	border.Free(d.chosen, d.logits)
-	border.Free(d.memory...)
+	program.Free(d.chosen, d.logits)
+	program.Free(d.memory...)
 	d.chosen, d.logits, d.memory = outs[1], outs[2], outs[3:]
 	if d.size > 0 {
 		d.at += n
 	}
-	report, _, err := border.Copy(d.model.engine, outs[0])
-	border.Free(outs[0])
+	report, _, err := program.Copy(d.model.engine, outs[0])
+	program.Free(outs[0])
 	if err != nil {
 		return err
 	}
@@ -333,7 +333,7 @@ func (d *Decoder) State() ([]State, error) {
 		states[i] = State{Hidden: Array{Dims: []int{c.Layers, c.Hidden}}, Cell: Array{Dims: []int{c.Layers, c.Hidden}}}
 	}
 	for k, t := range d.memory {
-		data, _, err := border.Copy(d.model.engine, t)
+		data, _, err := program.Copy(d.model.engine, t)
 		if err != nil {
 			return nil, err
 		}
@@ -354,7 +354,7 @@ func (d *Decoder) Close() {
 		return
 	}
 	d.closed = true
-	border.Free(d.chosen, d.logits)
-	border.Free(slices.Concat(d.memory, d.settings, d.on)...)
+	program.Free(d.chosen, d.logits)
+	program.Free(slices.Concat(d.memory, d.settings, d.on)...)
 	d.release()
 }

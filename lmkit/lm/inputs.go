@@ -6,8 +6,8 @@ import (
 
 	"github.com/gomlx/gomlx/core/tensors"
 
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // inputs are the arguments of one batch: B rows and T tokens with padding.
@@ -49,8 +49,8 @@ func (in *inputs) all() error {
 	return in.edits()
 }
 
-func put[N border.Number](in *inputs, data []N, dims ...int) error {
-	t, err := border.Put(in.engine, data, dims...)
+func put[N program.Number](in *inputs, data []N, dims ...int) error {
+	t, err := program.Put(in.engine, data, dims...)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (in *inputs) objectives(positions bool) error {
 	for i := range in.Rows {
 		K = max(K, len(in.objective(i).Terms))
 	}
-	K = border.Bucket(K, 1)
+	K = program.Bucket(K, 1)
 	pos, id, coef := make([]int32, in.B*K), make([]int32, in.B*K), make([]float32, in.B*K)
 	for i, row := range in.rows[:in.own] {
 		for k, t := range in.objective(row).Terms {

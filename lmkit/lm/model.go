@@ -18,8 +18,8 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/backend"
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/token"
 )
@@ -72,7 +72,7 @@ type Model struct {
 	}
 
 	mu       sync.Mutex
-	programs map[string]*program
+	programs map[string]*executable
 	clock    int // of the last use of a program
 }
 
@@ -135,7 +135,7 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 	if tok != nil && tok.Size() != c.Vocab {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{config: c, tokenizer: tok, engine: e, programs: map[string]*program{}}
+	m := &Model{config: c, tokenizer: tok, engine: e, programs: map[string]*executable{}}
 	sum := sha256.New()
 	conf, err := json.Marshal(c)
 	if err != nil {
@@ -161,7 +161,7 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 			}
 			sum.Write(buf)
 		}
-		t, err := border.Put(e, a.Data, a.Dims...)
+		t, err := program.Put(e, a.Data, a.Dims...)
 		if err != nil {
 			return nil, err
 		}
@@ -202,7 +202,7 @@ func (m *Model) Tensors() []*tensors.Tensor { return m.params }
 func (m *Model) Weight(name string) (Array, error) {
 	for i, p := range m.config.Params() {
 		if p.Name == name {
-			data, dims, err := border.Copy(m.engine, m.params[i])
+			data, dims, err := program.Copy(m.engine, m.params[i])
 			return Array{Dims: dims, Data: data}, err
 		}
 	}
@@ -213,7 +213,7 @@ func (m *Model) Weight(name string) (Array, error) {
 func (m *Model) Weights() (map[string]Array, error) {
 	ws := map[string]Array{}
 	for i, p := range m.config.Params() {
-		data, dims, err := border.Copy(m.engine, m.params[i])
+		data, dims, err := program.Copy(m.engine, m.params[i])
 		if err != nil {
 			return nil, err
 		}
@@ -272,12 +272,12 @@ func (m *Model) Close() {
 		p.Finalize()
 	}
 	m.programs = nil
-	border.Free(m.params...)
+	program.Free(m.params...)
 }
 
-// program is a compiled program of the model and how it is used.
-type program struct {
-	*border.Program
+// executable is a compiled program of the model, and who uses it.
+type executable struct {
+	*program.Program
 	users int
 	used  int
 }
@@ -285,14 +285,14 @@ type program struct {
 // maxPrograms bounds the programs a model keeps: each takes about 9 MB.
 const maxPrograms = 48
 
-// program finds or makes the program of a query; release must be called after its use.
-func (m *Model) program(k net.Program) (p *program, release func(), err error) {
+// executable finds or makes the program of a query; release must be called after its use.
+func (m *Model) executable(k net.Program) (p *executable, release func(), err error) {
 	c := m.config
 	return m.compiled(k.Key(), func(in []*graph.Node) []*graph.Node { return net.Build(c, k, in) })
 }
 
 // compiled finds the program with this key, or makes it; release must be called after its use.
-func (m *Model) compiled(key string, build func(in []*graph.Node) []*graph.Node) (p *program, release func(), err error) {
+func (m *Model) compiled(key string, build func(in []*graph.Node) []*graph.Node) (p *executable, release func(), err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.programs == nil {
@@ -301,11 +301,11 @@ func (m *Model) compiled(key string, build func(in []*graph.Node) []*graph.Node)
 	p = m.programs[key]
 	if p == nil {
 		m.evict()
-		b, err := border.NewProgram(m.engine, build)
+		b, err := program.New(m.engine, build)
 		if err != nil {
 			return nil, nil, err
 		}
-		p = &program{Program: b}
+		p = &executable{Program: b}
 		m.programs[key] = p
 	}
 	m.clock++

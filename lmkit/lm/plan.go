@@ -3,7 +3,7 @@ package lm
 import (
 	"slices"
 
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // batch is rows of a query that run together. The first own of them are answered; the others only give activations.
@@ -88,7 +88,7 @@ func (r *run) leastRows() int {
 	if r.config.Arch != Transformer || slices.ContainsFunc(r.Edits, func(e Edit) bool { return e.With.row != 0 }) {
 		return least // and rows that copy from others take these with them into every batch
 	}
-	for least > r.unit() && least*border.Bucket(r.length, 8) > fewTokens {
+	for least > r.unit() && least*program.Bucket(r.length, 8) > fewTokens {
 		least /= 2
 	}
 	return least
@@ -99,14 +99,14 @@ func (r *run) leastRows() int {
 func (r *run) batchRows() int {
 	most, least := enoughRows, r.leastRows()
 	if r.config.Arch == Transformer {
-		most = enoughTokens / border.Bucket(r.length, 8)
+		most = enoughTokens / program.Bucket(r.length, 8)
 	}
 	most = max(least, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/least*least)
 	switch n := len(r.Rows); {
 	case n <= 8 && len(r.Wrt) == 0: // every explanation has two such questions: one program answers both
 		return min(most, least)
 	case n <= most:
-		return min(most, border.Bucket(n, least))
+		return min(most, program.Bucket(n, least))
 	default:
 		batches := (n + most - 1) / most
 		step := max(1, most/16/r.unit()) * r.unit()

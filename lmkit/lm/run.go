@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // Run answers a query. Between batches it heeds ctx; a compilation or a batch that has begun ends first. Answers for
@@ -84,7 +84,7 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 		}
 		return &r.answer, nil
 	}
-	program, release, err := r.program(r.key)
+	exe, release, err := r.executable(r.key)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 			return nil, err
 		}
 		start := time.Now()
-		compile, err := r.batch(program, b, size)
+		compile, err := r.batch(exe, b, size)
 		if err != nil {
 			return nil, err
 		}
@@ -118,32 +118,32 @@ func (r *run) arrays(taps []Tap) map[Tap]Array {
 }
 
 // batch runs some rows, in a batch with room for size of them, and puts what comes out where it belongs.
-func (r *run) batch(program *program, b batch, size int) (compile time.Duration, err error) {
-	T := border.Bucket(r.length, 8)
+func (r *run) batch(exe *executable, b batch, size int) (compile time.Duration, err error) {
+	T := program.Bucket(r.length, 8)
 	if c := r.config.Context; c > 0 {
 		T = min(T, c)
 	}
 	if len(b.rows) > size { // donors need more
-		size = border.Bucket(len(b.rows), 8)
+		size = program.Bucket(len(b.rows), 8)
 	}
 	in := &inputs{run: r, batch: b, B: size, T: T}
-	defer func() { border.Free(in.made...) }()
+	defer func() { program.Free(in.made...) }()
 	if err := in.all(); err != nil {
 		return 0, err
 	}
-	return r.execute(program, in)
+	return r.execute(exe, in)
 }
 
 // execute runs a batch, and collects what comes out.
-func (r *run) execute(program *program, in *inputs) (compile time.Duration, err error) {
-	outs, compile, err := program.Run(append(slices.Clone(r.params), in.made...))
+func (r *run) execute(exe *executable, in *inputs) (compile time.Duration, err error) {
+	outs, compile, err := exe.Run(append(slices.Clone(r.params), in.made...))
 	if err != nil {
 		return compile, err
 	}
-	defer func() { border.Free(outs...) }()
+	defer func() { program.Free(outs...) }()
 	next := func() (Array, error) {
-		data, dims, err := border.Copy(r.engine, outs[0])
-		border.Free(outs[0])
+		data, dims, err := program.Copy(r.engine, outs[0])
+		program.Free(outs[0])
 		outs = outs[1:]
 		return Array{Dims: dims, Data: data}, err
 	}

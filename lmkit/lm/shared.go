@@ -8,8 +8,8 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // What is removed from a text leaves the rows of a game many beginnings in common, which a causal model need read only
@@ -47,9 +47,9 @@ func (r *run) share() *shared {
 	if m := r.memory() / bytes; m < int64(size) {
 		size = int(m)
 	}
-	s.size = min(border.Bucket(len(r.Rows), 8), max(8, size/8*8))
+	s.size = min(program.Bucket(len(r.Rows), 8), max(8, size/8*8))
 	cost := s.divide()
-	plain := s.size * border.Bucket(r.length, 8)
+	plain := s.size * program.Bucket(r.length, 8)
 	saved := float64(plain-cost) * float64(len(r.Rows)/s.size+1) * r.tokenOperations()
 	if saved < worthSharing || 4*cost > 3*plain {
 		return nil
@@ -160,7 +160,7 @@ func (s *shared) nodes(c [2]int, length int) int {
 // divide finds the levels that cost least, in tokens of a chunk. All chunks have the same levels, so that they run the
 // same program.
 func (s *shared) divide() (cost int) {
-	T := border.Bucket(s.length, 8)
+	T := program.Bucket(s.length, 8)
 	if c := s.config.Context; c > 0 {
 		T = min(T, c)
 	}
@@ -172,7 +172,7 @@ func (s *shared) divide() (cost int) {
 		for _, c := range chunks {
 			n = max(n, s.nodes(c, b))
 		}
-		bounds, counts = append(bounds, b), append(counts, min(s.size, border.Bucket(n, 1)))
+		bounds, counts = append(bounds, b), append(counts, min(s.size, program.Bucket(n, 1)))
 	}
 	bounds, counts = append(bounds, T), append(counts, s.size)
 	least, from := make([]int, len(bounds)), make([]int, len(bounds))
@@ -197,7 +197,7 @@ func (s *shared) divide() (cost int) {
 func (s *shared) all(ctx context.Context) error {
 	key := net.Shared{Levels: len(s.bounds), Unit: s.key.Unit, Logits: s.Logits == LastLogits, Loops: s.engine.Loops()}
 	c := s.config
-	program, release, err := s.compiled(key.Key(), func(in []*graph.Node) []*graph.Node { return net.BuildShared(c, key, in) })
+	exe, release, err := s.compiled(key.Key(), func(in []*graph.Node) []*graph.Node { return net.BuildShared(c, key, in) })
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (s *shared) all(ctx context.Context) error {
 			return err
 		}
 		start := time.Now()
-		compile, err := s.chunk(program, chunk)
+		compile, err := s.chunk(exe, chunk)
 		if err != nil {
 			return err
 		}
@@ -217,14 +217,14 @@ func (s *shared) all(ctx context.Context) error {
 }
 
 // chunk runs one, and puts what comes out where it belongs.
-func (s *shared) chunk(program *program, c [2]int) (compile time.Duration, err error) {
+func (s *shared) chunk(exe *executable, c [2]int) (compile time.Duration, err error) {
 	b := batch{rows: s.order[c[0]:c[1]], own: c[1] - c[0]}
 	in := &inputs{run: s.run, batch: b, B: s.size, T: s.length}
-	defer func() { border.Free(in.made...) }()
+	defer func() { program.Free(in.made...) }()
 	if err := s.levels(in, c); err != nil {
 		return 0, err
 	}
-	return s.execute(program, in)
+	return s.execute(exe, in)
 }
 
 // levels makes the inputs of a chunk.

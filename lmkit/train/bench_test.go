@@ -6,7 +6,7 @@ import (
 
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/corpus"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 )
@@ -43,7 +43,7 @@ func BenchmarkStep(b *testing.B) {
 				}
 			}
 			wait := func() {
-				if _, err := r.kept.copy(r.engine, border.Whole, len(r.kept[0])-1); err != nil {
+				if _, err := r.kept.copy(r.engine, program.Whole, len(r.kept[0])-1); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,7 +12,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -49,11 +49,11 @@ func Evaluate(ctx context.Context, m *lm.Model, batches corpus.Batches, bytesPer
 
 type evaluator struct {
 	feeder
-	program *border.Program
+	program *program.Program
 }
 
 func newEvaluator(engine *backend.Engine, m lm.Config) (*evaluator, error) {
-	p, err := border.NewProgram(engine, func(in []*graph.Node) []*graph.Node { return evalGraph(m, engine.Loops(), in) })
+	p, err := program.New(engine, func(in []*graph.Node) []*graph.Node { return evalGraph(m, engine.Loops(), in) })
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 		return 0, 0, errors.New("the batches have no end: an evaluation needs batches that do, as corpus.Sweep gives")
 	}
 	var state []*tensors.Tensor
-	defer func() { border.Free(state...) }()
+	defer func() { program.Free(state...) }()
 	rows := 0
 	for i := range batches.Len() {
 		if err := ctx.Err(); err != nil {
@@ -80,7 +80,7 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 			if !b.Fresh {
 				return 0, 0, fmt.Errorf("batch %d has %d rows and continues one of %d", i, b.Rows, rows)
 			}
-			border.Free(state...)
+			program.Free(state...)
 			if state, err = e.zeroState(b.Rows); err != nil {
 				return 0, 0, err
 			}
@@ -90,7 +90,7 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 		if err != nil {
 			return 0, 0, fmt.Errorf("batch %d: %w", i, err)
 		}
-		border.Free(state...)
+		program.Free(state...)
 		state = next
 		loss += sum
 		tokens += count
@@ -112,17 +112,17 @@ func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum 
 	if b.Fresh {
 		carried = 0
 	}
-	if err := place(args, e.engine, border.Whole, []float32{carried}); err != nil {
+	if err := place(args, e.engine, program.Whole, []float32{carried}); err != nil {
 		return 0, 0, nil, err
 	}
 	outs, _, err := e.program.Run(slices.Concat(params, state, args[0]))
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	got, _, err := border.Copy(e.engine, outs[0])
-	border.Free(outs[0])
+	got, _, err := program.Copy(e.engine, outs[0])
+	program.Free(outs[0])
 	if err != nil {
-		border.Free(outs[1:]...)
+		program.Free(outs[1:]...)
 		return 0, 0, nil, err
 	}
 	return float64(got[0]) * float64(count), count, outs[1:], nil
@@ -132,7 +132,7 @@ func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum 
 func (e *evaluator) zeroState(rows int) ([]*tensors.Tensor, error) {
 	state := make(placed, 1)
 	for range 2 * states(e.model) {
-		if err := place(state, e.engine, border.Whole, make([]float32, rows*e.model.Hidden), rows, e.model.Hidden); err != nil {
+		if err := place(state, e.engine, program.Whole, make([]float32, rows*e.model.Hidden), rows, e.model.Hidden); err != nil {
 			state.free()
 			return nil, err
 		}

@@ -8,7 +8,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 )
@@ -34,7 +34,7 @@ func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
 		for i, id := range ids {
 			data[i] = int32(id)
 		}
-		if err := place(args, f.engine, border.ByRows, data, b.Rows, b.Length); err != nil {
+		if err := place(args, f.engine, program.ByRows, data, b.Rows, b.Length); err != nil {
 			args.free()
 			return nil, 0, err
 		}
@@ -62,14 +62,14 @@ func checkBatch(m lm.Config, b corpus.Batch) error {
 type placed [][]*tensors.Tensor
 
 // place appends an array.
-func place[N border.Number](p placed, e *backend.Engine, layout border.Layout, data []N, dims ...int) error {
+func place[N program.Number](p placed, e *backend.Engine, layout program.Layout, data []N, dims ...int) error {
 	for d := range p {
 		part, shape := data, dims
-		if layout == border.ByRows {
+		if layout == program.ByRows {
 			n := len(data) / len(p)
 			part, shape = data[d*n:(d+1)*n], append([]int{dims[0] / len(p)}, dims[1:]...)
 		}
-		t, err := border.PutOn(e, d, part, shape...)
+		t, err := program.PutOn(e, d, part, shape...)
 		if err != nil {
 			return err
 		}
@@ -79,10 +79,10 @@ func place[N border.Number](p placed, e *backend.Engine, layout border.Layout, d
 }
 
 // copy is tensor i as one array.
-func (p placed) copy(e *backend.Engine, layout border.Layout, i int) (lm.Array, error) {
+func (p placed) copy(e *backend.Engine, layout program.Layout, i int) (lm.Array, error) {
 	var a lm.Array
 	for d := range p {
-		data, dims, err := border.Copy(e, p[d][i])
+		data, dims, err := program.Copy(e, p[d][i])
 		if err != nil {
 			return lm.Array{}, err
 		}
@@ -91,7 +91,7 @@ func (p placed) copy(e *backend.Engine, layout border.Layout, i int) (lm.Array, 
 		} else {
 			a.Dims[0], a.Data = a.Dims[0]+dims[0], append(a.Data, data...)
 		}
-		if layout == border.Whole {
+		if layout == program.Whole {
 			break
 		}
 	}
@@ -100,7 +100,7 @@ func (p placed) copy(e *backend.Engine, layout border.Layout, i int) (lm.Array, 
 
 func (p placed) free() {
 	for _, ts := range p {
-		border.Free(ts...)
+		program.Free(ts...)
 	}
 }
 
@@ -183,7 +183,7 @@ func (r *Run) load(step int) (f fed) {
 		return f
 	}
 	f.err = errors.Join(
-		place(f.args, r.engine, border.Whole, r.config.scalars(step, r.epoch, b.Fresh), scalarsOf),
-		place(f.args, r.engine, border.Whole, []uint32{seedAt(r.config.Seed, step)}))
+		place(f.args, r.engine, program.Whole, r.config.scalars(step, r.epoch, b.Fresh), scalarsOf),
+		place(f.args, r.engine, program.Whole, []uint32{seedAt(r.config.Seed, step)}))
 	return f
 }

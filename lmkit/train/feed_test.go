@@ -14,7 +14,7 @@ import (
 
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/corpus"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -180,7 +180,7 @@ func TestPlacedArrays(t *testing.T) {
 		for i := range want {
 			want[i] = float32(i)
 		}
-		for _, layout := range []border.Layout{border.Whole, border.ByRows} {
+		for _, layout := range []program.Layout{program.Whole, program.ByRows} {
 			p := make(placed, devices)
 			if err := place(p, e, layout, want, dims...); err != nil {
 				t.Fatal(err)
@@ -189,7 +189,7 @@ func TestPlacedArrays(t *testing.T) {
 			if err != nil || !slices.Equal(got.Data, want) || !slices.Equal(got.Dims, dims) {
 				t.Fatalf("%v as %v on %d devices comes back as %v (%v)", want, layout, devices, got, err)
 			}
-			if held := p[devices-1][0].Shape().Dimensions[0]; layout == border.ByRows && held != dims[0]/devices {
+			if held := p[devices-1][0].Shape().Dimensions[0]; layout == program.ByRows && held != dims[0]/devices {
 				t.Fatalf("a device holds %d rows of %d", held, dims[0])
 			}
 			p.free()

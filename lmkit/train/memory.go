@@ -3,7 +3,7 @@ package train
 import (
 	"time"
 
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // memory keeps a run from growing. Each step frees as much as it takes; but glibc takes a large array only from a hole
@@ -18,14 +18,14 @@ type memory struct {
 func (m *memory) tidy() {
 	switch {
 	case m.asked.IsZero(): // what the start and the compiler have left
-		border.Trim()
+		program.Trim()
 	case time.Since(m.asked) < 10*time.Millisecond: // asking takes some microseconds: nothing to a step that takes long
 		return
 	case m.usual == 0:
-		m.usual = border.Resident()
-	case border.Resident() > m.usual+m.usual/2:
-		border.Trim()
-		m.usual = max(m.usual, border.Resident())
+		m.usual = program.Resident()
+	case program.Resident() > m.usual+m.usual/2:
+		program.Trim()
+		m.usual = max(m.usual, program.Resident())
 	}
 	m.asked = time.Now()
 }

@@ -5,14 +5,14 @@ import (
 	"testing"
 
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 )
 
 // Ten thousand steps take no more memory than one thousand.
 func TestMemoryIsSteady(t *testing.T) {
 	e := backendtest.Engine(t)
-	if testing.Short() || border.Resident() == 0 || !e.Loops() {
+	if testing.Short() || program.Resident() == 0 || !e.Loops() {
 		t.Skip("takes a while, on XLA, and where a process can ask for its size")
 	}
 	const bound = 24 << 20
@@ -29,8 +29,8 @@ func TestMemoryIsSteady(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				border.Trim()
-				at[ev.Step] = border.Resident()
+				program.Trim()
+				at[ev.Step] = program.Resident()
 			}
 			t.Logf("%d MB after 1,000 steps, %d MB after 10,000", at[1000]>>20, at[10_000]>>20)
 			if grown := at[10_000] - at[1000]; grown > bound {

@@ -8,7 +8,7 @@ import (
 	"math"
 	"time"
 
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 )
@@ -21,7 +21,7 @@ type Run struct {
 	data      Data
 	epoch     int    // steps of an epoch; 0: the data have no end
 	dir       string // "": nothing is written
-	program   *border.Program
+	program   *program.Program
 	eval      *evaluator
 	kept      placed // named by keptNames
 	rows      int    // of a batch
@@ -247,7 +247,7 @@ func (r *Run) advance() error {
 // event measures where the run stands, and writes it down.
 func (r *Run) event(ctx context.Context) (Event, error) {
 	s := &r.state
-	got, err := r.kept.copy(r.engine, border.Whole, len(r.kept[0])-1)
+	got, err := r.kept.copy(r.engine, program.Whole, len(r.kept[0])-1)
 	if err != nil {
 		return Event{}, err
 	}
@@ -292,11 +292,11 @@ func (r *Run) event(ctx context.Context) (Event, error) {
 func (r *Run) restart() error {
 	for d, ts := range r.kept {
 		last := len(ts) - 1
-		zero, err := border.PutOn(r.engine, d, []float32{0, 0}, 2)
+		zero, err := program.PutOn(r.engine, d, []float32{0, 0}, 2)
 		if err != nil {
 			return err
 		}
-		border.Free(ts[last])
+		program.Free(ts[last])
 		ts[last] = zero
 	}
 	return nil
@@ -328,7 +328,7 @@ func (r *Run) diverged(what string) error {
 func (r *Run) weights() (map[string]lm.Array, error) {
 	ws := map[string]lm.Array{}
 	for i, p := range r.model.Params() {
-		a, err := r.kept.copy(r.engine, border.Whole, i)
+		a, err := r.kept.copy(r.engine, program.Whole, i)
 		if err != nil {
 			return nil, err
 		}

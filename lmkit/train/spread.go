@@ -6,7 +6,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lmkit.internal/lmkit/backend"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -35,19 +35,19 @@ func notShared(rows, devices int) error {
 
 // keptLayouts says of the tensors of keptNames how they lie on the devices: each device has all parameters and moments,
 // and the state of its own rows.
-func keptLayouts(m lm.Config) []border.Layout {
-	ls := make([]border.Layout, len(keptNames(m)))
+func keptLayouts(m lm.Config) []program.Layout {
+	ls := make([]program.Layout, len(keptNames(m)))
 	for i := range 2 * states(m) {
-		ls[3*len(m.Params())+i] = border.ByRows
+		ls[3*len(m.Params())+i] = program.ByRows
 	}
 	return ls
 }
 
 // stepProgram is stepGraph over some devices. Whatever their number, it computes the same: a loss is the mean over the
 // targets of all rows, and dropout's random numbers are those of a row's place in the whole batch.
-func stepProgram(e *backend.Engine, devices int, m lm.Config, c Config) (*border.Program, error) {
+func stepProgram(e *backend.Engine, devices int, m lm.Config, c Config) (*program.Program, error) {
 	kept := keptLayouts(m)
-	in := append(keptLayouts(m), border.ByRows, border.ByRows, border.Whole, border.Whole) // ids, targets, scalars, seed
+	in := append(keptLayouts(m), program.ByRows, program.ByRows, program.Whole, program.Whole) // ids, targets, scalars, seed
 	loops := e.Loops()
-	return border.NewSpread(e, devices, in, kept, func(in []*graph.Node) []*graph.Node { return stepGraph(m, c, loops, in) })
+	return program.NewSpread(e, devices, in, kept, func(in []*graph.Node) []*graph.Node { return stepGraph(m, c, loops, in) })
 }

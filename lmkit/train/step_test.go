@@ -7,8 +7,8 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -131,7 +131,7 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 		state = [][]float32{make([]float32, b.Rows*mc.Hidden), make([]float32, b.Rows*mc.Hidden)}
 	}
 	for _, s := range state {
-		if err := place(args, r.engine, border.Whole, s, b.Rows, mc.Hidden); err != nil {
+		if err := place(args, r.engine, program.Whole, s, b.Rows, mc.Hidden); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,25 +140,25 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 		for i, v := range params[p.Name] {
 			data[i] = float32(v)
 		}
-		if err := place(args, r.engine, border.Whole, data, like[p.Name].Dims...); err != nil {
+		if err := place(args, r.engine, program.Whole, data, like[p.Name].Dims...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	program, err := border.NewProgram(r.engine, func(in []*graph.Node) []*graph.Node {
+	gradients, err := program.New(r.engine, func(in []*graph.Node) []*graph.Node {
 		l := net.Loss(mc, net.NewWeights(mc, in[4:]), net.Batch{IDs: in[0], Targets: in[1], Hidden: in[2:3], Cell: in[3:4]}, false)
 		return append(append(append([]*graph.Node{}, l.Hidden...), l.Cell...), graph.Gradient(l.Mean, in[4:]...)...)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer program.Finalize()
-	outs, _, err := program.Run(args[0])
+	defer gradients.Finalize()
+	outs, _, err := gradients.Run(args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	var data [][]float32
 	for _, o := range outs {
-		v, _, err := border.Copy(r.engine, o)
+		v, _, err := program.Copy(r.engine, o)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,8 +13,8 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // settings are those of a choice: temperature 0 is greedy, topK 0 and topP 0 are no filter.
@@ -27,10 +27,10 @@ type settings struct {
 // chooser is the compiled choice, for each kind of settings.
 type chooser struct {
 	engine   *backend.Engine
-	programs map[[3]bool]*border.Program
+	programs map[[3]bool]*program.Program
 }
 
-func newChooser(e *backend.Engine) *chooser { return &chooser{e, map[[3]bool]*border.Program{}} }
+func newChooser(e *backend.Engine) *chooser { return &chooser{e, map[[3]bool]*program.Program{}} }
 
 // fataler is testing.T and rapid.T.
 type fataler interface {
@@ -44,7 +44,7 @@ func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float3
 	t.Helper()
 	kind := [3]bool{s.temperature > 0, s.topK > 0, s.topP > 0}
 	if x.programs[kind] == nil {
-		p, err := border.NewProgram(x.engine, func(in []*graph.Node) []*graph.Node {
+		p, err := program.New(x.engine, func(in []*graph.Node) []*graph.Node {
 			logits, in := in[0], in[1:]
 			take := func(is bool) (n *graph.Node) {
 				if is {
@@ -61,9 +61,9 @@ func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float3
 		x.programs[kind] = p
 	}
 	var in []*tensors.Tensor
-	defer func() { border.Free(in...) }()
+	defer func() { program.Free(in...) }()
 	put := func(data []float32, dims ...int) {
-		a, err := border.Put(x.engine, data, dims...)
+		a, err := program.Put(x.engine, data, dims...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,12 +84,12 @@ func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float3
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer border.Free(outs...)
-	numbers, _, err := border.Copy(x.engine, outs[0])
+	defer program.Free(outs...)
+	numbers, _, err := program.Copy(x.engine, outs[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if logProbs, _, err = border.Copy(x.engine, outs[1]); err != nil {
+	if logProbs, _, err = program.Copy(x.engine, outs[1]); err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range numbers {

@@ -11,8 +11,8 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/border"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/lm"
 )
@@ -132,14 +132,14 @@ func TestDropoutSeeds(t *testing.T) {
 			m := model(t, e, c)
 			n := len(c.Params())
 			x := ids(t, e, safetensors.Tensor{Dims: []int{1, 6}, Data: []float32{1, 2, 3, 4, 5, 6}})
-			p, err := border.NewProgram(e, func(in []*graph.Node) []*graph.Node {
+			p, err := program.New(e, func(in []*graph.Node) []*graph.Node {
 				return []*graph.Node{net.Loss(c, net.NewWeights(c, in[:n]), net.Batch{IDs: in[n], Targets: in[n], Seed: in[n+1]}, e.Loops()).Mean}
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
 			loss := func(seed uint32) float32 {
-				s, err := border.Put(e, []uint32{seed})
+				s, err := program.Put(e, []uint32{seed})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -147,7 +147,7 @@ func TestDropoutSeeds(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v, _, err := border.Copy(e, outs[0])
+				v, _, err := program.Copy(e, outs[0])
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,7 +176,7 @@ func model(t *testing.T, e *backend.Engine, c net.Config) *lm.Model {
 // run compiles and runs a graph function once.
 func run(t *testing.T, e *backend.Engine, build func([]*graph.Node) []*graph.Node, args ...*tensors.Tensor) [][]float32 {
 	t.Helper()
-	p, err := border.NewProgram(e, build)
+	p, err := program.New(e, build)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,10 +185,10 @@ func run(t *testing.T, e *backend.Engine, build func([]*graph.Node) []*graph.Nod
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer border.Free(outs...)
+	defer program.Free(outs...)
 	var got [][]float32
 	for _, o := range outs {
-		v, _, err := border.Copy(e, o)
+		v, _, err := program.Copy(e, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,11 +203,11 @@ func ids(t *testing.T, e *backend.Engine, x safetensors.Tensor) *tensors.Tensor 
 	for i, f := range x.Data {
 		v[i] = int32(f)
 	}
-	ts, err := border.Put(e, v, x.Dims...)
+	ts, err := program.Put(e, v, x.Dims...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { border.Free(ts) })
+	t.Cleanup(func() { program.Free(ts) })
 	return ts
 }
 

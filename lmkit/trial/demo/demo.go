@@ -16,10 +16,10 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/internal/planted"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/trial"
 )
 
 // Options says where a demonstration runs, and what becomes of it.
@@ -81,7 +81,7 @@ var names = map[string]string{lm.Transformer: "Transformer", lm.LSTM: "LSTM"}
 // model is one model's part: training, the test, and the explanation.
 func (d *demo) model(ctx context.Context, arch string) error {
 	name := names[arch]
-	trained, err := planted.Train(ctx, d.Engine, d.task, planted.Config{Arch: arch, Seed: d.Seed,
+	trained, err := trial.Train(ctx, d.Engine, d.task, trial.Config{Arch: arch, Seed: d.Seed,
 		Progress: func(step, steps int) { d.Progress("train the "+name, step, steps) }})
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package border_test
+package program_test
 
 import (
 	"strings"
@@ -9,17 +9,17 @@ import (
 	"pgregory.net/rapid"
 
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/border"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 func TestRun(t *testing.T) {
 	e := backendtest.Engine(t)
-	p, err := border.NewProgram(e, func(in []*graph.Node) []*graph.Node { return []*graph.Node{graph.Add(in[0], in[0])} })
+	p, err := program.New(e, func(in []*graph.Node) []*graph.Node { return []*graph.Node{graph.Add(in[0], in[0])} })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Finalize()
-	x, err := border.Put(e, []float32{1, 2, 3}, 3)
+	x, err := program.Put(e, []float32{1, 2, 3}, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,25 +28,25 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, dims, err := border.Copy(e, outs[0])
+		got, dims, err := program.Copy(e, outs[0])
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(dims) != 1 || got[0] != 2 || got[2] != 6 {
 			t.Errorf("got %v %v, want [2 4 6]", got, dims)
 		}
-		border.Free(outs...)
+		program.Free(outs...)
 	}
 }
 
 // A panic with something that is not an error must not leave the next call with the same shapes waiting for ever.
 func TestPanicsBecomeErrors(t *testing.T) {
 	e := backendtest.Engine(t)
-	p, err := border.NewProgram(e, func(in []*graph.Node) []*graph.Node { panic("a bad shape") })
+	p, err := program.New(e, func(in []*graph.Node) []*graph.Node { panic("a bad shape") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := border.Put(e, []int32{1}, 1)
+	x, err := program.Put(e, []int32{1}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,17 +59,17 @@ func TestPanicsBecomeErrors(t *testing.T) {
 
 func TestBucket(t *testing.T) {
 	for _, tt := range []struct{ n, least, want int }{{0, 8, 8}, {8, 8, 8}, {9, 8, 12}, {13, 8, 16}, {17, 8, 24}, {65, 8, 96}, {1, 1, 1}, {3, 1, 3}, {5, 1, 6}} {
-		if got := border.Bucket(tt.n, tt.least); got != tt.want {
+		if got := program.Bucket(tt.n, tt.least); got != tt.want {
 			t.Errorf("Bucket(%d, %d) = %d, want %d", tt.n, tt.least, got, tt.want)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(8, 1<<20).Draw(t, "n")
-		b := border.Bucket(n, 8)
+		b := program.Bucket(n, 8)
 		if b < n || 3*(b-n) > b {
 			t.Fatalf("Bucket(%d) = %d", n, b)
 		}
-		if border.Bucket(b, 8) != b {
+		if program.Bucket(b, 8) != b {
 			t.Fatalf("bucket %d is not its own bucket", b)
 		}
 	})

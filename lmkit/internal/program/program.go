@@ -1,5 +1,5 @@
-// Package border is where Go meets compiled programs: numbers in and out, panics of graph code to errors, shape buckets.
-package border
+// Package program is where Go meets compiled programs: numbers in and out, panics of graph code to errors, shape buckets.
+package program
 
 import (
 	"errors"
@@ -24,8 +24,8 @@ type Program struct {
 	exec   *graph.Exec
 }
 
-// NewProgram takes a function that builds a graph. The function may panic with an error; a runtime.Error stays a panic.
-func NewProgram(e *backend.Engine, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
+// New takes a function that builds a graph. The function may panic with an error; a runtime.Error stays a panic.
+func New(e *backend.Engine, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
 	exec, err := graph.NewExec(e.Backend, func(in []*graph.Node) []*graph.Node { return guard(build, in) })
 	if err != nil {
 		return nil, clean(err)
@@ -47,7 +47,7 @@ const (
 // are its results: the engine divides the work and adds the messages between the devices (XLA's Shardy). Run then takes
 // and returns what lies on the first device, then on the second, and so on.
 func NewSpread(e *backend.Engine, devices int, in, out []Layout, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
-	p, err := NewProgram(e, build)
+	p, err := New(e, build)
 	if err != nil || devices == 1 {
 		return p, err
 	}

@@ -1,5 +1,5 @@
-// Package leaderboard ranks explanation methods on texts whose true causes are known.
-package leaderboard
+// Package board ranks explanation methods on texts whose true causes are known.
+package board
 
 import (
 	"cmp"
@@ -17,8 +17,8 @@ import (
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/faithful"
-	"lmkit.internal/lmkit/internal/planted"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/trial"
 )
 
 // Schema is the version of a Result's JSON form.
@@ -134,8 +134,8 @@ func (c Config) Validate() error {
 	if c.Items < 1 {
 		errs = append(errs, fmt.Errorf("%d items to explain: it takes at least one", c.Items))
 	}
-	if c.Width < 0 || c.Width%planted.Heads != 0 {
-		errs = append(errs, fmt.Errorf("models of width %d: it must be a positive multiple of %d", c.Width, planted.Heads))
+	if c.Width < 0 || c.Width%trial.Heads != 0 {
+		errs = append(errs, fmt.Errorf("models of width %d: it must be a positive multiple of %d", c.Width, trial.Heads))
 	}
 	if c.Steps < 0 || c.Samples < 0 || c.Budget < 0 {
 		errs = append(errs, errors.New("steps, samples and budget cannot be negative"))
@@ -176,7 +176,7 @@ func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string,
 		return nil, err
 	}
 	name := task + ", " + arch
-	trained, err := planted.Train(ctx, e, t, planted.Config{Arch: arch, Width: c.Width, Steps: c.Steps, Seed: c.Seed,
+	trained, err := trial.Train(ctx, e, t, trial.Config{Arch: arch, Width: c.Width, Steps: c.Steps, Seed: c.Seed,
 		Progress: func(step, steps int) { progress(name+": train", step, steps) }})
 	if err != nil {
 		return nil, err

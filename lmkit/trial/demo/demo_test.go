@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/demo"
+	"lmkit.internal/lmkit/trial/demo"
 )
 
 // Both models learn the task, and the method that adds up names the planted cause first on each.

@@ -1,6 +1,6 @@
 //go:build !linux || !cgo
 
-package border
+package program
 
 import "runtime/debug"
 

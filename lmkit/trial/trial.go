@@ -1,5 +1,5 @@
-// Package planted trains small models on planted tasks until they know them.
-package planted
+// Package trial trains small models on planted tasks until they know them.
+package trial
 
 import (
 	"context"
