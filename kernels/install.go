@@ -15,23 +15,20 @@ import (
 	"github.com/google/renameio/v2"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/progress"
 )
 
 // Installation says what to install. Only Folder must be given.
 type Installation struct {
-	Folder   string           // see [Folder]
-	Checkout string           // lmkit's module; default: see [Checkout]
-	Engine   string           // of the one kernel to install; default: a kernel for every engine that runs here
-	Progress func(string)     // hears what is being done; nil: nobody
-	Download backend.Progress // hears of the plugin's download; nil: nobody
+	Folder   string        // see [Folder]
+	Checkout string        // lmkit's module; default: see [Checkout]
+	Engine   string        // of the one kernel to install; default: a kernel for every engine that runs here
+	Progress progress.Func // hears what is being done, and of the plugin's download
 }
 
 // Install installs kernels, and builds everything that their cells need, so that the first one is as quick as the
 // others, and the network is not needed any more. Doing it again brings everything up to date.
 func Install(ctx context.Context, in Installation) ([]Kernel, error) {
-	if in.Progress == nil {
-		in.Progress = func(string) {}
-	}
 	var err error
 	if in.Checkout, err = Checkout(in.Checkout); err != nil {
 		return nil, err
@@ -59,7 +56,7 @@ func Install(ctx context.Context, in Installation) ([]Kernel, error) {
 		if err := s.Problem(); err != nil {
 			return nil, err
 		}
-		in.Progress("building what cells import, for " + displayName(s.Engine) + " (the first time takes a minute)")
+		in.Progress.Begin("building what cells import, for " + displayName(s.Engine) + " (the first time takes a minute)")
 		if err := s.warm(ctx); err != nil {
 			return nil, err
 		}
@@ -116,12 +113,12 @@ func (in Installation) settings(ctx context.Context, goProgram string) (all []Se
 		if displayName(engine) == engine {
 			return nil, fmt.Errorf("there is no kernel for the engine %q; choose %s, %s or %s", engine, backend.XLACPU, backend.XLACUDA, backend.Go)
 		}
-		e, err := backend.Open(ctx, backend.Options{Name: engine, Progress: in.Download})
+		e, err := backend.Open(ctx, backend.Options{Name: engine, Progress: in.Progress})
 		if err != nil {
 			if ctx.Err() != nil || len(wanted) == 1 {
 				return nil, errors.Join(ctx.Err(), err)
 			}
-			in.Progress("no kernel " + displayName(engine) + ": " + err.Error())
+			in.Progress.Begin("no kernel " + displayName(engine) + ": " + err.Error())
 			continue
 		}
 		all = append(all, Settings{Checkout: in.Checkout, Engine: engine, Plugin: e.Plugin, Go: goProgram, Tools: tools(in.Folder)})
@@ -139,7 +136,7 @@ func (in Installation) build(ctx context.Context, goProgram string) error {
 	defer os.RemoveAll(temp)
 	pinned := filepath.Join(in.Checkout, "tools", "kernel")
 	if !in.current(ctx, goProgram, pinned) {
-		in.Progress("building gonb, goimports and gopls (the first time takes a minute)")
+		in.Progress.Begin("building gonb, goimports and gopls (the first time takes a minute)")
 		env := append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0")
 		said, err := run(ctx, pinned, env, goProgram, "build", "-ldflags=-s -w", "-o", temp+string(filepath.Separator),
 			"github.com/janpfeifer/gonb", "golang.org/x/tools/cmd/goimports", "golang.org/x/tools/gopls")
@@ -147,7 +144,7 @@ func (in Installation) build(ctx context.Context, goProgram string) error {
 			return fmt.Errorf("build the tools that %s pins: %w: %s", pinned, err, tail(said))
 		}
 	}
-	in.Progress("building the lmkit command")
+	in.Progress.Begin("building the lmkit command")
 	if said, err := run(ctx, in.Checkout, os.Environ(), goProgram, "build", "-o", temp+string(filepath.Separator), "./cmd/lmkit"); err != nil {
 		return fmt.Errorf("build the lmkit command: %w: %s", err, tail(said))
 	}

@@ -289,7 +289,7 @@ func TestReadConnection(t *testing.T) {
 
 func TestVenvSetupSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	err := Venv{filepath.Join(t.TempDir(), "v")}.Setup(t.Context(), func(string) {})
+	err := Venv{filepath.Join(t.TempDir(), "v")}.Setup(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "python3 is not found") {
 		t.Errorf("without Python: %v", err)
 	}
@@ -297,7 +297,7 @@ func TestVenvSetupSaysWhatIsMissing(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	err = Venv{filepath.Join(file, "v")}.Setup(t.Context(), func(string) {})
+	err = Venv{filepath.Join(file, "v")}.Setup(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "set XDG_CACHE_HOME") {
 		t.Errorf("into a file: %v", err)
 	}

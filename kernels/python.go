@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/gofrs/flock"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // requirements pin JupyterLab and everything that it needs.
@@ -52,7 +54,7 @@ func stampText() string {
 
 // Setup makes the environment, or brings it up to date. It uses the network unless the environment is ready. One process
 // at a time does so; others wait.
-func (v Venv) Setup(ctx context.Context, progress func(string)) error {
+func (v Venv) Setup(ctx context.Context, hears progress.Func) error {
 	if v.Ready() {
 		return nil
 	}
@@ -74,11 +76,11 @@ func (v Venv) Setup(ctx context.Context, progress func(string)) error {
 	if _, err := run(ctx, "", nil, python, "-c", "import sys; sys.exit(sys.version_info < (3, 10))"); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("%s is too old for Jupyter: install Python 3.10 or later", python))
 	}
-	progress("making a Python environment in " + v.Dir)
+	hears.Begin("making a Python environment in " + v.Dir)
 	if said, err := run(ctx, "", nil, python, "-m", "venv", "--clear", v.Dir); err != nil {
 		return fmt.Errorf("make a Python environment in %s: %w: %s; install Python's venv (Debian: apt-get install python3-venv), and see that the folder can be written to", v.Dir, err, tail(said))
 	}
-	progress("installing JupyterLab into it (about 100 MB)")
+	hears.Begin("installing JupyterLab into it (about 100 MB)")
 	file := filepath.Join(v.Dir, "requirements.txt")
 	if err := os.WriteFile(file, []byte(requirements), 0o644); err != nil {
 		return err

@@ -16,11 +16,12 @@ const module = "lmkit.internal/lmkit/"
 // listed may import whatever does not import them.
 var allowed = map[string][]string{
 	"token":                {},
+	"progress":             {},
 	"internal/safetensors": {},
-	"internal/fetch":       {},
-	"corpus":               {"token", "internal/fetch"},
+	"internal/fetch":       {"progress"},
+	"corpus":               {"token", "progress", "internal/fetch"},
 	"corpus/plant":         {"token", "corpus"},
-	"backend":              {"internal/fetch"},
+	"backend":              {"progress", "internal/fetch"},
 	"internal/program":     {"backend"},
 	"internal/net":         {},
 	"lm":                   {"token", "backend", "internal/program", "internal/net", "internal/safetensors"},

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lmkit.internal/kernels"
+	"lmkit.internal/lmkit/progress"
 )
 
 // Jupyter is an environment that can run notebooks.
@@ -46,8 +47,8 @@ func Setup(t testing.TB) Jupyter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	progress := func(what string) { t.Log(what) }
-	if err := venv.Setup(ctx, progress); err != nil {
+	log := func(e progress.Event) { t.Log(e.What) }
+	if err := venv.Setup(ctx, log); err != nil {
 		t.Fatal(err)
 	}
 	checkout, err := kernels.Checkout("")
@@ -56,7 +57,7 @@ func Setup(t testing.TB) Jupyter {
 	}
 	sum := sha256.Sum256([]byte(checkout)) // each checkout its own: kernels belong to one
 	folder := filepath.Join(filepath.Dir(venv.Dir), "test-kernels", hex.EncodeToString(sum[:6]))
-	all, err := kernels.Install(ctx, kernels.Installation{Folder: folder, Checkout: checkout, Progress: progress})
+	all, err := kernels.Install(ctx, kernels.Installation{Folder: folder, Checkout: checkout, Progress: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // The names of the engines.
@@ -59,10 +61,6 @@ func (e *Engine) Processors() int {
 	return 1
 }
 
-// Progress hears of slow work: what is being done, and how much of how much is done. Total is 0 when it is not known;
-// the unit is bytes.
-type Progress func(what string, done, total int64)
-
 // Options says which engine is wanted. The zero value follows the environment, and else means auto.
 type Options struct {
 	// Name of the engine: auto, xla:cpu, xla:cuda or go. Options of go-xla may follow an XLA name after a comma, as in
@@ -80,13 +78,7 @@ type Options struct {
 	// products faster and small ones slower. The first engine that a process opens decides.
 	Latency bool
 	// Progress hears of downloads; nil: nobody.
-	Progress Progress
-}
-
-func (o Options) report(what string, done, total int64) {
-	if o.Progress != nil {
-		o.Progress(what, done, total)
-	}
+	Progress progress.Func
 }
 
 // Open finds, or installs, the engine that o names and opens it. Installing takes one process at a time; others wait.

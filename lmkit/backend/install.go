@@ -40,7 +40,7 @@ func (s store) lock(ctx context.Context, o Options) (unlock func() error, err er
 	lock := flock.New(filepath.Join(s.folder, "install.lock"))
 	got, err := lock.TryLock()
 	if err == nil && !got {
-		o.report("waiting for another process that installs the XLA plugin", 0, 0)
+		o.Progress.Begin("waiting for another process that installs the XLA plugin")
 		_, err = lock.TryLockContext(ctx, 100*time.Millisecond)
 	}
 	if ctx.Err() != nil {

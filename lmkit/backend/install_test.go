@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // installs checks that a plugin is found or installed, and is the library.
@@ -57,7 +59,7 @@ func TestPipInstallsOnce(t *testing.T) {
 	m := newMachine(t)
 	m.goodPip(m.wheel)
 	var last [2]int64
-	o := Options{Progress: func(what string, done, total int64) { last = [2]int64{done, total} }}
+	o := Options{Progress: func(e progress.Event) { last = [2]int64{e.Done, e.Total} }}
 	if found := installs(t, o); found.Origin != "pip" {
 		t.Errorf("origin %q, want pip", found.Origin)
 	}
@@ -141,8 +143,8 @@ func TestCancelledInstallLeavesNothing(t *testing.T) {
 	m := newMachine(t)
 	m.python("echo partial >\"$dest/part\"; exec sleep 60")
 	ctx, cancel := context.WithCancel(context.Background())
-	o := Options{Progress: func(_ string, done, _ int64) {
-		if done > 0 { // pip has begun
+	o := Options{Progress: func(e progress.Event) {
+		if e.Done > 0 { // pip has begun
 			cancel()
 		}
 	}}

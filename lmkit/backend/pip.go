@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // fromPip downloads the wheel with pip, which knows the user's package index, proxy and certificates.
@@ -36,7 +38,7 @@ func (w wheel) fromPip(ctx context.Context, o Options, s store) (string, error) 
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	stop := watch(dir, func(size int64) { o.report("downloading the XLA plugin", min(size, w.size), w.size) })
+	stop := watch(dir, func(size int64) { o.Progress.At(downloading, min(size, w.size), w.size, progress.Bytes) })
 	err = cmd.Run()
 	stop()
 	if ctx.Err() != nil {

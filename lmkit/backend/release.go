@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"lmkit.internal/lmkit/internal/fetch"
+	"lmkit.internal/lmkit/progress"
 )
 
 // The release of CPU plugins that go-xla's own installer takes. That installer writes to standard output, cannot be
@@ -41,7 +42,7 @@ var client = &http.Client{Transport: &http.Transport{
 
 // fromRelease installs the plugin of go-xla's release for this system.
 func fromRelease(ctx context.Context, o Options, s store) (string, error) {
-	o.report("looking for go-xla's release of the XLA plugin", 0, 0)
+	o.Progress.Begin("looking for go-xla's release of the XLA plugin")
 	name := fmt.Sprintf("pjrt_cpu_%s_%s.tar.gz", runtime.GOOS, runtime.GOARCH)
 	asset, err := findAsset(ctx, name)
 	if err != nil {
@@ -49,7 +50,7 @@ func fromRelease(ctx context.Context, o Options, s store) (string, error) {
 	}
 	folder := filepath.Join(s.folder, "download")
 	file := filepath.Join(folder, releaseVersion+"-"+name)
-	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client, Progress: downloading(o)})
+	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client, Progress: o.Progress, What: downloading})
 	if err != nil {
 		return "", err
 	}
@@ -127,7 +128,7 @@ func unpackRelease(ctx context.Context, o Options, s store, file string) (string
 		}
 		m := manifest{Size: releaseLimit, Source: filepath.Base(file)}
 		return s.put(ctx, releaseName, archive, m, false, func(done int64) {
-			o.report("unpacking the XLA plugin", done, entry.Size)
+			o.Progress.At("unpacking the XLA plugin", done, entry.Size, progress.Bytes)
 		})
 	}
 }

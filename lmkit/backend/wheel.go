@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/internal/fetch"
+	"lmkit.internal/lmkit/progress"
 )
 
 // wheel is a Python package that carries a PJRT plugin. Only its one library is used; no Python code of it runs.
@@ -60,7 +61,7 @@ func (w wheel) fromGiven(ctx context.Context, o Options, s store, given string) 
 	}
 	folder := filepath.Join(s.folder, "download") // kept when the download is cut, so that the next try continues
 	file := filepath.Join(folder, w.file)
-	err := fetch.File(ctx, fetch.Request{URL: given, SHA256: w.sha256, Dest: file, Client: client, Progress: downloading(o)})
+	err := fetch.File(ctx, fetch.Request{URL: given, SHA256: w.sha256, Dest: file, Client: client, Progress: o.Progress, What: downloading})
 	if err != nil {
 		return "", fmt.Errorf("the XLA plugin's wheel: %w", err)
 	}
@@ -71,10 +72,8 @@ func (w wheel) fromGiven(ctx context.Context, o Options, s store, given string) 
 	return installed, err
 }
 
-// downloading reports a download; fetch calls an unknown total -1.
-func downloading(o Options) func(done, total int64) {
-	return func(done, total int64) { o.report("downloading the XLA plugin", done, max(total, 0)) }
-}
+// downloading is what progress calls the download of a plugin, wherever it comes from.
+const downloading = "downloading the XLA plugin"
 
 // runsHere refuses the wheel on a system that it was not built for.
 func (w wheel) runsHere() error {
@@ -91,7 +90,7 @@ func (w wheel) unpack(ctx context.Context, o Options, s store, file string) (str
 		return "", fmt.Errorf("the XLA plugin's wheel cannot be read: %w", err)
 	}
 	defer f.Close()
-	o.report("checking the XLA plugin", 0, 0)
+	o.Progress.Begin("checking the XLA plugin")
 	sum, size, err := checksum(ctx, f)
 	if err != nil {
 		return "", fmt.Errorf("the XLA plugin's wheel cannot be read: %w", err)
@@ -110,6 +109,6 @@ func (w wheel) unpack(ctx context.Context, o Options, s store, file string) (str
 	defer library.Close()
 	m := manifest{Size: w.memberSize, SHA256: w.memberSHA256, Source: w.file}
 	return s.put(ctx, w.folder(), library, m, true, func(done int64) {
-		o.report("unpacking the XLA plugin", done, w.memberSize)
+		o.Progress.At("unpacking the XLA plugin", done, w.memberSize, progress.Bytes)
 	})
 }

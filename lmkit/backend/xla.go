@@ -54,7 +54,7 @@ func installCUDA(ctx context.Context, o Options) (plugin, error) {
 	if err != nil {
 		return plugin{}, err
 	}
-	o.report("installing the CUDA plugin and NVIDIA's libraries (about 3 GB)", 0, 0)
+	o.Progress.Begin("installing the CUDA plugin and NVIDIA's libraries (about 3 GB)")
 	done := make(chan error, 1)
 	restore := muteStdout()
 	go func() { done <- installer.CudaAutoInstall(filepath.Join(lib, "go-xla"), true, installer.Quiet) }()

@@ -128,9 +128,9 @@ func between(least, most int) cobra.PositionalArgs {
 
 // openEngine opens the engine that was asked for, and says so when it is not the one hoped for.
 func (a *app) openEngine(ctx context.Context) (*backend.Engine, error) {
-	show, done := a.downloads()
-	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Latency: a.latency, Progress: show})
-	done()
+	m := a.meter()
+	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Latency: a.latency, Progress: m.hear})
+	m.hide()
 	if err != nil {
 		return nil, err
 	}

@@ -89,9 +89,9 @@ func (a *app) loadTrain(ctx context.Context, s source, cut bool) (*corpus.Corpus
 	kind, rest, has := strings.Cut(s.Data, ":")
 	switch s.kind() {
 	case "wikitext-2":
-		show, done := a.downloads()
-		defer done()
-		return corpus.WikiText2(ctx, corpus.WikiTextConfig{Folder: rest, Progress: show})
+		m := a.meter()
+		defer m.hide()
+		return corpus.WikiText2(ctx, corpus.WikiTextConfig{Folder: rest, Progress: m.hear})
 	case "opticks":
 		return corpus.Opticks()
 	case "grammar":

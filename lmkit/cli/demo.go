@@ -31,19 +31,10 @@ func (a *app) demo(ctx context.Context, report string, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	var b *bar
-	current := ""
+	m := a.meter()
 	look := a.look()
 	return demo.Run(ctx, demo.Options{
-		Engine: engine, Out: lines{a.out, func() { b.hide() }}, Color: look.Color, Width: look.Width, Report: report, Seed: seed,
-		Progress: func(what string, done, total int) {
-			if what != current {
-				b.hide()
-				current, b = what, a.bar(what, int64(total))
-			}
-			if b.set(int64(done)); done >= total {
-				b.hide()
-			}
-		},
+		Engine: engine, Out: lines{a.out, m.hide}, Color: look.Color, Width: look.Width, Report: report, Seed: seed,
+		Progress: m.hear,
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
@@ -161,7 +162,7 @@ func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from, to string
 // pieces reads text a piece at a time, under a progress bar.
 func (a *app) pieces(ctx context.Context, what string, from ...string) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
-		b := a.bar(what, size(from))
+		b, total := a.meter(), size(from)
 		defer b.hide()
 		done := int64(0)
 		for piece, err := range corpus.Pieces(from...) {
@@ -172,7 +173,7 @@ func (a *app) pieces(ctx context.Context, what string, from ...string) func(yiel
 				return
 			}
 			done += int64(len(piece))
-			b.set(done)
+			b.hear(progress.Event{What: what, Done: done, Total: total, Unit: "bytes of text"})
 		}
 	}
 }

@@ -54,10 +54,9 @@ cells then need neither. Installing again brings everything up to date.`,
 }
 
 func (a *app) installKernels(cmd *cobra.Command, folder, checkout string) error {
-	show, done := a.downloads()
-	defer done()
-	all, err := kernels.Install(cmd.Context(), kernels.Installation{Folder: folder, Checkout: checkout, Engine: a.engine,
-		Progress: a.step, Download: show})
+	m := a.meter()
+	defer m.hide()
+	all, err := kernels.Install(cmd.Context(), kernels.Installation{Folder: folder, Checkout: checkout, Engine: a.engine, Progress: m.hear})
 	if err != nil {
 		return err
 	}
@@ -66,9 +65,6 @@ func (a *app) installKernels(cmd *cobra.Command, folder, checkout string) error 
 	}
 	return nil
 }
-
-// step tells of one step of something slow.
-func (a *app) step(what string) { a.note("%s", what) }
 
 func (a *app) kernelListCmd() *cobra.Command {
 	venv, asJSON := "", false

@@ -49,20 +49,13 @@ func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html stri
 	if err != nil {
 		return err
 	}
-	var b *bar
-	defer func() { b.hide() }()
-	current := ""
-	board, err := board.Run(ctx, engine, c, func(what string, done, total int) {
-		if what != current {
-			b.hide()
-			current, b = what, a.bar(what, int64(total))
-		}
-		b.set(int64(done))
-	})
+	m := a.meter()
+	defer m.hide()
+	board, err := board.Run(ctx, engine, c, m.hear)
 	if err != nil {
 		return err
 	}
-	b.hide()
+	m.hide()
 	if err := board.Text(a.out); err != nil {
 		return err
 	}

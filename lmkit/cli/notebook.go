@@ -73,7 +73,7 @@ func (a *app) notebook(cmd *cobra.Command, o notebookFlags, args, extra []string
 	if err != nil {
 		return err
 	}
-	if err := venv.Setup(cmd.Context(), a.step); err != nil {
+	if err := venv.Setup(cmd.Context(), a.meter().hear); err != nil {
 		return err
 	}
 	into, err := kernels.Folder(venv.Dir)

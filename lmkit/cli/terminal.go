@@ -11,6 +11,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/render"
 )
 
@@ -37,55 +38,62 @@ func terminal(w any) (fd int, is bool) {
 	return fd, term.IsTerminal(fd)
 }
 
-// bar is a progress bar on stderr; nil, where stderr is no terminal, shows nothing.
-type bar struct{ *progressbar.ProgressBar }
+// meter shows events of progress on stderr. On a terminal each piece of work that counts has a bar. Elsewhere, and of
+// work that counts nothing, a line says that it has begun; what is counted in other units than bytes then says nothing,
+// since its results are lines already.
+type meter struct {
+	app *app
 
-func (a *app) bar(what string, total int64, options ...progressbar.Option) *bar {
-	if _, is := terminal(a.err); !is {
-		return nil
-	}
-	return &bar{progressbar.NewOptions64(total, append([]progressbar.Option{progressbar.OptionSetWriter(a.err),
-		progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100 * time.Millisecond),
-		progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true)}, options...)...)}
+	mu   sync.Mutex
+	what string
+	bar  *progressbar.ProgressBar // nil: none is shown
 }
+
+func (a *app) meter() *meter { return &meter{app: a} }
 
 // The errors of a bar are those of a terminal that is gone: nobody is left to read them.
 
-func (b *bar) set(done int64) {
-	if b != nil {
-		_ = b.Set64(done)
-	}
-}
-
-// hide makes room for a line; the next set shows the bar again.
-func (b *bar) hide() {
-	if b != nil {
-		_ = b.Clear()
-	}
-}
-
-// downloads shows what is fetched: a bar each on a terminal, else a line each.
-func (a *app) downloads() (show func(what string, done, total int64), end func()) {
-	var mu sync.Mutex
-	var current string
-	var b *bar
-	show = func(what string, done, total int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if what != current {
-			b.hide()
-			current = what
-			if b = a.bar(what, max(total, -1), progressbar.OptionShowBytes(true)); b == nil {
-				a.note("%s%s", what, megabytes(total))
-			}
+// hear is a progress.Func.
+func (m *meter) hear(e progress.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.What != m.what {
+		m.clear()
+		m.what, m.bar = e.What, nil
+		_, is := terminal(m.app.err)
+		switch {
+		case e.Unit == "" || e.Unit == progress.Bytes && !is:
+			m.app.note("%s%s", e.What, megabytes(e.Total))
+		case is:
+			m.bar = m.app.bar(e)
 		}
-		b.set(done)
 	}
-	return show, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		b.hide()
+	if m.bar != nil {
+		_ = m.bar.Set64(e.Done)
 	}
+}
+
+// hide makes room for a line; the next event shows the bar again.
+func (m *meter) hide() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.clear()
+}
+
+func (m *meter) clear() {
+	if m.bar != nil {
+		_ = m.bar.Clear()
+	}
+}
+
+func (a *app) bar(e progress.Event) *progressbar.ProgressBar {
+	total := e.Total
+	if total == 0 {
+		total = -1 // not known
+	}
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(e.What),
+		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
+		progressbar.OptionSetPredictTime(true), progressbar.OptionShowBytes(e.Unit == progress.Bytes))
 }
 
 func megabytes(n int64) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
@@ -322,8 +323,11 @@ func (a *app) follow(ctx context.Context, run *train.Run, dir string) (err error
 		a.note("the run in %s has come to its end, at step %d", dir, run.Step())
 		return nil
 	}
-	b := a.bar("training", int64(run.Config().Steps))
-	b.set(int64(run.Step()))
+	b := a.meter()
+	at := func(step int) {
+		b.hear(progress.Event{What: "training", Done: int64(step), Total: int64(run.Config().Steps), Unit: progress.Steps})
+	}
+	at(run.Step())
 	defer b.hide()
 	table := false
 	for e, err := range run.Events(ctx) {
@@ -342,7 +346,7 @@ func (a *app) follow(ctx context.Context, run *train.Run, dir string) (err error
 		if err = errors.Join(err, printf(a.out, "%s\n", eventLine(e))); err != nil {
 			return err
 		}
-		b.set(int64(e.Step))
+		at(e.Step)
 	}
 	b.hide()
 	a.note("done: the model is in %s, its loss curve in %s", dir, filepath.Join(dir, train.CurveFile))

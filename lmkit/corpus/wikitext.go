@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/internal/fetch"
+	"lmkit.internal/lmkit/progress"
 )
 
 // WikiTextURL is where WikiText-2 comes from by default: the tokenised text with rare words as <unk>, whose perplexities
@@ -34,8 +35,8 @@ type WikiTextConfig struct {
 	SHA256 map[string]string
 	// Cache is the folder that keeps the downloaded files; "" means lmkit/wikitext-2 in the user's cache folder.
 	Cache string
-	// Progress, if not nil, is called as the bytes of a file arrive; total is -1 when the server does not say.
-	Progress func(file string, done, total int64)
+	// Progress hears of the bytes of each file that is downloaded; its What is the file's name.
+	Progress progress.Func
 	// Client, if not nil, makes the requests.
 	Client *http.Client
 }
@@ -150,9 +151,6 @@ func cached(folder string, names [3]string) int {
 }
 
 func (c WikiTextConfig) file(ctx context.Context, base, folder, name string) error {
-	req := fetch.Request{URL: base + "/" + name, SHA256: c.SHA256[name], Dest: filepath.Join(folder, name), Client: c.Client}
-	if c.Progress != nil {
-		req.Progress = func(done, total int64) { c.Progress(name, done, total) }
-	}
-	return fetch.File(ctx, req)
+	return fetch.File(ctx, fetch.Request{URL: base + "/" + name, SHA256: c.SHA256[name], Dest: filepath.Join(folder, name),
+		Client: c.Client, Progress: c.Progress, What: name})
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 type row struct {
@@ -232,7 +234,7 @@ func TestWikiText2Download(t *testing.T) {
 			defer srv.Close()
 			seen := map[string]int64{}
 			c := WikiTextConfig{URL: srv.URL + "/some/folder/", Cache: t.TempDir(), SHA256: tt.sums,
-				Progress: func(file string, done, _ int64) { seen[file] = done }}
+				Progress: func(e progress.Event) { seen[e.What] = e.Done }}
 			got, err := WikiText2(context.Background(), c)
 			if len(tt.site.asked) != tt.asked {
 				t.Errorf("asked for %q, want %d requests", tt.site.asked, tt.asked)

@@ -9,6 +9,7 @@ import (
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
@@ -21,7 +22,8 @@ type Config struct {
 	Items    int    // texts to learn from; 0: 4,000
 	Steps    int    // at the most; 0: 3,000. It ends earlier, as soon as the model knows the task
 	Seed     uint64
-	Progress func(step, steps int) // nil: nobody listens
+	Progress progress.Func // hears of the steps
+	What     string        // what Progress is told
 }
 
 // Heads is how many heads of attention a Transformer has; its width is a multiple.
@@ -88,9 +90,7 @@ func follow(ctx context.Context, run *train.Run, c Config) (*Trained, error) {
 			return nil, err
 		}
 		t.Steps = e.Step
-		if c.Progress != nil {
-			c.Progress(e.Step, c.Steps)
-		}
+		c.Progress.At(c.What, int64(e.Step), int64(c.Steps), progress.Steps)
 		learned = append(learned, render.Point{X: float64(e.Step), Y: e.TrainLoss})
 		if e.Valid != nil {
 			judged = append(judged, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
@@ -99,9 +99,7 @@ func follow(ctx context.Context, run *train.Run, c Config) (*Trained, error) {
 			}
 		}
 	}
-	if c.Progress != nil {
-		c.Progress(c.Steps, c.Steps)
-	}
+	c.Progress.At(c.What, int64(c.Steps), int64(c.Steps), progress.Steps)
 	t.Seconds = time.Since(start).Seconds()
 	t.Curves = render.Loss(learned, judged)
 	var err error

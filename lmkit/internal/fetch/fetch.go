@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // Request says what to download, and where to.
@@ -24,9 +27,10 @@ type Request struct {
 	SHA256 string // of the whole file, in hexadecimal; "" takes what comes
 	Dest   string // the file to make; its folder is made too
 
-	// Progress, if not nil, is called as bytes arrive, never concurrently. done counts from the start of the file,
-	// so a resumed download does not start at 0. total is -1 when the server does not say.
-	Progress func(done, total int64)
+	// Progress hears of the bytes that arrive, never concurrently. Done counts from the start of the file, so that a
+	// resumed download does not start at 0.
+	Progress progress.Func
+	What     string // what Progress is told; "": the last part of the URL's path
 
 	Client *http.Client // nil: http.DefaultClient
 }
@@ -69,7 +73,8 @@ type download struct {
 }
 
 func newDownload(req Request) (*download, error) {
-	if u, err := url.Parse(req.URL); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+	u, err := url.Parse(req.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, errors.New("not an http or https address")
 	}
 	if sum, err := hex.DecodeString(req.SHA256); err != nil || (len(sum) != 0 && len(sum) != sha256.Size) {
@@ -80,6 +85,9 @@ func newDownload(req Request) (*download, error) {
 	}
 	if req.Client == nil {
 		req.Client = http.DefaultClient
+	}
+	if req.What == "" {
+		req.What = path.Base(u.Path)
 	}
 	return &download{Request: req, part: req.Dest + ".part", tag: req.Dest + ".part.tag"}, nil
 }

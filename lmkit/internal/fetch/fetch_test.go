@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 func TestMain(m *testing.M) {
@@ -149,7 +151,7 @@ func TestFile(t *testing.T) {
 			put(t, dest+".part.tag", bytes.ReplaceAll(tt.tag, []byte("URL"), []byte(srv.URL)))
 			var last, total int64
 			err := File(context.Background(), Request{URL: srv.URL, SHA256: tt.sum, Dest: dest,
-				Progress: func(d, n int64) { last, total = d, n }})
+				Progress: func(e progress.Event) { last, total = e.Done, e.Total }})
 			if got := strings.Join(tt.server.ranges, ","); tt.wantRanges == "none" && len(tt.server.ranges) > 0 ||
 				tt.wantRanges != "none" && got != tt.wantRanges {
 				t.Errorf("asked for ranges %q, want %q", got, tt.wantRanges)
@@ -206,8 +208,8 @@ func TestFileCancelledKeepsPart(t *testing.T) {
 	defer close(release)
 	dest := filepath.Join(t.TempDir(), "file")
 	ctx, cancel := context.WithCancel(context.Background())
-	err := File(ctx, Request{URL: slow.URL, Dest: dest, Progress: func(done, _ int64) {
-		if done == 100_000 {
+	err := File(ctx, Request{URL: slow.URL, Dest: dest, Progress: func(e progress.Event) {
+		if e.Done == 100_000 {
 			cancel()
 		}
 	}})

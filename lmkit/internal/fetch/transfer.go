@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lmkit.internal/lmkit/progress"
 )
 
 // transfer fills the part, over as many connections as it takes. It reports whether bytes of an earlier call were kept.
@@ -166,7 +168,7 @@ func cause(ctx context.Context, err error) error {
 
 // receive appends the body to the part.
 func (t *transfer) receive(resp *http.Response, watchdog *time.Timer) error {
-	total := int64(-1)
+	total := int64(0) // not known
 	if resp.ContentLength >= 0 {
 		total = t.size + resp.ContentLength
 	}
@@ -179,9 +181,7 @@ func (t *transfer) receive(resp *http.Response, watchdog *time.Timer) error {
 				return &finalError{err}
 			}
 			t.size += int64(n)
-			if t.Progress != nil {
-				t.Progress(t.size, total)
-			}
+			t.Progress.At(t.What, t.size, total, progress.Bytes)
 		}
 		switch err {
 		case nil:

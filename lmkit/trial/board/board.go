@@ -18,6 +18,7 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/faithful"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/trial"
 )
 
@@ -56,22 +57,16 @@ type Model struct {
 	Table *faithful.Table `json:"table"`
 }
 
-// Progress hears what is being done, and how much of how much is done.
-type Progress func(what string, done, total int)
-
 // Run trains a model for each task and architecture, and scores every method on each.
-func Run(ctx context.Context, e *backend.Engine, c Config, progress Progress) (*Result, error) {
+func Run(ctx context.Context, e *backend.Engine, c Config, hears progress.Func) (*Result, error) {
 	c = c.withDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if progress == nil {
-		progress = func(string, int, int) {}
-	}
 	r := &Result{Schema: Schema, Config: c}
 	for _, task := range c.Tasks {
 		for _, arch := range c.Archs {
-			m, err := c.model(ctx, e, task, arch, progress)
+			m, err := c.model(ctx, e, task, arch, hears)
 			if err != nil {
 				return nil, fmt.Errorf("leaderboard: %s, %s: %w", task, arch, err)
 			}
@@ -162,7 +157,7 @@ func (c Config) methods(arch string) ([]explain.Method, error) {
 // unknown is the share of hidden words in training, so that the unknown token is a fair baseline.
 const unknown = 0.1
 
-func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string, progress Progress) (*Model, error) {
+func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string, hears progress.Func) (*Model, error) {
 	methods, err := c.methods(arch)
 	if err != nil {
 		return nil, err
@@ -177,7 +172,7 @@ func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string,
 	}
 	name := task + ", " + arch
 	trained, err := trial.Train(ctx, e, t, trial.Config{Arch: arch, Width: c.Width, Steps: c.Steps, Seed: c.Seed,
-		Progress: func(step, steps int) { progress(name+": train", step, steps) }})
+		Progress: hears, What: name + ": train"})
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +186,7 @@ func (c Config) model(ctx context.Context, e *backend.Engine, task, arch string,
 			return nil, err
 		}
 		scores = append(scores, score)
-		progress(name+": explain", len(scores), len(items))
+		hears.At(name+": explain", int64(len(scores)), int64(len(items)), "texts")
 	}
 	table, err := faithful.Tabulate(trained.Model, scores, s)
 	if err != nil {

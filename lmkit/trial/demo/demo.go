@@ -17,6 +17,7 @@ import (
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/trial"
@@ -30,7 +31,7 @@ type Options struct {
 	Width    int    // of the terminal, in columns
 	Report   string // the file to write; "": report.html
 	Seed     uint64
-	Progress func(what string, done, total int) // nil: nobody listens
+	Progress progress.Func
 }
 
 // Run trains both models until each answers right on texts that it has not seen, explains a prediction of each, and
@@ -38,9 +39,6 @@ type Options struct {
 func Run(ctx context.Context, o Options) error {
 	if o.Report == "" {
 		o.Report = "report.html"
-	}
-	if o.Progress == nil {
-		o.Progress = func(string, int, int) {}
 	}
 	if err := writable(o.Report); err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -82,7 +80,7 @@ var names = map[string]string{lm.Transformer: "Transformer", lm.LSTM: "LSTM"}
 func (d *demo) model(ctx context.Context, arch string) error {
 	name := names[arch]
 	trained, err := trial.Train(ctx, d.Engine, d.task, trial.Config{Arch: arch, Seed: d.Seed,
-		Progress: func(step, steps int) { d.Progress("train the "+name, step, steps) }})
+		Progress: d.Progress, What: "train the " + name})
 	if err != nil {
 		return err
 	}
@@ -167,7 +165,7 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 	foil, _ := m.Tokenizer().Lookup(item.Foil)
 	var as []*explain.Attribution
 	for i, name := range shown {
-		d.Progress("explain", i, len(shown))
+		d.Progress.At("explain", int64(i), int64(len(shown)), "methods")
 		method, err := lmkit.Method(name, lmkit.Settings{})
 		if err != nil {
 			return nil, err
@@ -178,7 +176,7 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 		}
 		as = append(as, a)
 	}
-	d.Progress("explain", len(shown), len(shown))
+	d.Progress.At("explain", int64(len(shown)), int64(len(shown)), "methods")
 	main := as[slices.Index(shown, "integrated-gradients")]
 	if err := render.Text(d.Out, main, render.Options{Color: d.Color, Width: d.Width}); err != nil {
 		return nil, err
