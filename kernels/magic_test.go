@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/train"
 )
 
 func TestSplit(t *testing.T) {
@@ -120,9 +121,26 @@ func (r *record) display(id string, data, _ map[string]any, again bool) {
 
 func TestRunMagic(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "loss.svg"), []byte("<svg/>"), 0o644); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "m"), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	event, err := train.Event{Step: 1, Steps: 2, TrainLoss: 3}.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "m", train.EventsFile), event, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	chart, err := train.Curve(filepath.Join(dir, "m"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var curve strings.Builder
+	if err := chart.SVG(&curve); err != nil {
+		t.Fatal(err)
+	}
+	table := train.Heading + "\n" + train.Event{Step: 1, TrainLoss: 3}.Row()
+	trains := "cat m/events.jsonl; sleep 0.7; echo note >&2; "
 	for _, c := range []struct {
 		name, script, arg string
 		want              []string
@@ -133,8 +151,11 @@ func TestRunMagic(t *testing.T) {
 		{"slow end", "echo lmkit: one >&2; echo lmkit: it is bad >&2; sleep 0.7; exit 1", "models", []string{"stderr: lmkit: one\n", "stderr: lmkit: it is bad\n"}, "it is bad"},
 		{"a note while it runs", "echo lmkit: note >&2; sleep 0.7; echo out", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
 		{"silent error", "exit 3", "models", nil, "the command ended with exit status 3"},
-		{"training", "echo table; echo 'lmkit: done: the model is in m, its loss curve in loss.svg' >&2", "train",
-			[]string{"stderr: lmkit: done: the model is in m, its loss curve in loss.svg\n", `display false "table" <svg/>`}, ""},
+		{"training", trains + `echo '{"end":"ended","step":1,"steps":2,"dir":"m","curve":"m/loss.svg"}'`, "train",
+			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n", fmt.Sprintf("display true %q %s", table, curve.String())}, ""},
+		{"training that fails", trains + "echo lmkit: no room >&2; exit 1", "train",
+			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n", fmt.Sprintf("display true %q <nil>", table)}, "no room"},
+		{"no events", "echo hello", "train", nil, "line 1 is no report of a training"},
 		{"no help for", "exit 1", "explain", nil, "the command ended with exit status 1"},
 		{"no JSON", "echo hello", "explain", nil, "invalid"},
 	} {

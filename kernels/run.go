@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -59,10 +58,10 @@ func runMagic(ctx context.Context, self, dir string, env, args []string, to cell
 
 // output gathers what a command writes, and shows it in few pieces.
 type output struct {
-	to    cell
-	dir   string
-	grows bool                            // stdout is one display that grows
-	draw  func(to cell, out []byte) error // draws the whole of stdout
+	to       cell
+	dir      string
+	training bool                            // stdout is the events of a training: one table that grows, and a picture at the end
+	draw     func(to cell, out []byte) error // draws the whole of stdout
 
 	mu       sync.Mutex
 	out, err bytes.Buffer
@@ -70,7 +69,6 @@ type output struct {
 	held     int    // bytes of err that were there when it was last shown
 	last     string // the last line of err that was shown
 	id       string
-	picture  string // an SVG file
 }
 
 type sink struct {
@@ -93,7 +91,10 @@ func (o *output) prepare(args []string) []string {
 	}
 	switch args[0] {
 	case "train":
-		o.grows = true
+		if !slices.Contains(args, "--json") {
+			o.training = true
+			return append(slices.Clip(args), "--json")
+		}
 	case "explain", "compare":
 		if !slices.Contains(args, "--json") {
 			o.draw = draw
@@ -105,9 +106,6 @@ func (o *output) prepare(args []string) []string {
 	}
 	return args
 }
-
-// curve finds the picture that a training says it wrote.
-var curve = regexp.MustCompile(`^lmkit: done: .*its loss curve in (\S.*\.svg)$`)
 
 // show shows what has come since it was last called.
 func (o *output) show() {
@@ -127,54 +125,71 @@ func (o *output) show() {
 	if o.out.Len() == o.shown || o.draw != nil {
 		return
 	}
-	if o.grows {
-		o.update(nil)
+	if o.training {
+		_ = o.table(false) // what is no report is an error at the end
 		return
 	}
 	o.to.stream("stdout", o.out.String())
 	o.out.Reset()
 }
 
-// update shows all of stdout in place of what was shown of it before.
-func (o *output) update(picture []byte) {
-	text := o.out.String()
-	data := map[string]any{"text/plain": strings.TrimRight(text, "\n")}
+// table shows the events of a training in place of what was shown of them before. With last set the loss curve of the
+// whole run stands beside it, if the run has got as far as to have one.
+func (o *output) table(last bool) error {
+	reports, err := train.ReadReports(o.out.Bytes())
+	if err != nil {
+		return err
+	}
+	o.shown = o.out.Len()
+	rows := []string{train.Heading}
+	dir := ""
+	for _, r := range reports {
+		if r.Event != nil {
+			rows = append(rows, r.Event.Row())
+		} else {
+			dir = r.End.Dir
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	data := map[string]any{"text/plain": strings.Join(rows, "\n")}
 	var metadata map[string]any
-	if picture != nil {
-		data["image/svg+xml"] = string(picture)
-		metadata = o.curve(data)
+	if last && dir != "" {
+		if metadata, err = o.curve(dir, data); err != nil {
+			return err
+		}
 	}
 	again := o.id != ""
 	if !again {
 		o.id = newID()
 	}
-	o.shown = len(text)
 	o.to.display(o.id, data, metadata, again)
+	return nil
 }
 
-// curve adds the picture of a training as PNG, for readers of notebooks that show no SVG.
-func (o *output) curve(data map[string]any) (metadata map[string]any) {
-	chart, err := train.Curve(filepath.Dir(o.picture))
-	if err != nil {
-		return nil
+// curve adds the picture of the run in a folder: as SVG, and as PNG for readers of notebooks that show no SVG.
+func (o *output) curve(dir string, data map[string]any) (metadata map[string]any, err error) {
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(o.dir, dir)
 	}
-	encoded, metadata, err := encodePNG(chart)
+	chart, err := train.Curve(dir)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	data["image/png"] = encoded
-	return metadata
+	var svg bytes.Buffer
+	if err := chart.SVG(&svg); err != nil {
+		return nil, err
+	}
+	data["image/svg+xml"] = svg.String()
+	data["image/png"], metadata, err = encodePNG(chart)
+	return metadata, err
 }
 
-// notes shows lines of stderr, and remembers the picture that they name. Warnings stand in the pictures.
+// notes shows lines of stderr. Warnings stand in the pictures.
 func (o *output) notes(text string) {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
-		if m := curve.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
-			if o.picture = m[1]; !filepath.IsAbs(o.picture) {
-				o.picture = filepath.Join(o.dir, o.picture)
-			}
-		}
 		if o.draw == nil || !strings.HasPrefix(line, "lmkit: warning: ") {
 			b.WriteString(line)
 		}
@@ -202,15 +217,9 @@ func (o *output) finish(ctx context.Context, err error) error {
 		if wrong := o.draw(o.to, o.out.Bytes()); wrong != nil && err == nil {
 			err, last = wrong, wrong.Error()
 		}
-	case o.picture != "":
-		if picture, wrong := os.ReadFile(o.picture); wrong == nil {
-			o.update(picture)
-			break
-		}
-		fallthrough
-	case o.grows:
-		if o.out.Len() > o.shown {
-			o.update(nil)
+	case o.training:
+		if wrong := o.table(true); wrong != nil && err == nil {
+			err, last = wrong, wrong.Error()
 		}
 	case o.out.Len() > 0:
 		o.to.stream("stdout", o.out.String())

@@ -4,10 +4,6 @@ package lmkit
 import (
 	"context"
 	"errors"
-	"fmt"
-	"iter"
-	"strconv"
-	"strings"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus"
@@ -51,8 +47,8 @@ func Explain(ctx context.Context, m *lm.Model, prompt string, methods ...string)
 type Training struct {
 	Corpus    *corpus.Corpus  // what to learn from; its Valid part, if there is one, is what the model is judged by
 	Arch      string          // lm.Transformer (default) or lm.LSTM
-	Tokenizer string          // "word" (default), "char", or "bpe:4096" for a byte-level vocabulary of that size
-	Model     lm.Config       // widths and layers; what is 0 becomes that of a small model
+	Tokenizer string          // "word" (default), "char", "bpe", or "bpe:4096" for byte pairs of that size: token.ParseSpec
+	Model     lm.Config       // widths and layers; what is 0 becomes that of train.Small
 	Train     train.Config    // what is zero as a whole becomes train.Recipe's
 	Dir       string          // where to keep the run (see package train); "": nowhere
 	Engine    *backend.Engine // nil: what the environment gives
@@ -92,11 +88,17 @@ func (t Training) prepare(ctx context.Context) (m *lm.Model, data train.Data, co
 			return nil, data, config, err
 		}
 	}
-	tok, err := NewTokenizer(ctx, t.Tokenizer, t.Corpus.Train)
+	spec, err := token.ParseSpec(t.Tokenizer)
 	if err != nil {
 		return nil, data, config, err
 	}
-	c := t.config(tok.Size())
+	tok, err := spec.Learn(ctx, corpus.Texts(t.Corpus.Train), corpus.Texts(t.Corpus.Train, t.Corpus.Valid, t.Corpus.Test))
+	if err != nil {
+		return nil, data, config, err
+	}
+	t.Model.Arch = t.Arch
+	c := train.Small(t.Model)
+	c.Vocab = tok.Size()
 	config = t.Train
 	if config == (train.Config{}) {
 		config = train.Recipe(c)
@@ -118,59 +120,4 @@ func (t Training) prepare(ctx context.Context) (m *lm.Model, data train.Data, co
 		m.Close()
 	}
 	return m, data, config, err
-}
-
-// config fills in a small model.
-func (t Training) config(vocab int) lm.Config {
-	c := t.Model
-	if c.Arch = t.Arch; c.Arch == "" {
-		c.Arch = lm.Transformer
-	}
-	or := func(p *int, v int) {
-		if *p == 0 {
-			*p = v
-		}
-	}
-	c.Vocab = vocab
-	or(&c.Width, 128)
-	or(&c.Layers, 2)
-	if c.Arch == lm.LSTM {
-		or(&c.Hidden, 128)
-		return c
-	}
-	or(&c.Heads, 4)
-	or(&c.Context, 64)
-	return c
-}
-
-// NewTokenizer makes a tokenizer of the text it is to read: "word" (or ""), "char", or "bpe:SIZE".
-func NewTokenizer(ctx context.Context, kind string, docs []corpus.Document) (token.Tokenizer, error) {
-	name, arg, _ := strings.Cut(kind, ":")
-	switch name {
-	case "", "word":
-		return token.NewWord(texts(docs), token.WordConfig{})
-	case "char":
-		var all strings.Builder
-		for text := range texts(docs) {
-			all.WriteString(text)
-		}
-		return token.NewChar(all.String())
-	case "bpe":
-		size, err := strconv.Atoi(arg)
-		if err != nil {
-			return nil, fmt.Errorf("the tokenizer %q has no size: write bpe:4096 for a vocabulary of 4,096 tokens", kind)
-		}
-		return token.TrainBPE(ctx, texts(docs), size)
-	}
-	return nil, fmt.Errorf("there is no tokenizer %q; there are word, char and bpe:SIZE", kind)
-}
-
-func texts(docs []corpus.Document) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, d := range docs {
-			if !yield(d.Text) {
-				return
-			}
-		}
-	}
 }

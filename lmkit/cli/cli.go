@@ -57,7 +57,6 @@ type app struct {
 	in       io.Reader
 	out, err io.Writer
 	engine   string
-	latency  bool // the engine works on one token at a time
 }
 
 // exitError is an error with an exit code of its own. Without an error inside, everything has been said.
@@ -127,9 +126,10 @@ func between(least, most int) cobra.PositionalArgs {
 }
 
 // openEngine opens the engine that was asked for, and says so when it is not the one hoped for.
-func (a *app) openEngine(ctx context.Context) (*backend.Engine, error) {
+func (a *app) openEngine(ctx context.Context, o backend.Options) (*backend.Engine, error) {
 	m := a.meter()
-	e, err := backend.Open(ctx, backend.Options{Name: a.engine, Latency: a.latency, Progress: m.hear})
+	o.Name, o.Progress = a.engine, m.hear
+	e, err := backend.Open(ctx, o)
 	m.hide()
 	if err != nil {
 		return nil, err
@@ -141,12 +141,12 @@ func (a *app) openEngine(ctx context.Context) (*backend.Engine, error) {
 }
 
 // openModel opens a model directory on the engine that was asked for.
-func (a *app) openModel(ctx context.Context, dir string) (*lm.Model, error) {
+func (a *app) openModel(ctx context.Context, dir string, o backend.Options) (*lm.Model, error) {
 	// Before the engine, which may have to be downloaded.
 	if _, err := lm.ReadConfig(dir); err != nil {
 		return nil, fmt.Errorf("open model %s: %w; lmkit models lists the models under runs", dir, err)
 	}
-	e, err := a.openEngine(ctx)
+	e, err := a.openEngine(ctx, o)
 	if err != nil {
 		return nil, err
 	}

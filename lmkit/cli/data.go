@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -137,72 +136,16 @@ func amount(what, text string, given bool, otherwise int) (int, error) {
 	return n, nil
 }
 
-// tokenizerSpec is which tokenizer to make: char, word, bpe or bpe:SIZE.
-type tokenizerSpec struct {
-	kind string
-	size int // bpe
-	word token.WordConfig
-}
-
-const bpeSize = 4096
-
-func parseTokenizer(text string, word token.WordConfig) (tokenizerSpec, error) {
-	t := tokenizerSpec{kind: text, size: bpeSize, word: word}
-	if size, ok := strings.CutPrefix(text, "bpe:"); ok {
-		n, err := strconv.Atoi(size)
-		if err != nil || n < 256 || n > 1<<20 {
-			return t, usage("the tokenizer %q: the size of a bpe vocabulary must be a number from 256 to %d", text, 1<<20)
-		}
-		t.kind, t.size = "bpe", n
+// tokenizerSpec reads --tokenizer and the flags of words.
+func tokenizerSpec(text string, words token.WordConfig) (token.Spec, error) {
+	s, err := token.ParseSpec(text)
+	if s.Words = words; err == nil {
+		err = s.Validate()
 	}
-	if t.kind != "char" && t.kind != "word" && t.kind != "bpe" {
-		return t, usage("there is no tokenizer %q; there are char, word and bpe[:SIZE]", text)
+	if err != nil {
+		return s, usage("--tokenizer %s: %w", text, err)
 	}
-	if t.kind != "word" && word != (token.WordConfig{}) {
-		return t, usage("--min-count and --max-vocab belong to the tokenizer word, not to %s", text)
-	}
-	if err := word.Validate(); err != nil {
-		return t, usage("%w", err)
-	}
-	return t, nil
-}
-
-// build learns the vocabulary of a corpus.
-func (t tokenizerSpec) build(ctx context.Context, c *corpus.Corpus) (token.Tokenizer, error) {
-	texts := func(parts ...[]corpus.Document) iter.Seq[string] {
-		return func(yield func(string) bool) {
-			for _, docs := range parts {
-				for _, d := range docs {
-					if !yield(d.Text) {
-						return
-					}
-				}
-			}
-		}
-	}
-	return t.learn(ctx, texts(c.Train), texts(c.Train, c.Valid, c.Test))
-}
-
-// learn makes the tokenizer. Characters come from all of the text, since one that is missing could not be read; words
-// and pairs of bytes from the text to train on.
-func (t tokenizerSpec) learn(ctx context.Context, train, all iter.Seq[string]) (token.Tokenizer, error) {
-	switch t.kind {
-	case "word":
-		return token.NewWord(train, t.word)
-	case "bpe":
-		return token.TrainBPE(ctx, train, t.size)
-	}
-	seen := map[rune]bool{}
-	var distinct strings.Builder
-	for text := range all {
-		for _, r := range text {
-			if !seen[r] {
-				seen[r] = true
-				distinct.WriteRune(r)
-			}
-		}
-	}
-	return token.NewChar(distinct.String())
+	return s, nil
 }
 
 // encode turns text into tokens, and says how many bytes a token has.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/trial/demo"
 )
 
@@ -27,7 +28,7 @@ set the known cause beside the explanation. The report is one HTML file.`,
 }
 
 func (a *app) demo(ctx context.Context, report string, seed uint64) error {
-	engine, err := a.openEngine(ctx)
+	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func (a *app) learn(ctx context.Context, o encodeFlags) (token.Tokenizer, error)
 		}
 		return tok, nil
 	}
-	spec, err := parseTokenizer(o.tokenizer, o.words)
+	spec, err := tokenizerSpec(o.tokenizer, o.words)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (a *app) learn(ctx context.Context, o encodeFlags) (token.Tokenizer, error)
 			}
 		}
 	}
-	tok, err := spec.learn(ctx, pieces(o.data), pieces(with(o.data, o.valid)...))
+	tok, err := spec.Learn(ctx, pieces(o.data), pieces(with(o.data, o.valid)...))
 	if failed != nil {
 		err = failed
 	}
@@ -202,7 +202,7 @@ type text struct {
 }
 
 // read reads a source, with the tokenizer tok, or with one that it learns (nil).
-func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec tokenizerSpec) (t text, err error) {
+func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec token.Spec) (t text, err error) {
 	if s.encoded() {
 		return s.open(tok)
 	}
@@ -211,7 +211,7 @@ func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec toke
 		return t, err
 	}
 	if t.tok = tok; tok == nil {
-		if t.tok, err = spec.build(ctx, c); err != nil {
+		if t.tok, err = spec.Learn(ctx, corpus.Texts(c.Train), corpus.Texts(c.Train, c.Valid, c.Test)); err != nil {
 			return t, err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -40,8 +41,8 @@ Without --data it is the text that the run in DIR was validated on.`,
 	f.SortFlags = false
 	f.StringVar(&o.Data, "data", "", "the text (see above)")
 	f.StringVar(&o.part, "part", "", "train, valid or test (default: test of a text that has one, else valid, else all of it)")
-	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else 10)")
-	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else the context, or 35)")
+	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else as in training)")
+	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else as in training)")
 	f.BoolVar(&o.json, "json", false, "write JSON")
 	return cmd
 }
@@ -66,7 +67,7 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 			return err
 		}
 	}
-	m, err := a.openModel(ctx, dir)
+	m, err := a.openModel(ctx, dir, backend.Options{})
 	if err != nil {
 		return err
 	}
@@ -133,13 +134,11 @@ func part(c *corpus.Corpus, name string, own bool) ([]corpus.Document, error) {
 
 // batches are those of the run's own validation, where there was one, so that its numbers come out again.
 func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpus.Batches, error) {
-	rows, length := 10, m.Context
-	if m.Arch == lm.LSTM {
-		length = 35
-	}
+	settings := train.Config{}.WithDefaults(m)
 	if s, err := train.Settings(dir); err == nil {
-		rows, length = s.ValidRows, s.Length
+		settings = s
 	}
+	rows, length := settings.ValidRows, settings.Length
 	if o.rows != 0 {
 		rows = o.rows
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit"
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
@@ -198,7 +199,7 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	if o.Prompt, o.IDs, err = a.prompt(args, o.ids); err != nil {
 		return err
 	}
-	m, err := a.openModel(ctx, args[0])
+	m, err := a.openModel(ctx, args[0], backend.Options{})
 	if err != nil {
 		return err
 	}

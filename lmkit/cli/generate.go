@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -56,8 +57,7 @@ func (a *app) generate(ctx context.Context, args []string, o generateFlags) erro
 	if err != nil {
 		return err
 	}
-	a.latency = true
-	m, err := a.openModel(ctx, args[0])
+	m, err := a.openModel(ctx, args[0], backend.Options{Latency: true})
 	if err != nil {
 		return err
 	}

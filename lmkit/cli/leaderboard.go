@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/trial/board"
 )
@@ -45,7 +46,7 @@ func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html stri
 	if err := c.Validate(); err != nil {
 		return usage("%w", err)
 	}
-	engine, err := a.openEngine(ctx)
+	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {
 		return err
 	}

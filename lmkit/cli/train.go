@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
@@ -28,6 +30,7 @@ type recipe struct {
 	config    train.Config
 	out       string
 	resume    string
+	json      bool
 	flags     *pflag.FlagSet
 }
 
@@ -55,19 +58,21 @@ The last tenth of your own text is held out for validation, unless --valid names
 		},
 	}
 	f := cmd.Flags()
+	small := train.Small(lm.Config{})
 	f.SortFlags = false
 	f.StringVar(&r.Data, "data", "", "the `TEXT` to learn from (see above)")
 	f.StringVar(&r.Valid, "valid", "", "a `TEXT` of its own to validate on")
 	f.StringVar(&r.out, "out", "", "the folder `DIR` to write (default: runs/TEXT-ARCH)")
 	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with")
+	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
 	f.StringVar(&r.model.Arch, "arch", lm.Transformer, "transformer or lstm")
 	f.StringVar(&r.tokenizer, "tokenizer", "", "char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
 	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
 	f.IntVar(&r.words.MaxSize, "max-vocab", 0, "word: so many words at most (default: no limit)")
-	f.IntVar(&r.model.Layers, "layers", 2, "layers")
-	f.IntVar(&r.model.Width, "width", 128, "width of the embedding")
-	f.IntVar(&r.model.Heads, "heads", 4, "transformer: attention heads; the width must be a multiple")
-	f.IntVar(&r.model.Context, "context", 64, "transformer: the longest text it can read, in tokens")
+	f.IntVar(&r.model.Layers, "layers", small.Layers, "layers")
+	f.IntVar(&r.model.Width, "width", small.Width, "width of the embedding")
+	f.IntVar(&r.model.Heads, "heads", small.Heads, "transformer: attention heads; the width must be a multiple")
+	f.IntVar(&r.model.Context, "context", small.Context, "transformer: the longest text it can read, in tokens")
 	f.IntVar(&r.model.Hidden, "hidden", 0, "lstm: width of the hidden state (default: the width)")
 	f.BoolVar(&r.model.Tied, "tied", false, "use the embedding as output matrix, too (default: transformer yes, lstm no)")
 	f.Float64Var(&r.model.Dropout, "dropout", 0, "share of activations dropped in training")
@@ -97,7 +102,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	spec, err := parseTokenizer(r.tokenizer, r.words)
+	spec, err := tokenizerSpec(r.tokenizer, r.words)
 	if err != nil {
 		return err
 	}
@@ -118,7 +123,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.openEngine(ctx)
+	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {
 		return err
 	}
@@ -147,7 +152,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	}
 	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(params), shape(r.model),
 		tokens(read.train.Len()), tokenizerName(tok), engine.Kind, r.out)
-	return a.follow(ctx, run, r.out)
+	return a.follow(ctx, run, r.out, r.json)
 }
 
 // check says what is wrong with the flags, before anything slow.
@@ -221,19 +226,8 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 
 // steps is how many steps the run has. Random windows have no epochs: one is then as many tokens as the text has.
 func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
-	rows, length := c.Rows, c.Length
-	if rows == 0 {
-		rows = 12
-		if r.model.Arch == lm.LSTM {
-			rows = 20
-		}
-	}
-	if length == 0 {
-		length = r.model.Context
-		if r.model.Arch == lm.LSTM {
-			length = 35
-		}
-	}
+	full := c.WithDefaults(r.model)
+	rows, length := full.Rows, full.Length
 	epoch := max(1, (tokens/rows+length-1)/length)
 	switch {
 	case r.model.Arch == lm.LSTM && c.Steps == 0:
@@ -265,7 +259,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	dir := r.resume
 	var others []string
 	r.flags.Visit(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"resume", "data", "valid", "engine"}, f.Name) {
+		if !slices.Contains([]string{"resume", "data", "valid", "engine", "json"}, f.Name) {
 			others = append(others, "--"+f.Name)
 		}
 	})
@@ -296,7 +290,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return fmt.Errorf("read run %s: %w", dir, err)
 	}
-	read, err := a.read(ctx, text, tok, tokenizerSpec{})
+	read, err := a.read(ctx, text, tok, token.Spec{})
 	if err != nil {
 		return err
 	}
@@ -304,7 +298,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.openEngine(ctx)
+	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {
 		return err
 	}
@@ -313,61 +307,61 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 		return err
 	}
 	a.note("going on with %s after step %d of %d", dir, run.Step(), run.Config().Steps)
-	return a.follow(ctx, run, dir)
+	return a.follow(ctx, run, dir, r.json)
 }
 
 // follow trains, and tells of it.
-func (a *app) follow(ctx context.Context, run *train.Run, dir string) (err error) {
+func (a *app) follow(ctx context.Context, run *train.Run, dir string, asJSON bool) (err error) {
 	defer func() { err = errors.Join(err, run.Close()) }()
 	if run.Done() {
 		a.note("the run in %s has come to its end, at step %d", dir, run.Step())
-		return nil
+		return a.ended(run, dir, train.Ended, asJSON)
 	}
 	b := a.meter()
+	defer b.hide()
+	steps := int64(run.Config().Steps)
 	at := func(step int) {
-		b.hear(progress.Event{What: "training", Done: int64(step), Total: int64(run.Config().Steps), Unit: progress.Steps})
+		b.hear(progress.Event{What: "training", Done: int64(step), Total: steps, Unit: progress.Steps})
 	}
 	at(run.Step())
-	defer b.hide()
-	table := false
+	heading := !asJSON
 	for e, err := range run.Events(ctx) {
 		b.hide()
 		var stopped *train.Interrupted
 		if errors.As(err, &stopped) {
-			return &exitError{exitInterrupted, fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s", stopped.Step, dir)}
+			err = fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s", stopped.Step, dir)
+			return errors.Join(a.ended(run, dir, train.Stopped, asJSON), &exitError{exitInterrupted, err})
 		}
 		if err != nil {
 			return err
 		}
-		if !table {
-			table = true
-			err = printf(a.out, "%8s %6s %10s %10s %10s %9s %9s\n", "step", "epoch", "train loss", "valid loss", "perplexity", "bits/byte", "tokens/s")
+		if heading {
+			heading = false
+			if err := printf(a.out, "%s\n", train.Heading); err != nil {
+				return err
+			}
 		}
-		if err = errors.Join(err, printf(a.out, "%s\n", eventLine(e))); err != nil {
+		line := []byte(e.Row() + "\n")
+		if asJSON {
+			if line, err = e.Line(); err != nil {
+				return err
+			}
+		}
+		if _, err := a.out.Write(line); err != nil {
 			return err
 		}
 		at(e.Step)
 	}
 	b.hide()
 	a.note("done: the model is in %s, its loss curve in %s", dir, filepath.Join(dir, train.CurveFile))
-	return nil
+	return a.ended(run, dir, train.Ended, asJSON)
 }
 
-// eventLine is an event as a line of the table; a dash is what was not measured.
-func eventLine(e train.Event) string {
-	epoch, loss, perplexity, bits := "-", "-", "-", "-"
-	if e.Epoch > 0 {
-		epoch = fmt.Sprint(e.Epoch)
+// ended writes the last line of --json.
+func (a *app) ended(run *train.Run, dir, how string, asJSON bool) error {
+	if !asJSON {
+		return nil
 	}
-	if v := e.Valid; v != nil {
-		loss, perplexity = fmt.Sprintf("%.4f", v.Loss), fmt.Sprintf("%.2f", v.Perplexity)
-		if v.BitsPerByte > 0 {
-			bits = fmt.Sprintf("%.4f", v.BitsPerByte)
-		}
-	}
-	line := fmt.Sprintf("%8d %6s %10.4f %10s %10s %9s %9.0f", e.Step, epoch, e.TrainLoss, loss, perplexity, bits, e.TokensPerSecond)
-	if e.Best {
-		line += "  best"
-	}
-	return line
+	end := train.End{End: how, Step: run.Step(), Steps: run.Config().Steps, Dir: dir, Curve: filepath.Join(dir, train.CurveFile)}
+	return json.NewEncoder(a.out).Encode(end)
 }

@@ -4,6 +4,7 @@ package corpus
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"unicode/utf8"
 )
@@ -15,6 +16,19 @@ type Document struct{ Name, Text string }
 type Corpus struct {
 	Name               string
 	Train, Valid, Test []Document
+}
+
+// Texts is the text of each document of some parts.
+func Texts(parts ...[]Document) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, docs := range parts {
+			for _, d := range docs {
+				if !yield(d.Text) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Split says which fractions of a text are held out. The zero Split holds out nothing.

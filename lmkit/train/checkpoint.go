@@ -288,7 +288,7 @@ func (r *Run) log(e Event) error {
 	if r.dir == "" {
 		return nil
 	}
-	line, err := e.line()
+	line, err := e.Line()
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,22 @@ func Recipe(m lm.Config) Config {
 	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 2e-4, Hide: 0.05}
 }
 
-// withDefaults fills in the zero values that do not depend on the data.
-func (c Config) withDefaults(m lm.Config) Config {
+// Small fills in, where a model's shape is 0, that of a small model which learns in minutes.
+func Small(m lm.Config) lm.Config {
+	m.Arch = or(m.Arch, lm.Transformer)
+	m.Width = or(m.Width, 128)
+	m.Layers = or(m.Layers, 2)
+	if m.Arch == lm.LSTM {
+		m.Hidden = or(m.Hidden, m.Width)
+		return m
+	}
+	m.Heads = or(m.Heads, 4)
+	m.Context = or(m.Context, 64)
+	return m
+}
+
+// WithDefaults fills in the zero values that do not depend on the data.
+func (c Config) WithDefaults(m lm.Config) Config {
 	rows, length := 12, m.Context
 	if m.Arch == lm.LSTM {
 		rows, length = 20, 35
@@ -200,7 +214,7 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 	if err := c.Validate(); err != nil {
 		return Data{}, err
 	}
-	c = c.withDefaults(m.WithDefaults())
+	c = c.WithDefaults(m.WithDefaults())
 	var d Data
 	var err error
 	if m.Arch == lm.LSTM {

@@ -64,7 +64,7 @@ func outcome(t *testing.T, dir string) map[string]string {
 			t.Fatalf("%s: %v", EventsFile, err)
 		}
 		e.Seconds, e.TokensPerSecond = 0, 0
-		timeless, err := e.line()
+		timeless, err := e.Line()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,7 @@ func start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{feeder: feeder{engine: m.Engine(), model: m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
-	r.config = c.withDefaults(r.model)
+	r.config = c.WithDefaults(r.model)
 	if err := r.open(); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,28 @@
+package lmkit_test
+
+import (
+	"testing"
+
+	"lmkit.internal/lmkit"
+	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/train"
+)
+
+// A character that only a held-out part has is in the vocabulary: the part could not be read without it.
+func TestTrainReadsAllParts(t *testing.T) {
+	c := &corpus.Corpus{Train: []corpus.Document{{Text: "the cat sat on the mat"}}, Valid: []corpus.Document{{Text: "a dog is quick"}},
+		Test: []corpus.Document{{Text: "jazz!"}}}
+	m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Tokenizer: "char", Model: lm.Config{Width: 8, Layers: 1, Heads: 2, Context: 4},
+		Train: train.Config{Steps: 1, Rows: 2}, Engine: backendtest.Engine(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for _, part := range [][]corpus.Document{c.Train, c.Valid, c.Test} {
+		if _, err := m.Tokenizer().Encode(part[0].Text); err != nil {
+			t.Error(err)
+		}
+	}
+}
