@@ -26,7 +26,14 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	}
 	slices.Sort(q.Taps)
 	r := &run{Model: m, Query: q, length: longest(q.Rows)}
-	r.key = net.Program{Taps: q.Taps, Wrt: q.Wrt, Edits: slotsOf(q.Edits), StateIn: q.States != nil, StateOut: q.Final, Rules: q.Rules, Loops: m.engine.Loops()}
+	var err error
+	if r.replacements, err = replacements(m.config, q.Edits); err != nil {
+		return nil, err
+	}
+	r.key = net.Program{
+		Taps: q.Taps, Wrt: q.Wrt, Edits: slots(r.replacements),
+		StateIn: q.States != nil, StateOut: q.Final, Rules: q.Rules, Loops: m.engine.Loops(),
+	}
 	if len(q.Of) > 0 {
 		r.key.Unit = string(q.Of[0].Unit)
 	}
@@ -39,9 +46,10 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 type run struct {
 	*Model
 	Query
-	key    net.Program
-	length int // of the longest row
-	answer Answer
+	replacements []replacement // the edits
+	key          net.Program
+	length       int // of the longest row
+	answer       Answer
 }
 
 // onlyLast reports whether a Transformer's last layer need be computed for the last token of each row alone.

@@ -1,0 +1,174 @@
+package lm
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lmkit.internal/lmkit/token"
+)
+
+// The inputs that edits come to are those of the definition, written down number by number: what the weight and the source
+// are at each place of the activation, for any edits, values that are broadcast along any axes, and any batch.
+func TestReplacedEqualsTheDefinition(t *testing.T) {
+	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
+	rapid.Check(t, func(t *rapid.T) {
+		r := &run{Model: &Model{config: c}, length: rapid.IntRange(1, 5).Draw(t, "length")}
+		r.Rows = make([][]token.ID, rapid.IntRange(1, 5).Draw(t, "rows"))
+		tap := rapid.SampledFrom([]Tap{"embed", "block.0.attn.q", "block.0.attn.pattern", "final.scale"}).Draw(t, "tap")
+		info, err := c.Tap(tap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edits := drawEdits(t, r, info)
+		all, err := replacements(c, edits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		order := rapid.Permutation(orAll(nil, len(r.Rows))).Draw(t, "order")
+		in := &inputs{run: r, B: rapid.IntRange(len(r.Rows), 8).Draw(t, "B"), T: rapid.IntRange(r.length, 8).Draw(t, "T")}
+		in.batch.rows = order[:rapid.IntRange(1, len(order)).Draw(t, "rows of the batch")]
+		in.index()
+		covered := map[Tap][]bool{}
+		for _, g := range all {
+			got, err := in.replace(g, covered)
+			if twice := slices.IndexFunc(in.rows, func(row int) bool { return coveredTwice(r, info, edits, row) }); twice >= 0 {
+				if len(all) == 1 && err == nil {
+					t.Fatalf("two edits of row %d overlap, and nothing was said", in.rows[twice])
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkReplaced(t, in, info, g, got)
+		}
+	})
+}
+
+// drawEdits draws edits of one tap, which copy from rows or hold values broadcast in any way.
+func drawEdits(t *rapid.T, r *run, info TapInfo) []Edit {
+	some := func(n int, what string) []int {
+		if n == 0 || rapid.Bool().Draw(t, "all "+what) {
+			return nil
+		}
+		return rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, n, rapid.ID[int]).Draw(t, what)
+	}
+	sizes := r.sizes(info, len(r.Rows), r.length)
+	var edits []Edit
+	shared := FromValues(drawValues(t, sizes))
+	for range rapid.IntRange(1, 3).Draw(t, "edits") {
+		e := Edit{Tap: info.Name, Rows: some(len(r.Rows), "rows"), Keep: rapid.SampledFrom([]float64{0, 0.25}).Draw(t, "keep")}
+		for k, c := range []byte(info.Axes) {
+			switch c {
+			case 'T':
+				e.Positions = some(sizes[k], "positions")
+			case 'H':
+				e.Heads = some(sizes[k], "heads")
+			}
+		}
+		switch rapid.IntRange(0, 3).Draw(t, "source") {
+		case 0:
+			e.With = FromRow(rapid.IntRange(0, len(r.Rows)-1).Draw(t, "donor"))
+		case 1:
+			e.With = shared
+		case 2:
+			e.With = FromValues(drawValues(t, sizes))
+		}
+		edits = append(edits, e)
+	}
+	return edits
+}
+
+// drawValues draws an array whose last axes are those of an activation, or 1.
+func drawValues(t *rapid.T, sizes []int) Array {
+	dims := slices.Clone(sizes[rapid.IntRange(0, len(sizes)-1).Draw(t, "axes left out"):])
+	for k := range dims {
+		if rapid.Bool().Draw(t, "broadcast") {
+			dims[k] = 1
+		}
+	}
+	a := zeros(dims)
+	for i := range a.Data {
+		a.Data[i] = float32(rapid.IntRange(1, 1000).Draw(t, "value"))
+	}
+	return a
+}
+
+// covers says whether an edit replaces an activation's number at an index: row of the query, token, head, as the axes say.
+func (e Edit) covers(axes string, at []int) bool {
+	for k, c := range []byte(axes) {
+		among := map[byte][]int{'B': e.Rows, 'T': e.Positions, 'H': e.Heads}[c]
+		if among != nil && !slices.Contains(among, at[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {
+	sizes, double := r.sizes(info, len(r.Rows), r.length), false
+	each := make([][]int, len(sizes))
+	for k := range each {
+		each[k] = orAll(nil, sizes[k])
+	}
+	each[0] = []int{row}
+	eachIndex(append(sizes, 1), each, func(at []int, _ int) {
+		n := 0
+		for _, e := range edits {
+			if e.covers(info.Axes, at) {
+				n++
+			}
+		}
+		double = double || n > 1
+	})
+	return double
+}
+
+// checkReplaced compares what a replacement came to with the definition, at each number of the rows in the batch.
+func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got replaced) {
+	sizes := in.sizes(info, len(in.rows), in.length)
+	each := make([][]int, len(sizes))
+	for k := range each {
+		each[k] = orAll(nil, sizes[k])
+	}
+	eachIndex(append(slices.Clone(sizes), 1), each, func(at []int, _ int) {
+		of := slices.Clone(at)
+		of[0] = in.rows[at[0]]
+		k := slices.IndexFunc(g.edits, func(e Edit) bool { return e.covers(info.Axes, of) })
+		weight := number(got.weight, at)
+		if k < 0 {
+			if weight != 0 {
+				t.Fatalf("%v is replaced, and no edit covers it", of)
+			}
+			return
+		}
+		e := g.edits[k]
+		if weight != float32(1-e.Keep) {
+			t.Fatalf("%v has weight %v, want %v", of, weight, 1-e.Keep)
+		}
+		if e.With.row > 0 {
+			if donor := e.With.row - 1; slices.Contains(in.rows, donor) && in.rows[got.donors[at[0]]] != donor {
+				t.Fatalf("row %d copies from row %d, want %d", of[0], in.rows[got.donors[at[0]]], donor)
+			}
+			return
+		}
+		if v, want := number(got.values, at), number(*e.With.given(), of); v != want {
+			t.Fatalf("%v is replaced by %v, want %v", of, v, want)
+		}
+	})
+}
+
+// number is what an array has at an index, broadcast along the axes that it lacks, or where it is 1.
+func number(a Array, at []int) float32 {
+	at = at[len(at)-len(a.Dims):]
+	i := 0
+	for k, d := range a.Dims {
+		i *= d
+		if d > 1 {
+			i += at[k]
+		}
+	}
+	return a.Data[i]
+}
