@@ -10,7 +10,6 @@ import (
 	"lmkit.internal/lmkit/explain/perturb"
 	"lmkit.internal/lmkit/explain/relevance"
 	"lmkit.internal/lmkit/explain/shapley"
-	"lmkit.internal/lmkit/lm"
 )
 
 const autoName = "auto"
@@ -39,24 +38,19 @@ const (
 // Name implements explain.Method.
 func (Auto) Name() string { return autoName }
 
-// Explain implements explain.Method. Cost: that of the chosen method.
-func (a Auto) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+// Score implements explain.Method. Cost: that of the chosen method.
+func (a Auto) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if a.Budget < 0 {
-		return nil, fmt.Errorf("auto: a budget of %d rows: it must be positive, or 0 for the default", a.Budget)
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, fmt.Errorf("auto: a budget of %d rows: it must be positive, or 0 for the default", a.Budget)
 	}
 	method, choice := a.choose(len(p.Features), len(p.Baselines))
-	out, err := method.Explain(ctx, m, q)
+	found, err := p.Score(ctx, method)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
-	choice.Settings = out.Method.Settings
-	out.Method.Name = a.Name()
-	out.Method.Settings, err = json.Marshal(choice)
-	return out, err
+	choice.Settings = found.Method.Settings
+	found.Scores.Settings = choice
+	return found.Scores, nil
 }
 
 func (a Auto) choose(features, baselines int) (explain.Method, Choice) {

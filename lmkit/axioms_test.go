@@ -98,7 +98,7 @@ func eachMethod(t *testing.T, s lmkit.Settings, test func(t *testing.T, m *lm.Mo
 
 func ask(t *testing.T, m *lm.Model, method explain.Method, q explain.Question) *explain.Attribution {
 	t.Helper()
-	a, err := method.Explain(context.Background(), m, q)
+	a, err := explaintest.Explain(context.Background(), m, q, method)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,10 +379,14 @@ func TestAuto(t *testing.T) {
 			if !strings.Contains(string(a.Method.Settings), `"chosen":"`+tt.want+`"`) {
 				t.Errorf("%d tokens, budget %d: %s, want %s", len(tt.ids), tt.budget, a.Method.Settings, tt.want)
 			} else {
-				same(t, "auto", a.Scores, ask(t, m, chosen, q).Scores, 0.02)
+				alone := ask(t, m, chosen, q)
+				same(t, "auto", a.Scores, alone.Scores, 0.02)
+				if a.Cost.ForwardRows != alone.Cost.ForwardRows || a.Cost.BackwardRows != alone.Cost.BackwardRows {
+					t.Errorf("auto is said to cost %+v, and %s alone %+v", a.Cost, tt.want, alone.Cost)
+				}
 			}
 		}
-		if _, err := (lmkit.Auto{Budget: -1}).Explain(context.Background(), m, explain.Question{IDs: long}); err == nil {
+		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: long}, lmkit.Auto{Budget: -1}); err == nil {
 			t.Error("a negative budget, and no error")
 		}
 	}

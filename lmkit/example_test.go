@@ -37,7 +37,7 @@ func Example() {
 	a := why[0]
 	fmt.Printf("why %q rather than %q: because of %q\n", a.Target.Text, a.Foil.Text, a.Features[explain.TopFeatures(a.Scores)[0]].Text)
 	fmt.Println("the scores add up:", a.Evidence.Completeness.Holds)
-	fmt.Println("deleting the top tokens moves it more than deleting others:", a.Evidence.Necessity.Drop > a.Evidence.Necessity.Random)
+	fmt.Println("deleting the top tokens moves it more than deleting others:", a.Evidence.Necessity.Drop > *a.Evidence.Necessity.Random)
 	// Output:
 	// why "yes" rather than "no": because of "ruby"
 	// the scores add up: true
@@ -55,11 +55,12 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	a, err := method.Explain(context.Background(), m, explain.Question{IDs: []token.ID{4, 1, 12, 7, 9}, Baseline: "mean"})
+	question := explain.Question{IDs: []token.ID{4, 1, 12, 7, 9}, Baseline: "mean"}
+	as, err := explain.Explain(context.Background(), m, question, method)
 	if err != nil {
 		log.Fatal(err)
 	}
-	sum := 0.0
+	a, sum := as[0], 0.0
 	for _, s := range a.Scores {
 		sum += s
 	}

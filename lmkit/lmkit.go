@@ -28,19 +28,15 @@ func Explain(ctx context.Context, m *lm.Model, prompt string, methods ...string)
 	if len(methods) == 0 {
 		methods = []string{"integrated-gradients"}
 	}
-	var as []*explain.Attribution
+	var named []explain.Method
 	for _, name := range methods {
 		method, err := Method(name, Settings{})
 		if err != nil {
 			return nil, err
 		}
-		a, err := method.Explain(ctx, m, explain.Question{Prompt: prompt})
-		if err != nil {
-			return nil, err
-		}
-		as = append(as, a)
+		named = append(named, method)
 	}
-	return as, nil
+	return explain.Explain(ctx, m, explain.Question{Prompt: prompt}, named...)
 }
 
 // Training says what to train, and on what. Every zero value but Corpus has a sane default.

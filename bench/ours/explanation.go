@@ -38,10 +38,11 @@ func (r Row) question(k int) explain.Question {
 // measureExplanation times a method as a user calls it: with the evidence that every attribution carries.
 func measureExplanation(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
 	return r.sample(got, func() error {
-		a, err := method(r).Explain(ctx, m, r.question(0))
+		as, err := explain.Explain(ctx, m, r.question(0), method(r))
 		if err != nil {
 			return err
 		}
+		a := as[0]
 		got.Values["value"], got.Values["scores"] = []float64{a.Value, a.Base}, a.Scores
 		return nil
 	})
@@ -52,10 +53,11 @@ func measureEqualError(ctx context.Context, m *lm.Model, r Row, got *Measurement
 	err := r.sample(got, func() error {
 		clear(got.Values)
 		for k := range r.Prompts {
-			a, err := method(r).Explain(ctx, m, r.question(k))
+			as, err := explain.Explain(ctx, m, r.question(k), method(r))
 			if err != nil {
 				return err
 			}
+			a := as[0]
 			if a.Evidence.Completeness == nil {
 				return errors.New("an attribution does not say how complete it is")
 			}

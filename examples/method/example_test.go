@@ -24,11 +24,11 @@ func ExampleKeepOne() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, x := range []explain.Method{method.KeepOne{}, occlusion} {
-		a, err := x.Explain(context.Background(), m, question)
-		if err != nil {
-			log.Fatal(err)
-		}
+	as, err := explain.Explain(context.Background(), m, question, method.KeepOne{}, occlusion)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, a := range as {
 		e := a.Evidence
 		fmt.Printf("%s: %.2f; without the top feature the objective falls by %.2f, with it alone by %.2f\n", a.Method.Name, a.Scores, e.Necessity.Drop, e.Sufficiency.Drop)
 	}

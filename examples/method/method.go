@@ -5,7 +5,6 @@ import (
 	"context"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // KeepOne scores a feature by what the objective is with that feature alone, compared with nothing: occlusion turned
@@ -15,27 +14,21 @@ type KeepOne struct{}
 // Name implements explain.Method.
 func (KeepOne) Name() string { return "keep-one" }
 
-// Explain implements explain.Method. Cost: one row forward a feature and a baseline, and one a baseline.
-func (k KeepOne) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q) // tokens, target, foil, features, baselines
-	if err != nil {
-		return nil, err
-	}
+// Score implements explain.Method. The problem has all that a method needs (tokens, target, foil, features, baselines),
+// and evidence is not a method's business: explain.Explain measures it. Cost: one row forward a feature and a baseline.
+func (k KeepOne) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	scores, err := k.Play(ctx, p.Game()) // absent features are replaced by the baseline
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
-	// Finish measures the evidence: does deleting what the method names change the prediction?
-	return p.Finish(ctx, explain.Result{Name: k.Name(), Scores: scores, Estimated: (len(scores) + 1) * len(p.Baselines)})
+	return explain.Scores{Values: scores, Estimated: len(scores) * len(p.Baselines)}, nil
 }
 
 // Play scores the features of any game, so that the method can be tested, and used, without a model.
 func (KeepOne) Play(ctx context.Context, g explain.Game) ([]float64, error) {
-	of := []explain.Coalition{make(explain.Coalition, g.Features())} // nothing
+	of := []explain.Coalition{explain.Only(g.Features())} // nothing
 	for f := range g.Features() {
-		alone := make(explain.Coalition, g.Features())
-		alone[f] = true
-		of = append(of, alone)
+		of = append(of, explain.Only(g.Features(), f))
 	}
 	values, err := g.Values(ctx, of)
 	if err != nil {

@@ -36,11 +36,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	a, err := method.Explain(context.Background(), m, explain.Question{IDs: ids, Baseline: "mean"})
+	as, err := explain.Explain(context.Background(), m, explain.Question{IDs: ids, Baseline: "mean"}, method)
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := explain.Write(os.Stdout, a); err != nil {
+	if err := explain.Write(os.Stdout, as...); err != nil {
 		log.Fatal(err)
 	}
 }

@@ -43,10 +43,11 @@ func main() {
 		if c := m.Config().Context; c > 0 && len(read) > c {
 			read = read[len(read)-c:]
 		}
-		a, err := perturb.Occlusion{}.Explain(ctx, m, explain.Question{IDs: read, Target: &next.ID})
+		as, err := explain.Explain(ctx, m, explain.Question{IDs: read, Target: &next.ID}, perturb.Occlusion{})
 		if err != nil {
 			log.Fatal(err)
 		}
+		a := as[0]
 		top := explain.TopFeatures(a.Scores)[0]
 		fmt.Printf("%-12q because of %q, %d before (%+.2f)\n", m.TokenText(next.ID), a.Features[top].Text, len(read)-top, a.Scores[top])
 		read = append(read, next.ID)

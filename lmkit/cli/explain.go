@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -225,15 +224,16 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 
 // answers asks the methods. Of all methods, those that do not suit the model, or the question, are left out, and named.
 func (a *app) answers(ctx context.Context, m *lm.Model, methods []explain.Method, o *explainFlags) ([]*explain.Attribution, error) {
-	if _, err := explain.Prepare(ctx, m, o.Question); err != nil { // what suits no method at all
+	p, err := explain.Prepare(ctx, m, o.Question)
+	if err != nil { // what suits no method at all
 		return nil, err
 	}
 	if o.all {
 		methods = a.suited(methods, m.Config().Arch)
 	}
-	var as []*explain.Attribution
+	var found []*explain.Scored
 	for _, method := range methods {
-		at, err := method.Explain(ctx, m, o.Question)
+		f, err := p.Score(ctx, method)
 		switch {
 		case err != nil && o.all && ctx.Err() == nil:
 			a.note("left out %s", without(err, method.Name()))
@@ -241,13 +241,12 @@ func (a *app) answers(ctx context.Context, m *lm.Model, methods []explain.Method
 		case err != nil:
 			return nil, err
 		}
-		var c lmkit.Choice
-		if method.Name() == "auto" && json.Unmarshal(at.Method.Settings, &c) == nil {
+		if c, ok := f.Settings.(lmkit.Choice); ok {
 			a.note("auto chose %s: %s", c.Chosen, c.Why)
 		}
-		as = append(as, at)
+		found = append(found, f)
 	}
-	return as, nil
+	return p.Attributions(ctx, found...)
 }
 
 // suited is those of the methods that explain an architecture. It names the others.

@@ -1,27 +1,31 @@
 // Package explain holds the words that every explanation method shares: the question, the answer and its evidence.
 package explain
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"math"
+)
 
 // Schema is the version of an attribution's JSON form that this package writes. It reads this version and older ones.
-const Schema = 1
+const Schema = 2
 
 // Attribution says how much each feature of an input contributed to one number that a model computed. It is the
 // one result type of all methods, and carries its own evidence: read Evidence and Warnings before the scores.
 type Attribution struct {
 	Schema    int          `json:"schema"`
 	Method    MethodInfo   `json:"method"`
-	Objective string       `json:"objective"`        // contrast | logit | logprob | prob | loss
-	Target    Token        `json:"target"`           // the token whose prediction is explained
-	Foil      *Token       `json:"foil,omitempty"`   // contrast: the token it is preferred to
-	Baseline  string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
-	Tokens    []InputToken `json:"tokens"`           // the input, one entry a token
-	Features  []Feature    `json:"features"`         // what the scores belong to, one entry a score
-	Scores    []float64    `json:"scores"`           // one a feature, in Unit, signed
-	Spread    []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
-	Unit      string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
-	Value     float64      `json:"value"`            // the objective on the input
-	Base      float64      `json:"base"`             // the objective on the baseline
+	Objective string       `json:"objective"`         // contrast | logit | logprob | prob | loss
+	Target    Token        `json:"target"`            // the token whose prediction is explained
+	Foil      *Token       `json:"foil,omitempty"`    // contrast: the token it is preferred to
+	Baseline  string       `json:"baseline"`          // what "absent" means: "unk", "mean", "zero", "#7", "none"
+	Tokens    []InputToken `json:"tokens"`            // the input, one entry a token
+	Features  []Feature    `json:"features"`          // what the scores belong to, one entry a score
+	Scores    []float64    `json:"scores"`            // one a feature, in Unit, signed
+	Spread    []float64    `json:"spread,omitempty"`  // standard error of each score, where the method samples or averages
+	Unit      string       `json:"unit"`              // logit | nat | probability | logit per embedding unit ...
+	Value     float64      `json:"value"`             // the objective on the input
+	Base      float64      `json:"base"`              // the objective on the baseline
+	Promise   *Promise     `json:"promise,omitempty"` // what the scores must add up to; nil: nothing, or in schema 1: Difference
 	Evidence  Evidence     `json:"evidence"`
 	Cost      Cost         `json:"cost"`
 	Seed      uint64       `json:"seed"`
@@ -63,23 +67,24 @@ type Evidence struct {
 	Sufficiency  *Deletion     `json:"sufficiency,omitempty"`  // everything but the top features replaced
 }
 
-// Completeness compares the sum of the scores with Value - Base.
+// Completeness compares the sum of the scores with what the method promises.
 type Completeness struct {
-	Error     float64 `json:"error"`     // sum of scores - (value - base), in Unit
-	Relative  float64 `json:"relative"`  // |error| / max(|value - base|, 1e-9)
+	Error     float64 `json:"error"`     // sum of scores - promised total, in Unit
+	Relative  float64 `json:"relative"`  // |error| / max(|promised total|, 1e-9)
 	Tolerance float64 `json:"tolerance"` // of Relative
 	Holds     bool    `json:"holds"`
 }
 
 // Deletion is what the objective becomes when some features are replaced by the baseline.
 type Deletion struct {
-	Features []int   `json:"features"`         // the top features: those that were deleted, or the only ones kept
-	Value    float64 `json:"value"`            // the objective afterwards
-	Drop     float64 `json:"drop"`             // value before - value after
-	Random   float64 `json:"random,omitempty"` // necessity: the mean drop for as many features chosen at random
-	Share    float64 `json:"share"`            // drop / (value - base): 1 means as if all were gone, 0 as if none
-	Decision string  `json:"decision"`         // the model's first choice afterwards
-	Flips    bool    `json:"flips"`            // its first choice was the target before, and is not afterwards
+	Features []int    `json:"features"`           // the top features: those that were deleted, or the only ones kept
+	Value    float64  `json:"value"`              // the objective afterwards
+	Drop     float64  `json:"drop"`               // value before - value after
+	Random   *float64 `json:"random,omitempty"`   // necessity: the mean drop for as many features chosen at random; nil: not measured
+	Share    float64  `json:"share"`              // drop / (value - base): 1 means as if all were gone, 0 as if none
+	Decision string   `json:"decision"`           // the model's first choice afterwards
+	Flips    bool     `json:"flips"`              // its first choice was the target before, and is not afterwards
+	Baseline string   `json:"baseline,omitempty"` // of several: the one by which Decision and Flips are; the numbers are means
 }
 
 // Cost counts what an explanation took. A row is one token sequence through the model.
@@ -89,4 +94,21 @@ type Cost struct {
 	EstimatedRows  int     `json:"estimated_rows"` // forward and backward, as estimated before the run
 	Seconds        float64 `json:"seconds"`        // without compilation
 	CompileSeconds float64 `json:"compile_seconds"`
+}
+
+// Promised is what the scores must add up to, or nil where they need not. An attribution of schema 1 does not say it, but
+// follows from its completeness.
+func (a *Attribution) Promised() *Promise {
+	c := a.Evidence.Completeness
+	if a.Promise != nil || c == nil {
+		return a.Promise
+	}
+	p := &Promise{Total: -c.Error, Of: Difference}
+	for _, s := range a.Scores {
+		p.Total += s
+	}
+	if d := a.Value - a.Base; math.Abs(p.Total-d) > 1e-6*max(math.Abs(d), math.Abs(p.Total)) {
+		p.Of = "what the method promises"
+	}
+	return p
 }

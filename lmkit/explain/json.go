@@ -231,6 +231,12 @@ func (a *Attribution) checkFeatures() error {
 
 func (a *Attribution) checkEvidence() error {
 	var errs []error
+	if p := a.Promise; p != nil {
+		errs = append(errs, finite("promise.total", []float64{p.Total}))
+		if p.Of == "" {
+			errs = append(errs, errors.New("promise.of is empty"))
+		}
+	}
 	if c := a.Evidence.Completeness; c != nil {
 		errs = append(errs, finite("evidence.completeness", []float64{c.Error, c.Relative, c.Tolerance}))
 	}
@@ -242,6 +248,9 @@ func (a *Attribution) checkEvidence() error {
 			continue
 		}
 		errs = append(errs, finite(e.name, []float64{e.Value, e.Drop, e.Share}))
+		if e.Random != nil {
+			errs = append(errs, finite(e.name+".random", []float64{*e.Random}))
+		}
 		for _, f := range e.Features {
 			if f < 0 || f >= len(a.Features) {
 				errs = append(errs, fmt.Errorf("%s points to feature %d of %d", e.name, f, len(a.Features)))

@@ -108,12 +108,12 @@ func TestReadRefuses(t *testing.T) {
 	}
 	deep := strings.Repeat("[", 1<<20)
 	for _, c := range []struct{ name, in, wantErr string }{
-		{"newer", with(`"schema": 1`, `"extra": 0, "schema": 7`), "this file has schema 7; this lmkit reads up to 1: upgrade lmkit"},
-		{"newer in an array", "[" + good + "," + with(`"schema": 1`, `"schema": 2`) + "]", "attribution 2: this file has schema 2"},
-		{"no schema", with(`"schema": 1,`, ``), "schema is missing"},
-		{"schema null", with(`"schema": 1`, `"schema": null`), "expected a whole number"},
-		{"schema 0", with(`"schema": 1`, `"schema": 0`), "expected a whole number from 1"},
-		{"schema text", with(`"schema": 1`, `"schema": "1"`), "expected a whole number from 1"},
+		{"newer", with(`"schema": 2`, `"extra": 0, "schema": 7`), "this file has schema 7; this lmkit reads up to 2: upgrade lmkit"},
+		{"newer in an array", "[" + good + "," + with(`"schema": 2`, `"schema": 3`) + "]", "attribution 2: this file has schema 3"},
+		{"no schema", with(`"schema": 2,`, ``), "schema is missing"},
+		{"schema null", with(`"schema": 2`, `"schema": null`), "expected a whole number"},
+		{"schema 0", with(`"schema": 2`, `"schema": 0`), "expected a whole number from 1"},
+		{"schema text", with(`"schema": 2`, `"schema": "1"`), "expected a whole number from 1"},
 		{"unknown", with(`"unit"`, `"colour": 1, "unit"`), `unknown field "colour"`},
 		{"unknown inside", with(`"tolerance"`, `"x": 1, "tolerance"`), `unknown field "evidence.completeness.x"`},
 		{"other case", with(`"unit"`, `"Unit"`), `unknown field "Unit"`},

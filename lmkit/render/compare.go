@@ -114,8 +114,8 @@ func shortDeletion(d *explain.Deletion) fact {
 
 // atRandom is what the objective becomes without as many features chosen at random.
 func atRandom(a *explain.Attribution) fact {
-	if d := a.Evidence.Necessity; d != nil && d.Random != 0 {
-		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), number(a.Value-d.Random))}
+	if d := a.Evidence.Necessity; d != nil && d.Random != nil {
+		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), number(a.Value-*d.Random))}
 	}
 	return fact{text: "not measured"}
 }

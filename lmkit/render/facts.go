@@ -67,8 +67,9 @@ func completeness(a *explain.Attribution) fact {
 	if f.bad {
 		verdict = "DOES NOT HOLD"
 	}
-	f.text = fmt.Sprintf("%s: the scores sum to %s, value - base is %s; error %s (%s, tolerance %s)",
-		verdict, number(sum), number(a.Value-a.Base), number(c.Error), percent(c.Relative), percent(c.Tolerance))
+	promise := a.Promised()
+	f.text = fmt.Sprintf("%s: the scores sum to %s, %s is %s; error %s (%s, tolerance %s)",
+		verdict, number(sum), line(promise.Of), number(promise.Total), number(c.Error), percent(c.Relative), percent(c.Tolerance))
 	return f
 }
 
@@ -96,9 +97,12 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 	case d.Decision == a.Target.Text:
 		choice = "the first choice stays " + quoted(d.Decision)
 	}
+	if d.Baseline != "" {
+		choice += " (with the baseline " + line(d.Baseline) + ")"
+	}
 	random := ""
-	if d.Random != 0 {
-		random = fmt.Sprintf("; without as many at random: %s on average", number(a.Value-d.Random))
+	if d.Random != nil {
+		random = fmt.Sprintf("; without as many at random: %s on average", number(a.Value-*d.Random))
 	}
 	objective := line(a.Objective)
 	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",

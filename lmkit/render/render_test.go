@@ -36,10 +36,11 @@ func sample(n int, words ...string) *explain.Attribution {
 		a.Value += a.Scores[i]
 	}
 	a.Value += a.Base + 0.004
-	top := explain.Ranked(a.Scores)[:min(2, n)]
+	top, random := explain.Ranked(a.Scores)[:min(2, n)], 0.3
+	a.Promise = &explain.Promise{Total: a.Value - a.Base, Of: explain.Difference}
 	a.Evidence = explain.Evidence{
 		Completeness: &explain.Completeness{Error: -0.004, Relative: 0.0012, Tolerance: 0.01, Holds: true},
-		Necessity:    &explain.Deletion{Features: top, Value: -0.4, Drop: a.Value + 0.4, Random: 0.3, Share: (a.Value + 0.4) / (a.Value + 0.2), Decision: " is", Flips: true},
+		Necessity:    &explain.Deletion{Features: top, Value: -0.4, Drop: a.Value + 0.4, Random: &random, Share: (a.Value + 0.4) / (a.Value + 0.2), Decision: " is", Flips: true},
 		Sufficiency:  &explain.Deletion{Features: top, Value: a.Value - 0.2, Drop: 0.2, Share: 0.2 / (a.Value + 0.2), Decision: " are"},
 	}
 	return a

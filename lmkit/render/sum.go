@@ -25,12 +25,16 @@ type Term struct {
 	Value float64
 }
 
-// SumOf is an attribution as a sum: from the objective on the baseline, feature by feature, to that on the input.
+// SumOf is an attribution as a sum: from the objective on the baseline, feature by feature, to that on the input;
+// or from 0 to what the method promises, where that is something else.
 func SumOf(a *explain.Attribution) (Sum, error) {
 	if err := a.Validate(); err != nil {
 		return Sum{}, fmt.Errorf("cannot draw the attribution: %w", err)
 	}
 	s := Sum{Title: heading(a), Unit: line(a.Unit), BaseName: "baseline", ValueName: "input", Base: a.Base, Value: a.Value}
+	if p := a.Promised(); p != nil && p.Of != explain.Difference {
+		s.BaseName, s.ValueName, s.Base, s.Value = "nothing", "promised", 0, p.Total
+	}
 	for f, score := range a.Scores {
 		s.Terms = append(s.Terms, Term{featureName(a, f, 28), score})
 	}

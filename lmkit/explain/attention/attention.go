@@ -34,9 +34,12 @@ type Raw struct {
 // Name implements explain.Method.
 func (Raw) Name() string { return rawName }
 
-// Explain implements explain.Method. Cost: one row forward.
-func (r Raw) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, r.Name(), r, func(p *explain.Problem) (answer, error) { return r.answer(ctx, p) })
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x Raw) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: one row forward.
+func (r Raw) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, r, func() (answer, error) { return r.answer(ctx, p) })
 }
 
 // Matrix is the patterns' mean [T][T]. Rows add up to 1.
@@ -68,9 +71,12 @@ type Rollout struct{}
 // Name implements explain.Method.
 func (Rollout) Name() string { return rolloutName }
 
-// Explain implements explain.Method. Cost: one row forward.
-func (r Rollout) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, r.Name(), r, func(p *explain.Problem) (answer, error) {
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x Rollout) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: one row forward.
+func (r Rollout) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, r, func() (answer, error) {
 		x, err := r.Matrix(ctx, p)
 		return answer{x, 1}, err
 	})
@@ -93,9 +99,12 @@ type Flow struct{}
 // Name implements explain.Method.
 func (Flow) Name() string { return flowName }
 
-// Explain implements explain.Method. Cost: one row forward, and T maximum flows through T*T/2 edges a layer.
-func (f Flow) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, f.Name(), f, func(p *explain.Problem) (answer, error) {
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x Flow) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: one row forward, and T maximum flows through T*T/2 edges a layer.
+func (f Flow) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, f, func() (answer, error) {
 		layers, err := mixed(ctx, p)
 		if err != nil {
 			return answer{}, err
@@ -131,10 +140,13 @@ type Gradient struct{}
 // Name implements explain.Method.
 func (Gradient) Name() string { return gradientName }
 
-// Explain implements explain.Method. Scores are in units of the objective to first order. Cost: one row forward and
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x Gradient) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Scores are in units of the objective to first order. Cost: one row forward and
 // backward.
-func (g Gradient) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, g.Name(), g, func(p *explain.Problem) (answer, error) {
+func (g Gradient) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, g, func() (answer, error) {
 		x, err := g.Matrix(ctx, p)
 		if err == nil {
 			T := len(x)
@@ -151,7 +163,7 @@ func (Gradient) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, er
 	for l := range c.Layers {
 		taps = append(taps, patternTap(l))
 	}
-	a, err := p.Run(ctx, lm.Query{Rows: [][]token.ID{p.IDs}, Of: []lm.Objective{p.LM()}, Wrt: taps})
+	a, err := p.Run(ctx, lm.Query{Rows: [][]token.ID{p.IDs}, Of: []lm.Objective{p.Objective}, Wrt: taps})
 	if err != nil {
 		return nil, err
 	}
@@ -172,36 +184,38 @@ func (Gradient) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, er
 	return Accumulate(layers), nil
 }
 
-// answer is a method's matrix, of which only the last row need be there, and how many rows it expected to run.
+// answer is what a method made: the matrix [T][T], of which only the last row need be there, and the rows of the model
+// that the method expected to run for it.
 type answer struct {
 	matrix    [][]float64
 	estimated int
 }
 
-// attribute makes an attribution of the last row of a method's matrix.
-func attribute(ctx context.Context, m *lm.Model, q explain.Question, name string, settings any, f func(p *explain.Problem) (answer, error)) (*explain.Attribution, error) {
+// suits refuses a model without attention.
+func suits(m *lm.Model, method string) error {
 	if m.Config().Arch != lm.Transformer {
-		return nil, fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or integrated-gradients", name)
+		return fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or integrated-gradients", method)
 	}
-	p, err := explain.Prepare(ctx, m, q)
+	return nil
+}
+
+// lastRow scores features by the last row of a method's matrix: what the token that makes the prediction reads.
+func lastRow(p *explain.Problem, of explain.Method, matrix func() (answer, error)) (explain.Scores, error) {
+	a, err := matrix()
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, fmt.Errorf("%s: %w", of.Name(), err)
 	}
-	a, err := f(p)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: "share", Settings: of, Estimated: a.estimated}
+	if of.Name() == gradientName {
+		s.Unit = p.Unit
 	}
 	last := a.matrix[len(p.IDs)-1]
-	r := explain.Result{Name: name, Settings: settings, Scores: make([]float64, len(p.Features)), Unit: "share", Estimated: a.estimated}
-	if name == gradientName {
-		r.Unit = p.Unit()
-	}
 	for f, feature := range p.Features {
 		for _, t := range feature.Tokens {
-			r.Scores[f] += last[t]
+			s.Values[f] += last[t]
 		}
 	}
-	return p.Finish(ctx, r)
+	return s, nil
 }
 
 func patternTap(layer int) lm.Tap { return fmt.Sprintf("block.%d.attn.pattern", layer) }

@@ -40,7 +40,7 @@ func TestMethods(t *testing.T) {
 	for _, method := range methods {
 		for _, n := range []int{1, 7} {
 			q := explain.Question{IDs: explaintest.IDs()[:n]}
-			a, err := method.Explain(bg, m, q)
+			a, err := explaintest.Explain(bg, m, q, method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,11 +65,11 @@ func TestMethods(t *testing.T) {
 func TestFeaturesGetWhatTheirTokensGet(t *testing.T) {
 	m := explaintest.Models(t)["gpt2"]
 	for _, method := range methods {
-		single, err := method.Explain(bg, m, explain.Question{IDs: explaintest.IDs()})
+		single, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs()}, method)
 		if err != nil {
 			t.Fatal(err)
 		}
-		grouped, err := method.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Groups: [][]int{{0, 6}, {2, 3}}})
+		grouped, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Groups: [][]int{{0, 6}, {2, 3}}}, method)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestGradientByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := p.Model.Gradient(bg, [][]token.ID{p.IDs}, []lm.Objective{p.LM()}, []lm.Tap{"block.0.attn.pattern", "block.1.attn.pattern"})
+	g, err := p.Model.Gradient(bg, [][]token.ID{p.IDs}, []lm.Objective{p.Objective}, []lm.Tap{"block.0.attn.pattern", "block.1.attn.pattern"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestOnlyGradientDependsOnTheTarget(t *testing.T) {
 	for _, method := range methods {
 		var scores [][]float64
 		for _, target := range []token.ID{2, 6} {
-			a, err := method.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: &target, Objective: explain.LogProb})
+			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: &target, Objective: explain.LogProb}, method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,7 +232,7 @@ func TestOnXLA(t *testing.T) {
 	for _, method := range []explain.Method{Gradient{}, ValueZeroing{}, ALTI{}} {
 		var as []*explain.Attribution
 		for _, m := range []*lm.Model{pure, m} {
-			a, err := method.Explain(bg, m, explain.Question{IDs: explaintest.IDs()})
+			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs()}, method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +252,7 @@ func TestErrors(t *testing.T) {
 	lstm.Close()
 	q := explain.Question{IDs: explaintest.IDs()}
 	for _, method := range methods {
-		if _, err := method.Explain(bg, lstm, q); err == nil || !strings.Contains(err.Error(), "which has no attention: use deeplift") {
+		if _, err := explaintest.Explain(bg, lstm, q, method); err == nil || !strings.Contains(err.Error(), "which has no attention: use deeplift") {
 			t.Errorf("%s: got error %v", method.Name(), err)
 		}
 	}
@@ -266,7 +266,7 @@ func TestErrors(t *testing.T) {
 		{Norm{Layers: []int{7}}, "no layer 7"},
 		{ValueZeroing{Layers: []int{7}}, "no layer 7"},
 	} {
-		if _, err := tt.method.Explain(bg, gpt2, q); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(bg, gpt2, q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
 	}

@@ -19,9 +19,12 @@ type Norm struct {
 // Name implements explain.Method.
 func (Norm) Name() string { return normName }
 
-// Explain implements explain.Method. Cost: one row forward.
-func (n Norm) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, n.Name(), n, func(p *explain.Problem) (answer, error) {
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x Norm) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: one row forward.
+func (n Norm) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, n, func() (answer, error) {
 		x, err := n.Matrix(ctx, p)
 		return answer{x, 1}, err
 	})
@@ -62,9 +65,12 @@ type ALTI struct{}
 // Name implements explain.Method.
 func (ALTI) Name() string { return altiName }
 
-// Explain implements explain.Method. Cost: one row forward.
-func (a ALTI) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, a.Name(), a, func(p *explain.Problem) (answer, error) {
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x ALTI) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: one row forward.
+func (a ALTI) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, a, func() (answer, error) {
 		x, err := a.Matrix(ctx, p)
 		return answer{x, 1}, err
 	})
@@ -191,9 +197,12 @@ type ValueZeroing struct {
 // Name implements explain.Method.
 func (ValueZeroing) Name() string { return valueZeroingName }
 
-// Explain implements explain.Method. Cost: a row forward for each token and layer.
-func (z ValueZeroing) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return attribute(ctx, m, q, z.Name(), z, func(p *explain.Problem) (answer, error) {
+// Suits implements explain.Selective: the model must be a Transformer.
+func (x ValueZeroing) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+
+// Score implements explain.Method. Cost: a row forward for each token and layer.
+func (z ValueZeroing) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return lastRow(p, z, func() (answer, error) {
 		x, err := z.Matrix(ctx, p)
 		return answer{x, len(z.layers(p))*len(p.IDs) + 1}, err
 	})

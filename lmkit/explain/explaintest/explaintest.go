@@ -3,6 +3,7 @@ package explaintest
 
 import (
 	"bytes"
+	"context"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -32,6 +33,15 @@ func Models(t testing.TB) map[string]*lm.Model {
 
 // IDs is an input for the models of Models.
 func IDs() []token.ID { return []token.ID{4, 1, 12, 7, 7, 0, 9} }
+
+// Explain answers a question by one method.
+func Explain(ctx context.Context, m *lm.Model, q explain.Question, method explain.Method) (*explain.Attribution, error) {
+	as, err := explain.Explain(ctx, m, q, method)
+	if err != nil {
+		return nil, err
+	}
+	return as[0], nil
+}
 
 // Check fails when a result does not satisfy what all results must.
 func Check(t testing.TB, a *explain.Attribution) {

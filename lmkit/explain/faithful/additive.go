@@ -83,13 +83,13 @@ func sumsAndDrops(ctx context.Context, g explain.Game, scores []float64, sets []
 		return nil, nil, errors.New("there are no sets of features to take away")
 	}
 	M := g.Features()
-	of := []explain.Coalition{present(M, nil)}
+	of := []explain.Coalition{explain.All(M)}
 	sums, drops = make([]float64, len(sets)), make([]float64, len(sets))
 	for i, set := range sets {
 		if err := checkSet(M, set); err != nil {
 			return nil, nil, err
 		}
-		of = append(of, present(M, set))
+		of = append(of, explain.All(M).Without(set...))
 		for _, f := range set {
 			sums[i] += scores[f]
 		}

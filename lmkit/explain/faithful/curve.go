@@ -13,22 +13,22 @@ type Curve []float64
 // once: its area is small. Petsiuk et al., RISE: randomized input sampling for explanation of black-box models, 2018.
 // Cost: M+1 coalitions.
 func Deletion(ctx context.Context, g explain.Game, order []int) (Curve, error) {
-	return curve(ctx, g, order, present)
+	return curve(ctx, g, order, func(first []int) explain.Coalition { return explain.All(len(order)).Without(first...) })
 }
 
 // Insertion puts the features of an order back one by one, the first one first, from none to all. A good order makes
 // the curve rise at once: its area is large. Petsiuk et al., 2018. Cost: M+1 coalitions.
 func Insertion(ctx context.Context, g explain.Game, order []int) (Curve, error) {
-	return curve(ctx, g, order, only)
+	return curve(ctx, g, order, func(first []int) explain.Coalition { return explain.Only(len(order), first...) })
 }
 
-func curve(ctx context.Context, g explain.Game, order []int, with func(int, []int) explain.Coalition) (Curve, error) {
+func curve(ctx context.Context, g explain.Game, order []int, with func(first []int) explain.Coalition) (Curve, error) {
 	if err := checkOrder(g, order); err != nil {
 		return nil, err
 	}
 	var of []explain.Coalition
 	for k := range len(order) + 1 {
-		of = append(of, with(len(order), order[:k]))
+		of = append(of, with(order[:k]))
 	}
 	return play(ctx, g, of)
 }

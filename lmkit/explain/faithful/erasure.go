@@ -37,10 +37,10 @@ func Erase(ctx context.Context, g explain.Game, order []int, shares []float64) (
 		return nil, err
 	}
 	M := g.Features()
-	of := []explain.Coalition{present(M, nil)}
+	of := []explain.Coalition{explain.All(M)}
 	for _, s := range shares {
 		top := order[:topCount(M, s)]
-		of = append(of, present(M, top), only(M, top))
+		of = append(of, explain.All(M).Without(top...), explain.Only(M, top...))
 	}
 	values, err := play(ctx, g, of)
 	if err != nil {

@@ -127,94 +127,9 @@ func draw(rng *rand.Rand, features, size int) []int {
 	return set
 }
 
-// present is everything but the absent features.
-func present(features int, absent []int) explain.Coalition {
-	c := make(explain.Coalition, features)
-	for i := range c {
-		c[i] = true
-	}
-	for _, f := range absent {
-		c[f] = false
-	}
-	return c
-}
-
-// only is nothing but the features.
-func only(features int, kept []int) explain.Coalition {
-	c := make(explain.Coalition, features)
-	for _, f := range kept {
-		c[f] = true
-	}
-	return c
-}
-
-// play asks a game for its values, and checks what comes back.
+// play asks a game for its values, each coalition once.
 func play(ctx context.Context, g explain.Game, of []explain.Coalition) ([]float64, error) {
-	values, err := remember(g).Values(ctx, of)
-	if err != nil {
-		return nil, err
-	}
-	for _, v := range values {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("the game's value of a coalition is %v: there is nothing to measure with", v)
-		}
-	}
-	return values, nil
-}
-
-// memory is a game that asks another one for each coalition only once.
-type memory struct {
-	explain.Game
-	values map[string]float64
-}
-
-func remember(g explain.Game) memory {
-	if m, ok := g.(memory); ok {
-		return m
-	}
-	return memory{g, map[string]float64{}}
-}
-
-func (m memory) Values(ctx context.Context, of []explain.Coalition) ([]float64, error) {
-	var asked []explain.Coalition
-	var new []string
-	pending := map[string]bool{}
-	keys := make([]string, len(of))
-	for i, c := range of {
-		k := key(c)
-		if _, known := m.values[k]; !known && !pending[k] {
-			pending[k] = true
-			asked, new = append(asked, c), append(new, k)
-		}
-		keys[i] = k
-	}
-	if len(asked) > 0 {
-		values, err := m.Game.Values(ctx, asked)
-		if err != nil {
-			return nil, err
-		}
-		if len(values) != len(asked) {
-			return nil, fmt.Errorf("the game gave %d values for %d coalitions", len(values), len(asked))
-		}
-		for i, k := range new {
-			m.values[k] = values[i]
-		}
-	}
-	out := make([]float64, len(of))
-	for i, k := range keys {
-		out[i] = m.values[k]
-	}
-	return out, nil
-}
-
-func key(c explain.Coalition) string {
-	b := make([]byte, len(c))
-	for f, in := range c {
-		if in {
-			b[f] = 1
-		}
-	}
-	return string(b)
+	return explain.Remember(g).Values(ctx, of)
 }
 
 // checkOrder fails when an order does not hold each of the game's features once.

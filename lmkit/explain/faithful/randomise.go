@@ -111,11 +111,11 @@ type StageScore struct {
 // ParameterRandomization explains the same question, with the model's own target and foil, at every stage of Randomize,
 // and compares. Adebayo et al., 2018. Cost: the method's, once and once a stage, on models with programs of their own.
 func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, seed uint64) ([]StageScore, error) {
-	q, _, err := settle(ctx, m, q)
+	q, p, err := settle(ctx, m, q)
 	if err != nil {
 		return nil, err
 	}
-	clean, err := method.Explain(ctx, m, q)
+	clean, err := p.Score(ctx, method)
 	if err != nil {
 		return nil, err
 	}
@@ -124,11 +124,11 @@ func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Met
 		if err != nil {
 			return nil, err
 		}
-		random, err := method.Explain(ctx, stage.Model, q)
+		random, err := scoresOn(ctx, stage.Model, method, q)
 		if err != nil {
 			return nil, fmt.Errorf("%s with random weights down to %s: %w", method.Name(), stage.Part, err)
 		}
-		rho, err := explain.Spearman(Sizes(clean.Scores), Sizes(random.Scores))
+		rho, err := explain.Spearman(Sizes(clean.Values), Sizes(random))
 		if err != nil {
 			return nil, err
 		}

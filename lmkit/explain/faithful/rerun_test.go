@@ -84,12 +84,12 @@ type spy struct {
 	found *[][]float64
 }
 
-func (s spy) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	a, err := s.Method.Explain(ctx, m, q)
+func (s spy) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	scores, err := s.Method.Score(ctx, p)
 	if err == nil {
-		*s.found = append(*s.found, a.Scores)
+		*s.found = append(*s.found, scores.Values)
 	}
-	return a, err
+	return scores, err
 }
 
 func TestEmbeddingSensitivity(t *testing.T) {
@@ -98,7 +98,7 @@ func TestEmbeddingSensitivity(t *testing.T) {
 		// Noise below the last bit of a float32 changes nothing; and setting the output matrix apart must not, either.
 		var found [][]float64
 		s := must[float64](t)(faithful.EmbeddingSensitivity(ctx, m, spy{perturb.Occlusion{}, &found}, q, faithful.Noise{Radius: 1e-30, Samples: 2}))
-		a := must[*explain.Attribution](t)(perturb.Occlusion{}.Explain(ctx, m, q))
+		a := must[*explain.Attribution](t)(explaintest.Explain(ctx, m, q, perturb.Occlusion{}))
 		if s != 0 || len(found) != 3 || !slices.Equal(found[0], a.Scores) {
 			t.Errorf("%s: without noise, the sensitivity is %v and the scores %v, want %v", name, s, found, a.Scores)
 		}
@@ -179,8 +179,8 @@ type failing struct{}
 
 func (failing) Name() string { return "failing" }
 
-func (failing) Explain(context.Context, *lm.Model, explain.Question) (*explain.Attribution, error) {
-	return nil, errors.New("this method cannot explain an LSTM")
+func (failing) Score(context.Context, *explain.Problem) (explain.Scores, error) {
+	return explain.Scores{}, errors.New("this method cannot explain an LSTM")
 }
 
 func TestRowsToCompareWith(t *testing.T) {
@@ -189,10 +189,10 @@ func TestRowsToCompareWith(t *testing.T) {
 		q := explain.Question{IDs: ids, Seed: 1}
 		rare := faithful.Rarest{Counts: map[token.ID]int{4: 9, 1: 9, 12: 9, 7: 2, 0: 0, 9: 9}}
 		for _, method := range []explain.Method{faithful.Random{}, faithful.Longest{}, rare} {
-			explaintest.Check(t, must[*explain.Attribution](t)(method.Explain(ctx, m, q)))
+			explaintest.Check(t, must[*explain.Attribution](t)(explaintest.Explain(ctx, m, q, method)))
 		}
 		scores := func(method explain.Method, q explain.Question) []float64 {
-			return must[*explain.Attribution](t)(method.Explain(ctx, m, q)).Scores
+			return must[*explain.Attribution](t)(explaintest.Explain(ctx, m, q, method)).Scores
 		}
 		other := q
 		other.Seed = 2
@@ -214,7 +214,7 @@ func TestRowsToCompareWith(t *testing.T) {
 func TestSaturatedModel(t *testing.T) {
 	m := markerModel(t, 1, -1, 0)
 	item := markerTask(t).Item(0, 0, 0)
-	a := must[*explain.Attribution](t)(gradient.Saliency{}.Explain(ctx, m, explain.Question{Prompt: item.Text}))
+	a := must[*explain.Attribution](t)(explaintest.Explain(ctx, m, explain.Question{Prompt: item.Text}, gradient.Saliency{}))
 	if f := must[faithful.Finding](t)(faithful.Find(a.Scores, item.Cause)); f.Precision != 0 || f.MeanRank != float64(len(a.Scores)) {
 		t.Errorf("saliency %v finds %v: %+v", a.Scores, item.Cause, f)
 	}

@@ -126,38 +126,66 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []
 	if score.Verification, err = Verify(ctx, p.GameOf(lead(p.Target)), it.causes); err != nil {
 		return ItemScore{}, err
 	}
-	likely := remember(p.GameOf(probability(p.Target)))
-	for _, r := range rows {
-		ms, err := s.method(ctx, m, it, r, likely)
-		if err != nil {
-			return ItemScore{}, err
+	likely := explain.Remember(p.GameOf(probability(p.Target)))
+	answers, err := answer(ctx, p, rows)
+	if err != nil {
+		return ItemScore{}, err
+	}
+	for k, r := range rows {
+		out := MethodScore{Method: explain.MethodInfo{Name: r.Name()}, Reference: r.reference, Err: r.err}
+		if a := answers[k]; a != nil {
+			if err := out.judge(ctx, a, it.causes, likely, s.Shares); err != nil {
+				return ItemScore{}, fmt.Errorf("%s: %w", r.Name(), err)
+			}
 		}
-		score.Methods = append(score.Methods, ms)
+		score.Methods = append(score.Methods, out)
 	}
 	return score, nil
 }
 
-func (s Scoring) method(ctx context.Context, m *lm.Model, it posed, r *row, likely explain.Game) (MethodScore, error) {
-	out := MethodScore{Method: explain.MethodInfo{Name: r.Name()}, Reference: r.reference, Err: r.err}
-	if r.err != nil {
-		return out, nil
+// answer asks all methods that have not failed yet about one problem. The answer of one that fails is nil.
+func answer(ctx context.Context, p *explain.Problem, rows []*row) ([]*explain.Attribution, error) {
+	var found []*explain.Scored
+	var whose []int
+	for k, r := range rows {
+		if r.err != nil {
+			continue
+		}
+		f, err := p.Score(ctx, r.Method)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil, ctx.Err()
+			}
+			r.err = err
+			continue
+		}
+		found, whose = append(found, f), append(whose, k)
 	}
-	a, err := r.Explain(ctx, m, it.question)
+	as, err := p.Attributions(ctx, found...)
 	if err != nil {
-		r.err, out.Err = err, err
-		return out, ctx.Err()
+		return nil, err
 	}
-	out.Method, out.Rows, out.Seconds = a.Method, a.Cost.ForwardRows+a.Cost.BackwardRows, a.Cost.Seconds
-	if out.Signed, err = Find(a.Scores, it.causes); err != nil {
-		return out, fmt.Errorf("%s: %w", r.Name(), err)
+	out := make([]*explain.Attribution, len(rows))
+	for i, k := range whose {
+		out[k] = as[i]
 	}
-	if out.Size, err = Find(Sizes(a.Scores), it.causes); err != nil {
-		return out, fmt.Errorf("%s: %w", r.Name(), err)
-	}
-	e, err := Erase(ctx, likely, Order(a.Scores), s.Shares)
-	if err != nil {
-		return out, err
-	}
-	out.Comprehensiveness, out.Sufficiency = e.Comprehensiveness(), e.Sufficiency()
 	return out, nil
+}
+
+// judge says how well an attribution finds the causes, and how well its order of the features does on the game of the
+// label's probability.
+func (s *MethodScore) judge(ctx context.Context, a *explain.Attribution, causes []int, likely explain.Game, shares []float64) (err error) {
+	s.Method, s.Rows, s.Seconds = a.Method, a.Cost.ForwardRows+a.Cost.BackwardRows, a.Cost.Seconds
+	if s.Signed, err = Find(a.Scores, causes); err != nil {
+		return err
+	}
+	if s.Size, err = Find(Sizes(a.Scores), causes); err != nil {
+		return err
+	}
+	e, err := Erase(ctx, likely, Order(a.Scores), shares)
+	if err != nil {
+		return err
+	}
+	s.Comprehensiveness, s.Sufficiency = e.Comprehensiveness(), e.Sufficiency()
+	return nil
 }

@@ -194,9 +194,9 @@ type watcher struct {
 	question explain.Question
 }
 
-func (w *watcher) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	w.question = q
-	return w.Longest.Explain(ctx, m, q)
+func (w *watcher) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	w.question = p.Question
+	return w.Longest.Score(ctx, p)
 }
 
 func TestScoreErrors(t *testing.T) {

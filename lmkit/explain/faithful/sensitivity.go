@@ -109,14 +109,19 @@ func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Metho
 	}
 	table := ws[c.Params()[0].Name]
 	return MaxSensitivity(ctx, len(used)*c.Width, n, func(ctx context.Context, delta []float32) ([]float64, error) {
-		moved := lm.Array{Dims: table.Dims, Data: slices.Clone(table.Data)}
+		noisy := lm.Array{Dims: table.Dims, Data: slices.Clone(table.Data)}
 		for i, id := range used {
-			for d, v := range moved.Index(int(id)).Data {
-				moved.Index(int(id)).Data[d] = v + delta[i*c.Width+d]
+			for d, v := range noisy.Index(int(id)).Data {
+				noisy.Index(int(id)).Data[d] = v + delta[i*c.Width+d]
 			}
 		}
-		ws[c.Params()[0].Name] = moved
-		return scoresOn(ctx, m, c, ws, method, q)
+		ws[c.Params()[0].Name] = noisy
+		moved, err := lm.FromWeights(m.Engine(), c, m.Tokenizer(), ws)
+		if err != nil {
+			return nil, err
+		}
+		defer moved.Close()
+		return scoresOn(ctx, moved, method, q)
 	})
 }
 
@@ -128,7 +133,7 @@ func settle(ctx context.Context, m *lm.Model, q explain.Question) (explain.Quest
 	}
 	target := p.Target
 	q.Target = &target
-	if p.Objective == explain.Contrast {
+	if p.Question.Objective == explain.Contrast {
 		foil := p.Foil
 		q.Foil = &foil
 	}
@@ -157,16 +162,15 @@ func outputMatrix(c lm.Config) string {
 	return "lm_head.weight"
 }
 
-// scoresOn is the scores of a method on a model with other weights, which is freed again.
-func scoresOn(ctx context.Context, like *lm.Model, c lm.Config, ws map[string]lm.Array, method explain.Method, q explain.Question) ([]float64, error) {
-	m, err := lm.FromWeights(like.Engine(), c, like.Tokenizer(), ws)
+// scoresOn is the scores of a method on a model. No evidence is measured.
+func scoresOn(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question) ([]float64, error) {
+	p, err := explain.Prepare(ctx, m, q)
 	if err != nil {
 		return nil, err
 	}
-	defer m.Close()
-	a, err := method.Explain(ctx, m, q)
+	s, err := p.Score(ctx, method)
 	if err != nil {
 		return nil, err
 	}
-	return a.Scores, nil
+	return s.Values, nil
 }

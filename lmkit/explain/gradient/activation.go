@@ -73,13 +73,13 @@ func (x Activation) finish(p *explain.Problem, info lm.TapInfo, scores [][]float
 			out.Columns = append(out.Columns, fmt.Sprintf("head %d", h))
 		}
 	}
-	out.Values, out.Base, out.Baseline = []float64{p.Value}, &base, p.Baseline
+	out.Values, out.Base, out.Baseline = []float64{p.Value}, &base, p.Question.Baseline
 	steps := x.Steps
 	if steps == 0 {
 		steps = 3 * leastSteps // as often as not, twice as many points say the same
 	}
 	out.Cost.EstimatedRows = len(p.Baselines)*(2*steps+4) + 1
-	c := &explain.Completeness{Tolerance: p.Tolerance}
+	c := &explain.Completeness{Tolerance: p.Question.Tolerance}
 	for _, s := range out.ColumnSums() {
 		c.Error += s
 	}
@@ -103,7 +103,7 @@ type ladder struct {
 
 // ends records the activation on a baseline and on the input.
 func (l *ladder) ends(ctx context.Context, baseline int) error {
-	a, err := l.p.Run(ctx, lm.Query{Rows: rows(l.p, 2), Taps: []lm.Tap{l.Tap}, Edits: []lm.Edit{
+	a, err := l.p.Run(ctx, lm.Query{Rows: l.p.Rows(2), Taps: []lm.Tap{l.Tap}, Edits: []lm.Edit{
 		{Tap: embed, Rows: []int{0}, Positions: l.p.Positions(l.p.AllFeatures()), With: lm.FromValues(l.p.Baselines[baseline].Vector)}}})
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (l *ladder) settled(scores, last [][]float64, base float64) bool {
 		}
 	}
 	total := l.p.Value - base
-	return math.Abs(sum-total) <= l.p.Tolerance/4*max(math.Abs(total), 1e-6) && off <= l.p.Tolerance*max(size, 1e-6)
+	return math.Abs(sum-total) <= l.p.Question.Tolerance/4*max(math.Abs(total), 1e-6) && off <= l.p.Question.Tolerance*max(size, 1e-6)
 }
 
 // integrate is the integral by the Gauss-Legendre rule of n points, and the objective at the beginning.
@@ -159,7 +159,7 @@ func (l *ladder) integrate(ctx context.Context, n int) (scores [][]float64, base
 			values.Data = append(values.Data, float32(x.at*float64(v)+(1-x.at)*float64(l.from.Data[k])))
 		}
 	}
-	a, err := l.p.Run(ctx, lm.Query{Rows: rows(l.p, len(points)), Of: []lm.Objective{l.p.LM()}, Wrt: []lm.Tap{l.Tap},
+	a, err := l.p.Run(ctx, lm.Query{Rows: l.p.Rows(len(points)), Of: []lm.Objective{l.p.Objective}, Wrt: []lm.Tap{l.Tap},
 		Edits: []lm.Edit{{Tap: l.Tap, With: lm.FromValues(values)}}})
 	if err != nil {
 		return nil, 0, err

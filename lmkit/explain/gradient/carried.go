@@ -2,7 +2,6 @@ package gradient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -31,51 +30,18 @@ type carriedSettings struct {
 // Name implements explain.Method.
 func (Carried) Name() string { return "carried-ig" }
 
-// Explain implements explain.Method. Features of the question before the cut become one, the first; none may lie on both
-// sides. The settings of the result divide the state's score by layer, into hidden state and cell. Several baselines are
-// averaged. Cost: Steps rows forward and backward of the last part, and 3 times as many forward of the first, a baseline.
+// Explain answers a question: it puts the features before the cut together, as Score needs them, and measures the
+// evidence. None of them may lie on both sides of the cut.
 func (c Carried) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	if m.Config().Arch != lm.LSTM {
-		return nil, fmt.Errorf("%s: a Transformer carries no state over a cut: use integrated-gradients", c.Name())
-	}
-	if err := checkSteps(c.Name(), c.Steps, c.MaxSteps); err != nil {
-		return nil, err
-	}
-	p, err := c.prepare(ctx, m, q)
+	tokens, features, err := explain.Encode(m, q)
 	if err != nil {
 		return nil, err
 	}
-	s := carriedSettings{Carried: c, State: map[lm.Tap]float64{}}
-	scores, estimated := make([]float64, len(p.Features)), 0
-	for b := range p.Baselines {
-		one, state, err := c.climb(ctx, p, b)
-		if err != nil {
-			return nil, err
-		}
-		for f, v := range one {
-			scores[f] += v / float64(len(p.Baselines))
-		}
-		for tap, v := range state {
-			s.State[tap] += v / float64(len(p.Baselines))
-			scores[0] += v / float64(len(p.Baselines))
-		}
-		estimated += 5 * 3 * leastSteps
-	}
-	return p.Finish(ctx, explain.Result{Name: c.Name(), Settings: s, Scores: scores, Complete: true, Total: p.Value - p.Base(),
-		Estimated: estimated, Cure: cure(c.Steps, c.MaxSteps)})
-}
-
-// prepare puts the features before the cut together.
-func (c Carried) prepare(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Problem, error) {
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
-	}
-	if c.Cut < 1 || c.Cut >= len(p.IDs) {
-		return nil, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(p.IDs))
+	if c.Cut < 1 || c.Cut >= len(tokens) {
+		return nil, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(tokens))
 	}
 	groups := [][]int{nil}
-	for i, f := range p.Features {
+	for i, f := range features {
 		switch first, last := f.Tokens[0] < c.Cut, f.Tokens[len(f.Tokens)-1] < c.Cut; {
 		case first != last:
 			return nil, fmt.Errorf("%s: feature %d (%q) lies on both sides of the cut after %d tokens", c.Name(), i, f.Text, c.Cut)
@@ -86,10 +52,60 @@ func (c Carried) prepare(ctx context.Context, m *lm.Model, q explain.Question) (
 		}
 	}
 	if groups[0] == nil {
-		return nil, errors.New("carried-ig: no feature lies before the cut: the state does not depend on any")
+		return nil, fmt.Errorf("%s: no feature lies before the cut: the state does not depend on any", c.Name())
 	}
 	q.Groups = groups
-	return explain.Prepare(ctx, m, q)
+	as, err := explain.Explain(ctx, m, q, c)
+	if err != nil {
+		return nil, err
+	}
+	return as[0], nil
+}
+
+// Score implements explain.Method. The first feature must be all that lies before the cut, and all others must lie behind
+// it: Explain makes such a question of any other. The settings of the result divide the state's score by layer, into
+// hidden state and cell. Several baselines are averaged. Cost: Steps rows forward and backward of the last part, and 3
+// times as many forward of the first, a baseline.
+func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	if err := c.check(p); err != nil {
+		return explain.Scores{}, err
+	}
+	s := carriedSettings{Carried: c, State: map[lm.Tap]float64{}}
+	scores, estimated := make([]float64, len(p.Features)), 0
+	for b := range p.Baselines {
+		one, state, err := c.climb(ctx, p, b)
+		if err != nil {
+			return explain.Scores{}, err
+		}
+		for f, v := range one {
+			scores[f] += v / float64(len(p.Baselines))
+		}
+		for tap, v := range state {
+			s.State[tap] += v / float64(len(p.Baselines))
+			scores[0] += v / float64(len(p.Baselines))
+		}
+		estimated += 5 * 3 * leastSteps
+	}
+	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(c.Steps, c.MaxSteps)}
+	return explain.Scores{Values: scores, Promise: promise, Settings: s, Estimated: estimated}, nil
+}
+
+// Suits implements explain.Selective: the model must be an LSTM.
+func (c Carried) Suits(m *lm.Model, _ explain.Question) error {
+	if m.Config().Arch != lm.LSTM {
+		return fmt.Errorf("%s: a Transformer carries no state over a cut: use integrated-gradients", c.Name())
+	}
+	return checkSteps(c.Name(), c.Steps, c.MaxSteps)
+}
+
+func (c Carried) check(p *explain.Problem) error {
+	for i, f := range p.Features {
+		if before := f.Tokens[len(f.Tokens)-1] < c.Cut; before != (i == 0) || f.Tokens[0] < c.Cut != before {
+			return fmt.Errorf("%s: feature %d (%q): the first feature must be all that lies before the cut after %d tokens, "+
+				"and no other may reach there", c.Name(), i, f.Text, c.Cut)
+		}
+	}
+	return nil
 }
 
 // climb integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
@@ -111,7 +127,7 @@ func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (s
 		for _, v := range state {
 			off += v
 		}
-		if err != nil || n == most || n > leastSteps && math.Abs(off) <= p.Tolerance/4*max(math.Abs(total), 1e-6) {
+		if err != nil || n == most || n > leastSteps && math.Abs(off) <= p.Question.Tolerance/4*max(math.Abs(total), 1e-6) {
 			return scores, state, err
 		}
 	}
@@ -131,7 +147,7 @@ func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n 
 	}
 	slices.Sort(behind)
 	first := lm.Query{Final: true}
-	last := lm.Query{Of: []lm.Objective{p.LM()}, Wrt: append(stateTaps(p.Model), embed)}
+	last := lm.Query{Of: []lm.Objective{p.Objective}, Wrt: append(stateTaps(p.Model), embed)}
 	for i, x := range points {
 		for _, at := range []float64{x.at - beside, x.at, x.at + beside} {
 			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens, Keep: at, With: lm.FromValues(base)})

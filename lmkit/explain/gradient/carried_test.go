@@ -46,7 +46,11 @@ func TestCarriedAddsUpToTheUncutText(t *testing.T) {
 				}
 			}
 			want = slices.Concat([]float64{first}, want)
-			a := run(t, m, gradient.Carried{Cut: cut}, q)
+			a, err := gradient.Carried{Cut: cut}.Explain(context.Background(), m, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			explaintest.Check(t, a)
 			if len(a.Scores) != len(want) {
 				t.Fatalf("%d scores, want %d", len(a.Scores), len(want))
 			}

@@ -22,25 +22,21 @@ type Saliency struct {
 // Name implements explain.Method.
 func (Saliency) Name() string { return "saliency" }
 
-// Explain implements explain.Method. Scores are in units of the objective per unit of embedding. Cost: one row
+// Score implements explain.Method. Scores are in units of the objective per unit of embedding. Cost: one row
 // forward and backward.
-func (s Saliency) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+func (s Saliency) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if s.Norm == 0 {
 		s.Norm = 2
 	}
 	if s.Norm != 1 && s.Norm != 2 {
-		return nil, fmt.Errorf("saliency: there is no norm %d; there are 1 and 2", s.Norm)
+		return explain.Scores{}, fmt.Errorf("saliency: there is no norm %d; there are 1 and 2", s.Norm)
 	}
-	p, err := explain.Prepare(ctx, m, q)
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}})
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
-	a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}})
-	if err != nil {
-		return nil, err
-	}
-	return p.Finish(ctx, explain.Result{Name: s.Name(), Settings: s, Scores: norms(p, a.Grad[embed].Index(0), s.Norm),
-		Unit: p.Unit() + " per embedding unit", Estimated: 2})
+	return explain.Scores{Settings: s, Values: norms(p, a.Grad[embed].Index(0), s.Norm),
+		Unit: p.Unit + " per embedding unit", Estimated: 2}, nil
 }
 
 // InputXGradient is the gradient times the input, summed over each feature's embeddings (Shrikumar et al., 2016): the
@@ -51,29 +47,17 @@ type InputXGradient struct{}
 // Name implements explain.Method.
 func (InputXGradient) Name() string { return "input-x-gradient" }
 
-// Explain implements explain.Method. Cost: one row forward and backward.
-func (x InputXGradient) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q)
+// Score implements explain.Method. Cost: one row forward and backward.
+func (x InputXGradient) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}})
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
-	a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}})
-	if err != nil {
-		return nil, err
-	}
-	return p.Finish(ctx, explain.Result{Name: x.Name(), Scores: dots(p, a.At[embed].Index(0), a.Grad[embed].Index(0)), Estimated: 2})
+	return explain.Scores{Values: dots(p, a.At[embed].Index(0), a.Grad[embed].Index(0)), Estimated: 2}, nil
 }
 
 // embed is the activation that all methods here attribute to.
 const embed = lm.Tap("embed")
-
-// rows is n copies of the input.
-func rows(p *explain.Problem, n int) (rs [][]tokenID) {
-	for range n {
-		rs = append(rs, p.IDs)
-	}
-	return rs
-}
 
 // dots is, for each feature, the sum of a*b over its tokens and dimensions; a and b are [T, D].
 func dots(p *explain.Problem, a, b lm.Array) []float64 {

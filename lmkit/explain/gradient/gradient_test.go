@@ -16,7 +16,7 @@ import (
 
 func run(t *testing.T, m *lm.Model, method explain.Method, q explain.Question) *explain.Attribution {
 	t.Helper()
-	a, err := method.Explain(context.Background(), m, q)
+	a, err := explaintest.Explain(context.Background(), m, q, method)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestErrors(t *testing.T) {
 		{gradient.Expected{Samples: 1}, "at least 2"},
 		{gradient.Expected{References: [][]token.ID{{1}}}, "has 1 tokens, the input 7"},
 	} {
-		if _, err := tt.method.Explain(context.Background(), m, q); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(context.Background(), m, q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
 	}

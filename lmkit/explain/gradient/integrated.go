@@ -25,15 +25,11 @@ type Integrated struct {
 // Name implements explain.Method.
 func (Integrated) Name() string { return "integrated-gradients" }
 
-// Explain implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
+// Score implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
 // Steps rows forward and backward, a baseline; when refined, 7 or more.
-func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+func (ig Integrated) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if err := checkSteps(ig.Name(), ig.Steps, ig.MaxSteps); err != nil {
-		return nil, err
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	lines, totals := make([]line, len(p.Baselines)), make([]float64, len(p.Baselines))
 	for b := range lines {
@@ -41,11 +37,11 @@ func (ig Integrated) Explain(ctx context.Context, m *lm.Model, q explain.Questio
 	}
 	per, estimated, err := along(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	mean, spread := average(per)
-	return p.Finish(ctx, explain.Result{Name: ig.Name(), Settings: ig, Scores: mean, Spread: spread, Complete: true, Total: p.Value - p.Base(),
-		Estimated: estimated, Cure: cure(ig.Steps, ig.MaxSteps)})
+	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(ig.Steps, ig.MaxSteps)}
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig, Estimated: estimated}, nil
 }
 
 // Sequential is sequential integrated gradients (Enguehard, 2023): for each feature the integral on the line along
@@ -56,17 +52,16 @@ type Sequential struct {
 	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a feature; 0: 2048
 }
 
+// eachAlone is what the scores of Sequential add up to.
+const eachAlone = "sum over the features of value - value without the feature"
+
 // Name implements explain.Method.
 func (Sequential) Name() string { return "sequential-ig" }
 
-// Explain implements explain.Method. Cost: as Integrated, for each feature.
-func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+// Score implements explain.Method. Cost: as Integrated, for each feature.
+func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if err := checkSteps(s.Name(), s.Steps, s.MaxSteps); err != nil {
-		return nil, err
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	M := len(p.Features)
 	var lines []line
@@ -79,7 +74,7 @@ func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question
 	}
 	without, err := p.Values(ctx, single)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	totals := make([]float64, len(lines))
 	for l := range lines {
@@ -87,7 +82,7 @@ func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question
 	}
 	scores, estimated, err := along(ctx, p, lines, totals, s.Steps, s.MaxSteps)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	per := make([][]float64, len(p.Baselines))
 	total := 0.0
@@ -98,8 +93,8 @@ func (s Sequential) Explain(ctx context.Context, m *lm.Model, q explain.Question
 		}
 	}
 	mean, spread := average(per)
-	return p.Finish(ctx, explain.Result{Name: s.Name(), Settings: s, Scores: mean, Spread: spread, Complete: true, Total: total,
-		Estimated: estimated + len(single), Cure: cure(s.Steps, s.MaxSteps)})
+	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cure(s.Steps, s.MaxSteps)}
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s, Estimated: estimated + len(single)}, nil
 }
 
 func checkSteps(name string, steps, most int) error {
@@ -133,10 +128,10 @@ func along(ctx context.Context, p *explain.Problem, lines []line, totals []float
 	if most == 0 {
 		most = defaultBudget
 	}
-	size := rules[firstRule(p.Tolerance)] + 1
+	size := rules[firstRule(p.Question.Tolerance)] + 1
 	scores, err = refine(func(points []point) ([][]float64, error) {
 		return together(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
-	}, totals, p.Tolerance, most*len(lines))
+	}, totals, p.Question.Tolerance, most*len(lines))
 	return scores, 2 * rules[2] * len(lines), err
 }
 
@@ -177,9 +172,9 @@ func (Smooth) Name() string { return "smoothgrad" }
 // replicates is how many parts the samples are cut into, to see how much the scores vary.
 const replicates = 5
 
-// Explain implements explain.Method. Scores are L2 norms, in units of the objective per unit of embedding; Spread is
+// Score implements explain.Method. Scores are L2 norms, in units of the objective per unit of embedding; Spread is
 // their standard error over five parts of the samples. Cost: Samples rows forward and backward.
-func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if s.Samples == 0 {
 		s.Samples = 50
 	}
@@ -187,11 +182,7 @@ func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*
 		s.Noise = 0.15
 	}
 	if s.Samples < replicates || s.Noise < 0 || math.IsNaN(s.Noise) {
-		return nil, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, replicates)
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, replicates)
 	}
 	sum := make([]lm.Array, replicates)
 	for r := range sum {
@@ -199,9 +190,9 @@ func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*
 	}
 	sd := s.Noise * deviation(p.Embeddings.Data)
 	for chunk := range slices.Chunk(numbers(s.Samples), 64) {
-		query := lm.Query{Rows: rows(p, len(chunk)), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+		query := lm.Query{Rows: p.Rows(len(chunk)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
 		for i, k := range chunk {
-			rng := rand.New(rand.NewPCG(p.Seed, uint64(k)))
+			rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
 			noisy := lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
 			for d, v := range p.Embeddings.Data {
 				noisy.Data[d] = v + float32(sd*rng.NormFloat64())
@@ -210,7 +201,7 @@ func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*
 		}
 		a, err := p.Run(ctx, query)
 		if err != nil {
-			return nil, err
+			return explain.Scores{}, err
 		}
 		for i, k := range chunk {
 			for d, v := range a.Grad[embed].Index(i).Data {
@@ -229,8 +220,8 @@ func (s Smooth) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*
 		parts = append(parts, norms(p, sum[r], 2))
 	}
 	_, spread := average(parts)
-	return p.Finish(ctx, explain.Result{Name: s.Name(), Settings: s, Scores: norms(p, whole, 2), Spread: spread,
-		Unit: p.Unit() + " per embedding unit", Estimated: 2 * s.Samples})
+	return explain.Scores{Settings: s, Values: norms(p, whole, 2), Spread: spread,
+		Unit: p.Unit + " per embedding unit", Estimated: 2 * s.Samples}, nil
 }
 
 func numbers(n int) []int {
@@ -263,34 +254,30 @@ type Expected struct {
 // Name implements explain.Method.
 func (Expected) Name() string { return "expected-gradients" }
 
-// Explain implements explain.Method. Spread is the standard error of each score. Places on the way are stratified: one
+// Score implements explain.Method. Spread is the standard error of each score. Places on the way are stratified: one
 // in each of Samples equal pieces. Cost: Samples rows forward and backward, and Samples forward for the base.
-func (x Expected) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if x.Samples == 0 {
 		x.Samples = 200
 	}
 	if x.Samples < 2 {
-		return nil, errors.New("expected-gradients: it takes at least 2 samples")
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, errors.New("expected-gradients: it takes at least 2 samples")
 	}
 	for i, r := range x.References {
 		if len(r) != len(p.IDs) {
-			return nil, fmt.Errorf("expected-gradients: reference %d has %d tokens, the input %d", i, len(r), len(p.IDs))
+			return explain.Scores{}, fmt.Errorf("expected-gradients: reference %d has %d tokens, the input %d", i, len(r), len(p.IDs))
 		}
 	}
-	table, err := m.Embedding()
+	table, err := p.Model.Embedding()
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	var per [][]float64
 	base := 0.0
 	for chunk := range slices.Chunk(numbers(x.Samples), 64) {
 		bases, scores, err := x.draw(ctx, p, table, chunk)
 		if err != nil {
-			return nil, err
+			return explain.Scores{}, err
 		}
 		per = append(per, scores...)
 		for _, b := range bases {
@@ -298,19 +285,20 @@ func (x Expected) Explain(ctx context.Context, m *lm.Model, q explain.Question) 
 		}
 	}
 	mean, spread := average(per)
-	return p.Finish(ctx, explain.Result{Name: x.Name(), Settings: x, Scores: mean, Spread: spread, Complete: true, Total: p.Value - base, Base: &base,
-		Estimated: 3 * x.Samples, Cure: "draw more samples: the error of a mean falls with the root of their number"})
+	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
+		Cure: "draw more samples: the error of a mean falls with the root of their number"}
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x, Estimated: 3 * x.Samples}, nil
 }
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.
 func (x Expected) draw(ctx context.Context, p *explain.Problem, table lm.Array, samples []int) (bases []float64, scores [][]float64, err error) {
 	n := len(samples)
-	at := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}}
-	way := lm.Query{Rows: rows(p, n), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+	at := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}}
+	way := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
 	positions := p.Positions(p.AllFeatures())
 	var baselines []lm.Array
 	for i, k := range samples {
-		rng := rand.New(rand.NewPCG(p.Seed, uint64(k)))
+		rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
 		b := lm.Array{Dims: p.Embeddings.Dims}
 		for t := range p.IDs {
 			id := tokenID(rng.IntN(table.Dims[0]))

@@ -52,8 +52,8 @@ func newMatrix(p *explain.Problem, name string, settings any, scores [][]float64
 		}
 	}
 	c := p.Cost()
-	return &Matrix{Method: explain.MethodInfo{Name: name, Settings: s}, Objective: p.Objective, Tokens: p.Tokens, Dims: [2]int{len(scores), len(scores[0])},
-		Scores: scores, Unit: p.Unit(), ModelHash: p.Model.Hash(),
+	return &Matrix{Method: explain.MethodInfo{Name: name, Settings: s}, Objective: p.Question.Objective, Tokens: p.Tokens, Dims: [2]int{len(scores), len(scores[0])},
+		Scores: scores, Unit: p.Unit, ModelHash: p.Model.Hash(),
 		Cost: explain.Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, Seconds: c.Seconds, CompileSeconds: c.CompileSeconds}}, nil
 }
 

@@ -127,7 +127,7 @@ func TestActivationBase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := m.Run(context.Background(), lm.Query{Rows: [][]token.ID{ids, five}, Of: []lm.Objective{p.LM()},
+	a, err := m.Run(context.Background(), lm.Query{Rows: [][]token.ID{ids, five}, Of: []lm.Objective{p.Objective},
 		Edits: []lm.Edit{{Tap: "block.1.attn.z", Rows: []int{0}, With: lm.FromRow(1)}}})
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type point struct {
 // slopes is, for each point, the derivative of the objective along its line, split over the features: the gradient times
 // (input - baseline) [points][features].
 func slopes(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
-	q := lm.Query{Rows: rows(p, len(points)), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}}
+	q := lm.Query{Rows: p.Rows(len(points)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
 	for i, x := range points {
 		l := lines[x.line]
 		q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: l.positions, Keep: x.at, With: lm.FromValues(l.baseline)})

@@ -3,6 +3,7 @@ package gradient
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
@@ -39,7 +40,7 @@ func (x Predictions) Matrix(ctx context.Context, m *lm.Model, q explain.Question
 		return nil, err
 	}
 	T := len(p.IDs)
-	a, err := p.Run(ctx, lm.Query{Rows: rows(p, T), Of: of, Wrt: []lm.Tap{embed}})
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(T), Of: of, Wrt: []lm.Tap{embed}})
 	if err != nil {
 		return nil, err
 	}
@@ -68,37 +69,26 @@ func everyPrediction(ctx context.Context, p *explain.Problem) (of []lm.Objective
 	T := len(p.IDs)
 	targets := append(append([]tokenID{}, p.IDs[1:]...), p.Target)
 	foils := make([]tokenID, T)
-	if p.Objective == explain.Contrast {
-		a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Logits: lm.AllLogits})
+	if p.Question.Objective == explain.Contrast {
+		a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Logits: lm.AllLogits})
 		if err != nil {
 			return nil, nil, err
 		}
 		for i := range foils {
-			foils[i] = best(a.Logits[0].Index(i).Data, targets[i])
+			foils[i] = explain.Best(a.Logits[0].Index(i).Data, targets[i])
 		}
 		foils[T-1] = p.Foil
 	}
 	for i, id := range targets {
-		o := p.LM()
+		o := lm.Objective{Unit: p.Objective.Unit, Terms: slices.Clone(p.Objective.Terms)}
 		for k := range o.Terms {
 			o.Terms[k].Pos = i
 		}
 		o.Terms[0].ID = id
-		if p.Objective == explain.Contrast {
+		if p.Question.Objective == explain.Contrast {
 			o.Terms[1].ID = foils[i]
 		}
 		of, labels = append(of, o), append(labels, p.Model.TokenText(id))
 	}
 	return of, labels, nil
-}
-
-// best is the token with the largest logit but one.
-func best(logits []float32, not tokenID) tokenID {
-	top := tokenID(-1)
-	for i, v := range logits {
-		if tokenID(i) != not && (top < 0 || v > logits[top]) {
-			top = tokenID(i)
-		}
-	}
-	return top
 }

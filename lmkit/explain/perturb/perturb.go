@@ -21,8 +21,8 @@ type Occlusion struct {
 // Name implements explain.Method.
 func (Occlusion) Name() string { return "occlusion" }
 
-// Explain implements explain.Method. Cost: one row forward a window and a baseline.
-func (o Occlusion) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
+// Score implements explain.Method. Cost: one row forward a window and a baseline.
+func (o Occlusion) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if o.Window == 0 {
 		o.Window = 1
 	}
@@ -30,33 +30,26 @@ func (o Occlusion) Explain(ctx context.Context, m *lm.Model, q explain.Question)
 		o.Stride = 1
 	}
 	if o.Window < 1 || o.Stride < 1 || o.Stride > o.Window {
-		return nil, fmt.Errorf("occlusion: windows of %d every %d features: both must be positive, and windows must not leave gaps", o.Window, o.Stride)
-	}
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, fmt.Errorf("occlusion: windows of %d every %d features: both must be positive, and windows must not leave gaps", o.Window, o.Stride)
 	}
 	scores, rows, err := o.Play(ctx, p.Game())
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
-	return p.Finish(ctx, explain.Result{Name: o.Name(), Settings: o, Scores: scores, Estimated: rows * len(p.Baselines)})
+	return explain.Scores{Settings: o, Values: scores, Estimated: rows * len(p.Baselines)}, nil
 }
 
 // Play scores the features of any game, and says how many of its values it asked for.
 func (o Occlusion) Play(ctx context.Context, g explain.Game) (scores []float64, asked int, err error) {
 	M := g.Features()
 	window, stride := max(1, min(o.Window, M)), max(1, o.Stride)
-	full := make(explain.Coalition, M)
-	for i := range full {
-		full[i] = true
-	}
+	full := explain.All(M)
 	of := []explain.Coalition{full}
 	var starts []int
 	for s := 0; ; s += stride {
 		s = min(s, M-window) // the last window ends with the input
 		starts = append(starts, s)
-		c := append(explain.Coalition{}, full...)
+		c := full.Without()
 		for i := s; i < s+window; i++ {
 			c[i] = false
 		}
@@ -91,13 +84,9 @@ type LeaveOneOut struct{}
 // Name implements explain.Method.
 func (LeaveOneOut) Name() string { return "leave-one-out" }
 
-// Explain implements explain.Method. Cost: one row forward a feature.
-func (l LeaveOneOut) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
-	}
-	query := lm.Query{Of: []lm.Objective{p.LM()}}
+// Score implements explain.Method. Cost: one row forward a feature.
+func (l LeaveOneOut) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	query := lm.Query{Of: []lm.Objective{p.Objective}}
 	for f, feature := range p.Features {
 		gone := map[int]bool{}
 		for _, t := range feature.Tokens {
@@ -110,17 +99,17 @@ func (l LeaveOneOut) Explain(ctx context.Context, m *lm.Model, q explain.Questio
 			}
 		}
 		if row == nil {
-			return nil, fmt.Errorf("leave-one-out: nothing is left without feature %d (%q): group the input into more features", f, feature.Text)
+			return explain.Scores{}, fmt.Errorf("leave-one-out: nothing is left without feature %d (%q): group the input into more features", f, feature.Text)
 		}
 		query.Rows = append(query.Rows, row)
 	}
 	a, err := p.Run(ctx, query)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	scores := make([]float64, len(p.Features))
 	for f, v := range a.Values {
 		scores[f] = p.Value - v
 	}
-	return p.Finish(ctx, explain.Result{Name: l.Name(), Scores: scores, Estimated: len(query.Rows)})
+	return explain.Scores{Values: scores, Estimated: len(query.Rows)}, nil
 }

@@ -7,10 +7,7 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/token"
 )
-
-type tokenID = token.ID
 
 // DeepLIFT shares out the difference between input and baseline (Shrikumar et al., 2017; the rescale rule, with the
 // exact rule (difference of a)*(mean of b) + (difference of b)*(mean of a) for products ab, through softmax and
@@ -20,16 +17,12 @@ type DeepLIFT struct{}
 // Name implements explain.Method.
 func (DeepLIFT) Name() string { return "deeplift" }
 
-// Explain implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
+// Score implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
 // two rows forward and backward, a baseline.
-func (d DeepLIFT) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
-	}
+func (d DeepLIFT) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	const embed = lm.Tap("embed")
 	n := len(p.Baselines)
-	query := lm.Query{Rows: rows(p, 2*n), Of: []lm.Objective{p.LM()}, Wrt: []lm.Tap{embed}, Rules: lm.DeepLIFT}
+	query := lm.Query{Rows: p.Rows(2 * n), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}, Rules: lm.DeepLIFT}
 	var replaced []int
 	for _, f := range p.Features {
 		replaced = append(replaced, f.Tokens...)
@@ -39,7 +32,7 @@ func (d DeepLIFT) Explain(ctx context.Context, m *lm.Model, q explain.Question) 
 	}
 	a, err := p.Run(ctx, query)
 	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	per := make([][]float64, len(p.Features)) // [features][baselines]
 	for b := range n {
@@ -48,14 +41,15 @@ func (d DeepLIFT) Explain(ctx context.Context, m *lm.Model, q explain.Question) 
 			per[f] = append(per[f], s)
 		}
 	}
-	r := explain.Result{Name: d.Name(), Complete: true, Total: p.Value - p.Base(), Estimated: 4 * n,
+	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference,
 		Cure: "contributions that are much larger than their sum cancel, and rounding shows: choose another baseline"}
+	s := explain.Scores{Promise: promise, Estimated: 4 * n}
 	for _, x := range per {
 		mean, sd := stat.MeanStdDev(x, nil)
-		r.Scores = append(r.Scores, mean)
+		s.Values = append(s.Values, mean)
 		if n > 1 {
-			r.Spread = append(r.Spread, stat.StdErr(sd, float64(n)))
+			s.Spread = append(s.Spread, stat.StdErr(sd, float64(n)))
 		}
 	}
-	return p.Finish(ctx, r)
+	return s, nil
 }

@@ -10,6 +10,8 @@ import (
 	"math"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
 )
@@ -22,13 +24,18 @@ type AttnLRP struct{}
 // Name implements explain.Method.
 func (AttnLRP) Name() string { return "attn-lrp" }
 
-// Explain implements explain.Method, as do all methods of the LRP family here, like this. Scores are the relevance of
+// Suits implements explain.Selective: the rules are for one architecture, and share out logits.
+func (x AttnLRP) Suits(m *lm.Model, q explain.Question) error {
+	return suits(m, q, lm.AttnLRP, x.Name())
+}
+
+// Score implements explain.Method, as do all methods of the LRP family here, like this. Scores are the relevance of
 // each feature's tokens where they enter the first layer: of token and position together in a Transformer, of the token
 // embedding in an LSTM. Bias terms and other constants take relevance, too: Base is what they took (and a given state
 // and tokens in no feature with them), so that the scores add up to Value-Base; whether they do is checked on every
 // call. The objective must be in logits: contrast or logit. Cost: one row forward and backward.
-func (x AttnLRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return propagate(ctx, m, q, lm.AttnLRP, x.Name())
+func (x AttnLRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return propagate(ctx, p, lm.AttnLRP, x.Name())
 }
 
 // CPLRP is conservative propagation for Transformers (Ali et al., 2022): as AttnLRP, but attention patterns are
@@ -38,9 +45,12 @@ type CPLRP struct{}
 // Name implements explain.Method.
 func (CPLRP) Name() string { return "cp-lrp" }
 
-// Explain implements explain.Method; see AttnLRP.
-func (x CPLRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return propagate(ctx, m, q, lm.CPLRP, x.Name())
+// Suits implements explain.Selective: the rules are for one architecture, and share out logits.
+func (x CPLRP) Suits(m *lm.Model, q explain.Question) error { return suits(m, q, lm.CPLRP, x.Name()) }
+
+// Score implements explain.Method; see AttnLRP.
+func (x CPLRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return propagate(ctx, p, lm.CPLRP, x.Name())
 }
 
 // LRP is layer-wise relevance propagation for LSTMs (Arras et al., 2017): linear layers and the sum in the cell share
@@ -50,9 +60,12 @@ type LRP struct{}
 // Name implements explain.Method.
 func (LRP) Name() string { return "lrp" }
 
-// Explain implements explain.Method; see AttnLRP.
-func (x LRP) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return propagate(ctx, m, q, lm.LRP, x.Name())
+// Suits implements explain.Selective: the rules are for one architecture, and share out logits.
+func (x LRP) Suits(m *lm.Model, q explain.Question) error { return suits(m, q, lm.LRP, x.Name()) }
+
+// Score implements explain.Method; see AttnLRP.
+func (x LRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return propagate(ctx, p, lm.LRP, x.Name())
 }
 
 // LRPHalf is LRP with the other rule for products (Arras et al., 2019): gate and signal take half each.
@@ -61,50 +74,57 @@ type LRPHalf struct{}
 // Name implements explain.Method.
 func (LRPHalf) Name() string { return "lrp-half" }
 
-// Explain implements explain.Method; see AttnLRP.
-func (x LRPHalf) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return propagate(ctx, m, q, lm.LRPHalf, x.Name())
+// Suits implements explain.Selective: the rules are for one architecture, and share out logits.
+func (x LRPHalf) Suits(m *lm.Model, q explain.Question) error {
+	return suits(m, q, lm.LRPHalf, x.Name())
+}
+
+// Score implements explain.Method; see AttnLRP.
+func (x LRPHalf) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	return propagate(ctx, p, lm.LRPHalf, x.Name())
+}
+
+// suits refuses an architecture that the rules are not for, and an objective that is not in logits.
+func suits(m *lm.Model, q explain.Question, rules lm.Rules, name string) error {
+	if err := rules.Check(m.Config().Arch); err != nil {
+		return err
+	}
+	if slices.Contains([]string{explain.LogProb, explain.Prob, explain.Loss}, q.Objective) {
+		return fmt.Errorf("%s shares out logits, and the objective is %s: choose %s or %s, or the method deeplift",
+			name, q.Objective, explain.Contrast, explain.Logit)
+	}
+	return nil
 }
 
 // propagate runs a method of the LRP family.
-func propagate(ctx context.Context, m *lm.Model, q explain.Question, rules lm.Rules, name string) (*explain.Attribution, error) {
-	if err := rules.Check(m.Config().Arch); err != nil {
-		return nil, err
-	}
-	if slices.Contains([]string{explain.LogProb, explain.Prob, explain.Loss}, q.Objective) {
-		return nil, fmt.Errorf("%s shares out logits, and the objective is %s: choose %s or %s, or the method deeplift", name, q.Objective, explain.Contrast, explain.Logit)
-	}
-	p, err := explain.Prepare(ctx, m, q)
+func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name string) (explain.Scores, error) {
+	tokens, states := entrance(p.Model), stateTaps(p)
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: append(states, tokens), Rules: rules})
 	if err != nil {
-		return nil, err
-	}
-	tokens, states := entrance(m), stateTaps(p)
-	a, err := p.Run(ctx, lm.Query{Rows: rows(p, 1), Of: []lm.Objective{p.LM()}, Wrt: append(states, tokens), Rules: rules})
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	each := perToken(a.At[tokens].Index(0), nil, a.Grad[tokens].Index(0))
 	scores := sums(p, each)
-	size := 0.0
-	for _, x := range each {
-		size += math.Abs(x)
-	}
+	size := floats.Norm(each, 1)
 	if math.IsNaN(size) || math.IsInf(size, 0) {
-		return nil, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this model: use deeplift", name)
+		return explain.Scores{}, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this model: use deeplift", name)
 	}
-	base := a.Constants[0] + total(each) - total(scores)
+	base := a.Constants[0] + floats.Sum(each) - floats.Sum(scores)
 	for _, s := range states {
 		base += dot(a.At[s].Data, a.Grad[s].Data)
 	}
-	r := explain.Result{Name: name, Scores: scores, Complete: true, Total: p.Value - base, Base: &base, Estimated: 2,
+	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
+	s := explain.Scores{Values: scores, Promise: promise, Base: &base, Estimated: 2}
 	switch {
 	case size > 100*math.Abs(p.Value):
-		r.Warnings = append(r.Warnings, fmt.Sprintf("relevances of both signs, %.3g in all, share out a value of %.3g: they grew on their way back, and say little; use deeplift", size, p.Value))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("relevances of both signs, %.3g in all, share out a value of %.3g: "+
+			"they grew on their way back, and say little; use deeplift", size, p.Value))
 	case math.Abs(a.Constants[0]) > math.Abs(p.Value)/2:
-		r.Warnings = append(r.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above all) took %.3g, which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above all) took %.3g, "+
+			"which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
 	}
-	return p.Finish(ctx, r)
+	return s, nil
 }
 
 // entrance is the activation at which tokens enter the first layer.
@@ -117,7 +137,7 @@ func entrance(m *lm.Model) lm.Tap {
 
 // stateTaps is the activations of a given state.
 func stateTaps(p *explain.Problem) []lm.Tap {
-	if p.State == nil {
+	if p.Question.State == nil {
 		return nil
 	}
 	var taps []lm.Tap
@@ -125,14 +145,6 @@ func stateTaps(p *explain.Problem) []lm.Tap {
 		taps = append(taps, fmt.Sprintf("lstm.%d.state.hidden", l), fmt.Sprintf("lstm.%d.state.cell", l))
 	}
 	return taps
-}
-
-// rows is n copies of the input.
-func rows(p *explain.Problem, n int) (rs [][]tokenID) {
-	for range n {
-		rs = append(rs, p.IDs)
-	}
-	return rs
 }
 
 // perToken is the sum over the dimensions of (x - base) * m, one a token, for arrays [T, D]; nil: base is zero.
@@ -162,14 +174,6 @@ func dot(a, b []float32) float64 {
 	sum := 0.0
 	for i := range a {
 		sum += float64(a[i]) * float64(b[i])
-	}
-	return sum
-}
-
-func total(xs []float64) float64 {
-	sum := 0.0
-	for _, x := range xs {
-		sum += x
 	}
 	return sum
 }

@@ -15,7 +15,7 @@ import (
 
 func run(t *testing.T, m *lm.Model, method explain.Method, q explain.Question) *explain.Attribution {
 	t.Helper()
-	a, err := method.Explain(context.Background(), m, q)
+	a, err := explaintest.Explain(context.Background(), m, q, method)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestErrors(t *testing.T) {
 		{"gpt2", relevance.LRPHalf{}, explain.Question{IDs: ids(3)}, "lrp-half is for an LSTM"},
 		{"gpt2", relevance.AttnLRP{}, explain.Question{IDs: ids(3), Objective: explain.Prob}, "choose contrast or logit, or the method deeplift"},
 	} {
-		if _, err := tt.method.Explain(context.Background(), ms[tt.model], tt.q); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(context.Background(), ms[tt.model], tt.q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got error %v, want one with %q", tt.method.Name(), err, tt.want)
 		}
 	}

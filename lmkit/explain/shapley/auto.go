@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Auto finds Shapley values in the way that suits the number of features and the budget, and says which one it took
@@ -30,11 +29,10 @@ const fitted = 16
 // Name implements explain.Method.
 func (Auto) Name() string { return "shapley" }
 
-// Explain implements explain.Method. Cost: Budget rows forward a baseline at most.
-func (a Auto) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return answer(ctx, m, q, a.Name(), func(p *explain.Problem) (Estimate, any, error) {
-		return a.play(ctx, p.Game(), p.Seed, Owen{}.withTree(p).Tree)
-	})
+// Score implements explain.Method. Cost: Budget rows forward a baseline at most.
+func (a Auto) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	est, choice, err := a.play(ctx, p.Game(), p.Question.Seed, Owen{}.withTree(p).Tree)
+	return scores(p, est, choice), err
 }
 
 // Play finds the Shapley values of any game, and says how.

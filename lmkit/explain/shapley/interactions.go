@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Interactions is how much more two features do together than each alone, averaged over who else is there: the Shapley
@@ -22,20 +21,23 @@ type Pairs struct {
 	Estimate             // the Shapley values, found on the way
 }
 
-// Explain asks a model. The attribution holds the Shapley values; the matrix is in its unit, and over its features.
-// Cost: 2^M rows forward a baseline, or Budget.
-func (x Interactions) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, *Pairs, error) {
-	var pairs *Pairs
-	a, err := answer(ctx, m, q, "shapley-interactions", func(p *explain.Problem) (est Estimate, settings any, err error) {
-		if pairs, err = x.Play(ctx, p.Game(), p.Seed); err != nil {
-			return est, nil, err
-		}
-		return pairs.Estimate, x, nil
-	})
+// Name implements explain.Method.
+func (Interactions) Name() string { return "shapley-interactions" }
+
+// Score implements explain.Method: the scores are the Shapley values, found on the way. Cost: 2^M rows forward a
+// baseline, or Budget.
+func (x Interactions) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	s, _, err := x.Pairs(ctx, p)
+	return s, err
+}
+
+// Pairs is Score, and gives the interactions, too: in the unit of the scores, and over the same features.
+func (x Interactions) Pairs(ctx context.Context, p *explain.Problem) (explain.Scores, *Pairs, error) {
+	pairs, err := x.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
-		return nil, nil, err
+		return explain.Scores{}, nil, err
 	}
-	return a, pairs, nil
+	return scores(p, pairs.Estimate, x), pairs, nil
 }
 
 // Play finds the interactions of any game.
@@ -45,18 +47,18 @@ func (x Interactions) Play(ctx context.Context, g explain.Game, seed uint64) (*P
 	if x.Budget == 0 {
 		x.Budget = max(defaultBudget(M), least)
 	}
-	budget, err := checkBudget("shapley-interactions", x.Budget, M, least)
+	budget, err := checkBudget(x.Name(), x.Budget, M, least)
 	if err != nil {
 		return nil, err
 	}
-	m := newMemo(g)
+	m := explain.Remember(g)
 	if enumerable(M, budget) {
 		return enumeratePairs(ctx, m)
 	}
 	return samplePairs(ctx, m, budget, seed)
 }
 
-func enumeratePairs(ctx context.Context, m *memo) (*Pairs, error) {
+func enumeratePairs(ctx context.Context, m *explain.Memory) (*Pairs, error) {
 	est, err := enumerate(ctx, m)
 	if err != nil {
 		return nil, err
@@ -84,8 +86,8 @@ func enumeratePairs(ctx context.Context, m *memo) (*Pairs, error) {
 }
 
 // samplePairs walks as many sets of orders as the budget holds.
-func samplePairs(ctx context.Context, m *memo, budget int, seed uint64) (*Pairs, error) {
-	M := m.game.Features()
+func samplePairs(ctx context.Context, m *explain.Memory, budget int, seed uint64) (*Pairs, error) {
+	M := m.Features()
 	var of []explain.Coalition
 	var walks [][][]int // [set][order]
 	distinct := map[string]bool{}
@@ -96,14 +98,14 @@ func samplePairs(ctx context.Context, m *memo, budget int, seed uint64) (*Pairs,
 			steps = append(steps, walk(o, M)...)
 		}
 		for _, c := range steps {
-			distinct[key(c)] = true
+			distinct[c.Key()] = true
 		}
 		if len(distinct) > budget {
 			break
 		}
 		walks, of = append(walks, orders), append(of, steps...)
 	}
-	values, err := m.values(ctx, of)
+	values, err := m.Values(ctx, of)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func samplePairs(ctx context.Context, m *memo, budget int, seed uint64) (*Pairs,
 		}
 		sets = append(sets, sum)
 	}
-	p := &Pairs{Estimate: Estimate{Asked: len(m.known)}}
+	p := &Pairs{Estimate: Estimate{Asked: m.Asked()}}
 	if p.Full, p.Empty, err = ends(ctx, m); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/numerics"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Kernel estimates Shapley values as the weighted linear fit to the game whose coefficients they are (Lundberg and Lee,
@@ -26,12 +25,10 @@ type Kernel struct {
 // Name implements explain.Method.
 func (Kernel) Name() string { return "kernel-shap" }
 
-// Explain implements explain.Method. Cost: Budget rows forward a baseline.
-func (k Kernel) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return answer(ctx, m, q, k.Name(), func(p *explain.Problem) (Estimate, any, error) {
-		est, err := k.Play(ctx, p.Game(), p.Seed)
-		return est, k, err
-	})
+// Score implements explain.Method. Cost: Budget rows forward a baseline.
+func (k Kernel) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	est, err := k.Play(ctx, p.Game(), p.Question.Seed)
+	return scores(p, est, k), err
 }
 
 // Play estimates the Shapley values of any game. It is exact where the budget holds all coalitions.
@@ -41,21 +38,20 @@ func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate
 	if err != nil {
 		return Estimate{}, err
 	}
-	m := newMemo(g)
+	m := explain.Remember(g)
 	if enumerable(M, budget) {
 		return enumerate(ctx, m)
 	}
 	pairs := draw(M, budget/2-1, seed)
-	none := make(explain.Coalition, M)
-	of := []explain.Coalition{complement(none), none}
+	of := []explain.Coalition{explain.All(M), explain.Only(M)}
 	for _, p := range pairs {
-		of = append(of, p.in, complement(p.in))
+		of = append(of, p.in, p.in.Complement())
 	}
-	values, err := m.values(ctx, of)
+	values, err := m.Values(ctx, of)
 	if err != nil {
 		return Estimate{}, err
 	}
-	est := Estimate{Full: values[0], Empty: values[1], Asked: len(m.known)}
+	est := Estimate{Full: values[0], Empty: values[1], Asked: m.Asked()}
 	for i := range pairs {
 		pairs[i].half = (values[2*i+2] - values[2*i+3]) / 2
 	}
@@ -150,14 +146,11 @@ func newStratum(M, size int) stratum {
 // random draws a pair that was not drawn before.
 func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Coalition {
 	for {
-		c := make(explain.Coalition, M)
-		for _, f := range rng.Perm(M)[:s.size] {
-			c[f] = true
-		}
+		c := explain.Only(M, rng.Perm(M)[:s.size]...)
 		if 2*s.size == M && !c[0] {
-			c = complement(c)
+			c = c.Complement()
 		}
-		if k := key(c); !drawn[k] {
+		if k := c.Key(); !drawn[k] {
 			drawn[k] = true
 			return c
 		}

@@ -27,7 +27,7 @@ func TestDraw(t *testing.T) {
 		sizes, sampled := map[int]int{}, map[int]bool{}
 		pairs := draw(M, n, rapid.Uint64().Draw(t, "seed"))
 		for _, p := range pairs {
-			for _, k := range []string{key(p.in), key(complement(p.in))} {
+			for _, k := range []string{p.in.Key(), p.in.Complement().Key()} {
 				if seen[k] {
 					t.Fatalf("a coalition was drawn twice")
 				}

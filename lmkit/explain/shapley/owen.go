@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Owen shares a prediction out along a tree of the features: the two branches of a node get their Shapley values, and
@@ -23,13 +22,11 @@ type Owen struct {
 // Name implements explain.Method.
 func (Owen) Name() string { return "owen" }
 
-// Explain implements explain.Method. Cost: Budget rows forward a baseline at most; about M² rows are enough.
-func (o Owen) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return answer(ctx, m, q, o.Name(), func(p *explain.Problem) (Estimate, any, error) {
-		o := o.withTree(p)
-		est, err := o.Play(ctx, p.Game())
-		return est, o, err
-	})
+// Score implements explain.Method. Cost: Budget rows forward a baseline at most; about M² rows are enough.
+func (o Owen) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	o = o.withTree(p)
+	est, err := o.Play(ctx, p.Game())
+	return scores(p, est, o), err
 }
 
 // withTree puts the tree of the features' texts in place of none.
@@ -46,8 +43,8 @@ func pieces(p *explain.Problem) []string {
 	for i, f := range p.Features {
 		out[i] = f.Text
 		first, last := p.Tokens[f.Tokens[0]], p.Tokens[f.Tokens[len(f.Tokens)-1]]
-		if p.Prompt != "" && last.End > first.Start && last.End <= len(p.Prompt) {
-			out[i] = p.Prompt[first.Start:last.End]
+		if p.Question.Prompt != "" && last.End > first.Start && last.End <= len(p.Question.Prompt) {
+			out[i] = p.Question.Prompt[first.Start:last.End]
 		}
 	}
 	return out
@@ -70,7 +67,7 @@ func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 	if err != nil {
 		return Estimate{}, err
 	}
-	s := &sharing{memo: newMemo(g), scores: make([]float64, M)}
+	s := &sharing{memo: explain.Remember(g), scores: make([]float64, M)}
 	full, empty, err := ends(ctx, s.memo)
 	if err != nil {
 		return Estimate{}, err
@@ -87,7 +84,7 @@ func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 	if len(s.open) > 0 {
 		est.Warnings = append(est.Warnings, s.settle())
 	}
-	est.Asked = len(s.memo.known)
+	est.Asked = s.memo.Asked()
 	return est, nil
 }
 
@@ -104,7 +101,7 @@ func (s *share) due() float64 { return (s.with - s.without) * s.weight }
 
 // sharing is the state of the recursion.
 type sharing struct {
-	memo   *memo
+	memo   *explain.Memory
 	scores []float64
 	open   queue
 	added  int
@@ -125,20 +122,18 @@ func (s *sharing) add(n *share) {
 func (s *sharing) take(budget int) []*share {
 	var next []*share
 	fresh := map[string]bool{}
-	for limit := together(len(s.memo.known)); len(s.open) > 0 && len(next) < limit; {
+	for limit := together(s.memo.Asked()); len(s.open) > 0 && len(next) < limit; {
 		n := s.open[0]
-		var new []string
+		var unknown []string
 		for _, c := range n.joins() {
-			if k := key(c); !fresh[k] {
-				if _, ok := s.memo.known[k]; !ok {
-					new = append(new, k)
-				}
+			if !fresh[c.Key()] && !s.memo.Knows(c) {
+				unknown = append(unknown, c.Key())
 			}
 		}
-		if len(s.memo.known)+len(fresh)+len(new) > budget {
+		if s.memo.Asked()+len(fresh)+len(unknown) > budget {
 			break
 		}
-		for _, k := range new {
+		for _, k := range unknown {
 			fresh[k] = true
 		}
 		next = append(next, heap.Pop(&s.open).(*share))
@@ -152,7 +147,7 @@ func (n *share) joins() [2]explain.Coalition {
 }
 
 func (n *share) after(branch *Tree) explain.Coalition {
-	c := append(explain.Coalition{}, n.before...)
+	c := n.before.Without()
 	for _, f := range branch.features() {
 		c[f] = true
 	}
@@ -166,7 +161,7 @@ func (s *sharing) split(ctx context.Context, next []*share) error {
 		j := n.joins()
 		of = append(of, j[0], j[1])
 	}
-	values, err := s.memo.values(ctx, of)
+	values, err := s.memo.Values(ctx, of)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Permutation estimates Shapley values by random orders of arrival, each followed by its reverse: such a pair is exact
@@ -19,12 +18,10 @@ type Permutation struct {
 // Name implements explain.Method.
 func (Permutation) Name() string { return "permutation-shapley" }
 
-// Explain implements explain.Method. Cost: 2M rows forward a pair of orders and a baseline, Budget at most.
-func (s Permutation) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return answer(ctx, m, q, s.Name(), func(p *explain.Problem) (Estimate, any, error) {
-		est, err := s.Play(ctx, p.Game(), p.Seed)
-		return est, s, err
-	})
+// Score implements explain.Method. Cost: 2M rows forward a pair of orders and a baseline, Budget at most.
+func (s Permutation) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	est, err := s.Play(ctx, p.Game(), p.Question.Seed)
+	return scores(p, est, s), err
 }
 
 // Play estimates the Shapley values of any game. It is exact where the budget holds all coalitions.
@@ -34,7 +31,7 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 	if err != nil {
 		return Estimate{}, err
 	}
-	m := newMemo(g)
+	m := explain.Remember(g)
 	if enumerable(M, budget) {
 		return enumerate(ctx, m)
 	}
@@ -46,18 +43,18 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 		order := rand.New(rand.NewPCG(seed, uint64(pair))).Perm(M)
 		both := append(prefixes(order), prefixes(reversed(order))...)
 		for _, c := range both {
-			distinct[key(c)] = true
+			distinct[c.Key()] = true
 		}
 		if len(distinct) > budget {
 			break
 		}
 		orders, of = append(orders, order), append(of, both...)
 	}
-	values, err := m.values(ctx, of)
+	values, err := m.Values(ctx, of)
 	if err != nil {
 		return Estimate{}, err
 	}
-	est := Estimate{Full: values[M], Empty: values[0], Asked: len(m.known)}
+	est := Estimate{Full: values[M], Empty: values[0], Asked: m.Asked()}
 	pairs := make([][]float64, len(orders))
 	for k, order := range orders {
 		pairs[k] = make([]float64, M)

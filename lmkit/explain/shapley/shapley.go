@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Estimate is what a method found out about a game.
@@ -35,12 +34,10 @@ const (
 // Name implements explain.Method.
 func (Exact) Name() string { return "shapley-exact" }
 
-// Explain implements explain.Method. Cost: 2^M rows forward a baseline.
-func (e Exact) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	return answer(ctx, m, q, e.Name(), func(p *explain.Problem) (Estimate, any, error) {
-		est, err := e.Play(ctx, p.Game())
-		return est, e, err
-	})
+// Score implements explain.Method. Cost: 2^M rows forward a baseline.
+func (e Exact) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	est, err := e.Play(ctx, p.Game())
+	return scores(p, est, e), err
 }
 
 // Play finds the Shapley values of any game of up to Most features.
@@ -55,17 +52,17 @@ func (e Exact) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 	if M := g.Features(); M > most {
 		return Estimate{}, fmt.Errorf("shapley-exact: %d features have 2^%d coalitions, too many to enumerate: group the input into at most %d features, or sample with kernel-shap", M, M, most)
 	}
-	return enumerate(ctx, newMemo(g))
+	return enumerate(ctx, explain.Remember(g))
 }
 
 // enumerate finds the Shapley values from the values of all coalitions.
-func enumerate(ctx context.Context, m *memo) (Estimate, error) {
-	M := m.game.Features()
+func enumerate(ctx context.Context, m *explain.Memory) (Estimate, error) {
+	M := m.Features()
 	v, err := table(ctx, m)
 	if err != nil {
 		return Estimate{}, err
 	}
-	est := Estimate{Scores: make([]float64, M), Full: v[len(v)-1], Empty: v[0], Asked: len(m.known), Enumerated: true}
+	est := Estimate{Scores: make([]float64, M), Full: v[len(v)-1], Empty: v[0], Asked: m.Asked(), Enumerated: true}
 	for set, value := range v {
 		for i := range M {
 			if set>>i&1 == 0 {
@@ -77,8 +74,8 @@ func enumerate(ctx context.Context, m *memo) (Estimate, error) {
 }
 
 // table is the value of every coalition; the bits of its index say who is in it.
-func table(ctx context.Context, m *memo) ([]float64, error) {
-	M := m.game.Features()
+func table(ctx context.Context, m *explain.Memory) ([]float64, error) {
+	M := m.Features()
 	of := make([]explain.Coalition, 1<<M)
 	for set := range of {
 		of[set] = make(explain.Coalition, M)
@@ -86,7 +83,7 @@ func table(ctx context.Context, m *memo) ([]float64, error) {
 			of[set][i] = set>>i&1 == 1
 		}
 	}
-	return m.values(ctx, of)
+	return m.Values(ctx, of)
 }
 
 // weight is s!(n-s)!/(n+1)!: how likely s of n others arrive before a feature.
@@ -132,91 +129,19 @@ func checkBudget(name string, budget, M, least int) (int, error) {
 	return budget, nil
 }
 
-// memo asks a game for each coalition once.
-type memo struct {
-	game  explain.Game
-	known map[string]float64
-}
-
-func newMemo(g explain.Game) *memo { return &memo{g, map[string]float64{}} }
-
-// values is the value of each coalition. Those that are not known yet are asked for in one call.
-func (m *memo) values(ctx context.Context, of []explain.Coalition) ([]float64, error) {
-	keys := make([]string, len(of))
-	var fresh []explain.Coalition
-	var names []string
-	asked := map[string]bool{}
-	for i, c := range of {
-		k := key(c)
-		keys[i] = k
-		if _, ok := m.known[k]; !ok && !asked[k] {
-			asked[k] = true
-			fresh, names = append(fresh, c), append(names, k)
-		}
-	}
-	if len(fresh) > 0 {
-		vs, err := m.game.Values(ctx, fresh)
-		if err != nil {
-			return nil, err
-		}
-		if len(vs) != len(fresh) {
-			return nil, fmt.Errorf("a game gave %d values for %d coalitions", len(vs), len(fresh))
-		}
-		for i, v := range vs {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("the objective is %v where some features are absent: the model's weights or the baseline are too large to compute with", v)
-			}
-			m.known[names[i]] = v
-		}
-	}
-	out := make([]float64, len(of))
-	for i, k := range keys {
-		out[i] = m.known[k]
-	}
-	return out, nil
-}
-
-// key names a coalition.
-func key(c explain.Coalition) string {
-	b := make([]byte, (len(c)+7)/8)
-	for i, in := range c {
-		if in {
-			b[i/8] |= 1 << (i % 8)
-		}
-	}
-	return string(b)
-}
-
-func complement(c explain.Coalition) explain.Coalition {
-	out := make(explain.Coalition, len(c))
-	for i, in := range c {
-		out[i] = !in
-	}
-	return out
-}
-
 // ends is the value of all features, and of none.
-func ends(ctx context.Context, m *memo) (full, empty float64, err error) {
-	none := make(explain.Coalition, m.game.Features())
-	vs, err := m.values(ctx, []explain.Coalition{complement(none), none})
+func ends(ctx context.Context, m *explain.Memory) (full, empty float64, err error) {
+	vs, err := m.Values(ctx, []explain.Coalition{explain.All(m.Features()), explain.Only(m.Features())})
 	if err != nil {
 		return 0, 0, err
 	}
 	return vs[0], vs[1], nil
 }
 
-// answer makes a method of a way to play: play returns the estimate, and the settings to report.
-func answer(ctx context.Context, m *lm.Model, q explain.Question, name string, play func(*explain.Problem) (Estimate, any, error)) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
+// scores is an estimate of a problem's game as a method reports it.
+func scores(p *explain.Problem, est Estimate, settings any) explain.Scores {
+	return explain.Scores{
+		Values: est.Scores, Spread: est.Spread, Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference},
+		Settings: settings, Estimated: est.Asked * len(p.Baselines), Warnings: est.Warnings,
 	}
-	est, settings, err := play(p)
-	if err != nil {
-		return nil, err
-	}
-	return p.Finish(ctx, explain.Result{
-		Name: name, Settings: settings, Scores: est.Scores, Spread: est.Spread, Complete: true, Total: p.Value - p.Base(),
-		Estimated: est.Asked * len(p.Baselines), Warnings: est.Warnings,
-	})
 }

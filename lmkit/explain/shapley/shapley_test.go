@@ -408,11 +408,19 @@ func TestErrors(t *testing.T) {
 func TestOnModels(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		q := explain.Question{IDs: explaintest.IDs(), Baseline: "#7"}
-		want, err := shapley.Exact{}.Explain(ctx, m, q)
+		want, err := explaintest.Explain(ctx, m, q, shapley.Exact{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		x, pairs, err := shapley.Interactions{}.Explain(ctx, m, q)
+		x, err := explaintest.Explain(ctx, m, q, shapley.Interactions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := explain.Prepare(ctx, m, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, pairs, err := shapley.Interactions{}.Pairs(ctx, p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +429,7 @@ func TestOnModels(t *testing.T) {
 			t.Errorf("%s: interactions of %d features", name, len(pairs.Values))
 		}
 		for _, method := range []explain.Method{shapley.Exact{}, shapley.Kernel{Budget: 128}, shapley.Kernel{Budget: 40}, shapley.Permutation{Budget: 128}, shapley.Permutation{Budget: 60}, shapley.Owen{}, shapley.Owen{Budget: 10}, shapley.Auto{}} {
-			a, err := method.Explain(ctx, m, q)
+			a, err := explaintest.Explain(ctx, m, q, method)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -11,7 +11,6 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/numerics"
-	"lmkit.internal/lmkit/lm"
 )
 
 // LIME fits a linear model to the objective on versions of the input in which some features are absent, closer ones
@@ -56,19 +55,15 @@ const poor = 0.5
 // Name implements explain.Method.
 func (LIME) Name() string { return "lime" }
 
-// Explain implements explain.Method. Cost: Samples rows forward a baseline, or 2^M where that is less.
-func (l LIME) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, q)
+// Score implements explain.Method. Cost: Samples rows forward a baseline, or 2^M where that is less.
+func (l LIME) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	fit, err := l.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
-		return nil, err
-	}
-	fit, err := l.Play(ctx, p.Game(), p.Seed)
-	if err != nil {
-		return nil, err
+		return explain.Scores{}, err
 	}
 	l = l.defaults(len(fit.Scores))
-	r := explain.Result{
-		Name: l.Name(), Scores: fit.Scores, Spread: fit.Spread, Estimated: fit.Asked * len(p.Baselines),
+	r := explain.Scores{
+		Values: fit.Scores, Spread: fit.Spread, Estimated: fit.Asked * len(p.Baselines),
 		Settings: settings{l.Samples, l.Width, l.Features, fit.Enumerated, fit.R2, fit.Prediction, fit.Intercept},
 	}
 	if fit.R2 < poor {
@@ -77,7 +72,7 @@ func (l LIME) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*ex
 	if miss := fit.Prediction - p.Value; math.Abs(miss) > 0.25*math.Abs(p.Value-p.Base()) {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("for the input itself the linear model says %.3g, where the objective is %.3g: it describes the neighbourhood, not the input; a smaller width stays closer", fit.Prediction, p.Value))
 	}
-	return p.Finish(ctx, r)
+	return r, nil
 }
 
 func doubt(what string, r2 float64) string {
@@ -105,7 +100,8 @@ func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, er
 	}
 	l = l.defaults(M)
 	near := neighbourhood(M, l.Samples, seed)
-	y, asked, err := values(ctx, g, near.in)
+	game := explain.Remember(g)
+	y, err := game.Values(ctx, near.in)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +110,7 @@ func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, er
 		weights[i] = near.weight[i] * kernel(c, l.Width)
 	}
 	fit := linear(near.in, y, weights, l.Features, !near.all)
-	fit.Value, fit.Asked, fit.Enumerated = y[0], asked, near.all
+	fit.Value, fit.Asked, fit.Enumerated = y[0], game.Asked(), near.all
 	return fit, nil
 }
 
@@ -127,10 +123,7 @@ type neighbours struct {
 
 // neighbourhood draws n versions of an input of M features, each by its own seed; or all, where they are not more.
 func neighbourhood(M, n int, seed uint64) neighbours {
-	full := make(explain.Coalition, M)
-	for i := range full {
-		full[i] = true
-	}
+	full := explain.All(M)
 	near := neighbours{in: []explain.Coalition{full}, weight: []float64{1}}
 	if M < 31 && 1<<M <= n {
 		near.all = true
@@ -149,10 +142,7 @@ func neighbourhood(M, n int, seed uint64) neighbours {
 	}
 	for s := 1; s < n; s++ {
 		rng := rand.New(rand.NewPCG(seed, uint64(s)))
-		c := slices.Clone(full)
-		for _, f := range rng.Perm(M)[:1+rng.IntN(M)] {
-			c[f] = false
-		}
+		c := full.Without(rng.Perm(M)[:1+rng.IntN(M)]...)
 		near.in, near.weight = append(near.in, c), append(near.weight, 1)
 	}
 	return near
@@ -176,41 +166,6 @@ func kernel(c explain.Coalition, width float64) float64 {
 	}
 	d := 100 * (1 - math.Sqrt(float64(present)/float64(len(c))))
 	return math.Exp(-d * d / (2 * width * width))
-}
-
-// values asks a game for each coalition once, in one call.
-func values(ctx context.Context, g explain.Game, of []explain.Coalition) (vs []float64, asked int, err error) {
-	var distinct []explain.Coalition
-	at, place := map[string]int{}, make([]int, len(of))
-	for i, c := range of {
-		key := make([]byte, len(c))
-		for f, in := range c {
-			if in {
-				key[f] = 1
-			}
-		}
-		k, ok := at[string(key)]
-		if !ok {
-			k = len(distinct)
-			at[string(key)] = k
-			distinct = append(distinct, c)
-		}
-		place[i] = k
-	}
-	got, err := g.Values(ctx, distinct)
-	if err != nil {
-		return nil, 0, err
-	}
-	if len(got) != len(distinct) {
-		return nil, 0, fmt.Errorf("a game gave %d values for %d coalitions", len(got), len(distinct))
-	}
-	vs = make([]float64, len(of))
-	for i, k := range place {
-		if vs[i] = got[k]; math.IsNaN(vs[i]) || math.IsInf(vs[i], 0) {
-			return nil, 0, fmt.Errorf("the objective is %v where some features are absent: the model's weights or the baseline are too large to compute with", vs[i])
-		}
-	}
-	return vs, len(distinct), nil
 }
 
 // replicates is how many parts of the sample are left out, one after another, for the standard errors.

@@ -10,7 +10,6 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/numerics"
-	"lmkit.internal/lmkit/lm"
 )
 
 // Tree is a decision tree that imitates a model.
@@ -110,21 +109,17 @@ type treeSettings struct {
 // Name implements explain.Method.
 func (LocalTree) Name() string { return "surrogate-tree" }
 
-// Explain implements explain.Method. Cost: Samples rows forward a baseline, or 2^M where that is less.
-func (t LocalTree) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	a, _, err := t.Grow(ctx, m, q)
-	return a, err
+// Score implements explain.Method. Cost: Samples rows forward a baseline, or 2^M where that is less.
+func (t LocalTree) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
+	s, _, err := t.Grow(ctx, p)
+	return s, err
 }
 
-// Grow is Explain, and gives the tree, too.
-func (t LocalTree) Grow(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, *Tree, error) {
-	p, err := explain.Prepare(ctx, m, q)
+// Grow is Score, and gives the tree, too.
+func (t LocalTree) Grow(ctx context.Context, p *explain.Problem) (explain.Scores, *Tree, error) {
+	fit, err := t.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
-		return nil, nil, err
-	}
-	fit, err := t.Play(ctx, p.Game(), p.Seed)
-	if err != nil {
-		return nil, nil, err
+		return explain.Scores{}, nil, err
 	}
 	tests := make([]string, len(p.Features))
 	for i, f := range p.Features {
@@ -135,17 +130,16 @@ func (t LocalTree) Grow(ctx context.Context, m *lm.Model, q explain.Question) (*
 			}
 		}
 	}
-	tree := fit.Tree(tests, p.Objective)
+	tree := fit.Tree(tests, p.Question.Objective)
 	t = t.defaults()
-	r := explain.Result{
-		Name: t.Name(), Scores: fit.Scores, Estimated: fit.Asked * len(p.Baselines),
+	s := explain.Scores{
+		Values: fit.Scores, Estimated: fit.Asked * len(p.Baselines),
 		Settings: treeSettings{t.Samples, t.Depth, fit.Enumerated, fit.R2, fit.Prediction, tree.Rules()},
 	}
 	if fit.R2 < poor {
-		r.Warnings = append(r.Warnings, doubt("decision tree", fit.R2))
+		s.Warnings = append(s.Warnings, doubt("decision tree", fit.R2))
 	}
-	a, err := p.Finish(ctx, r)
-	return a, tree, err
+	return s, tree, nil
 }
 
 func (t LocalTree) defaults() LocalTree {
@@ -165,7 +159,8 @@ func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*Loca
 	}
 	M := g.Features()
 	near := neighbourhood(M, t.Samples, seed)
-	y, asked, err := values(ctx, g, near.in)
+	game := explain.Remember(g)
+	y, err := game.Values(ctx, near.in)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +178,7 @@ func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*Loca
 	if err != nil {
 		return nil, fmt.Errorf("surrogate-tree: %w", err)
 	}
-	fit := &LocalFit{Scores: shapley(root, M), Prediction: root.Leaf(X[0]).Mean[0], Value: y[0], Asked: asked, Enumerated: near.all, root: root}
+	fit := &LocalFit{Scores: shapley(root, M), Prediction: root.Leaf(X[0]).Mean[0], Value: y[0], Asked: game.Asked(), Enumerated: near.all, root: root}
 	fit.R2 = r2(root, X[held:], Y[held:], near.weight[held:])
 	return fit, nil
 }

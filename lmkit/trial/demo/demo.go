@@ -163,20 +163,28 @@ func examine(ctx context.Context, m *lm.Model, items []plant.Item) ([]test, erro
 func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*explain.Attribution, error) {
 	label, _ := m.Tokenizer().Lookup(item.Label)
 	foil, _ := m.Tokenizer().Lookup(item.Foil)
-	var as []*explain.Attribution
+	p, err := explain.Prepare(ctx, m, explain.Question{Prompt: item.Text, Target: &label, Foil: &foil, Seed: d.Seed})
+	if err != nil {
+		return nil, err
+	}
+	var found []*explain.Scored
 	for i, name := range shown {
 		d.Progress.At("explain", int64(i), int64(len(shown)), "methods")
 		method, err := lmkit.Method(name, lmkit.Settings{})
 		if err != nil {
 			return nil, err
 		}
-		a, err := method.Explain(ctx, m, explain.Question{Prompt: item.Text, Target: &label, Foil: &foil, Seed: d.Seed})
+		f, err := p.Score(ctx, method)
 		if err != nil {
 			return nil, err
 		}
-		as = append(as, a)
+		found = append(found, f)
 	}
 	d.Progress.At("explain", int64(len(shown)), int64(len(shown)), "methods")
+	as, err := p.Attributions(ctx, found...)
+	if err != nil {
+		return nil, err
+	}
 	main := as[slices.Index(shown, "integrated-gradients")]
 	if err := render.Text(d.Out, main, render.Options{Color: d.Color, Width: d.Width}); err != nil {
 		return nil, err
