@@ -3,6 +3,7 @@
 #
 #   bench/venv.sh            PyTorch, NumPy, safetensors
 #   bench/venv.sh --peers    the same, and the explanation tools Captum, SHAP and LIME
+#   bench/venv.sh --families the same as the first, and what writes other programs' models: transformers, gguf
 #
 # The environment lives in ~/.cache/lmkit/bench-venv, or in LMKIT_BENCH_VENV. A stamp file per step
 # makes a second call immediate; delete the folder to start again.
@@ -14,10 +15,11 @@ set -eu
 
 core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
 peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1"
+families="transformers==5.24.0 gguf==0.19.0"
 
 case "${1:-}" in
-"" | --peers) ;;
-*) echo "usage: bench/venv.sh [--peers]" >&2; exit 2 ;;
+"" | --peers | --families) ;;
+*) echo "usage: bench/venv.sh [--peers | --families]" >&2; exit 2 ;;
 esac
 
 venv=${LMKIT_BENCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/lmkit/bench-venv}
@@ -37,6 +39,9 @@ install() {
 
 [ -x "$python" ] || rm -f "$venv"/.lmkit-*
 install core $core
-# The pins of the first step are named again: a peer must not move them.
-[ "${1:-}" != --peers ] || install peers $core $peers
+# The pins of the first step are named again: a later step must not move them.
+case "${1:-}" in
+--peers) install peers $core $peers ;;
+--families) install families $core $families ;;
+esac
 echo "$python"
