@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/gomlx/gomlx/core/graph"
-	"github.com/google/renameio/v2"
+
+	"lmkit.internal/lmkit/internal/whole"
 )
 
 // XLA's own flags are read when its plugin is loaded. These hand large products of matrices to oneDNN, which trains and
@@ -73,7 +74,7 @@ func takesOneDNN(ctx context.Context, plugin string) bool {
 	}
 	known[plugin] = v
 	if text, err := json.MarshalIndent(known, "", "  "); err == nil && file != "" {
-		_ = renameio.WriteFile(file, text, 0o644) // a cache that cannot be written costs a second at each start
+		_ = whole.Write(file, text) // a cache that cannot be written costs a second at each start
 	}
 	return v.OneDNN
 }

@@ -6,25 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/train"
 )
-
-// dataFile, in a run's folder, says what the run reads, so that it can be resumed and evaluated by its name alone.
-const dataFile = "data.json"
 
 // The built-in corpora are the same for everyone: their seed is no setting.
 const corpusSeed = 1
 
-// source is the text that a model learns from or is measured on.
+// source is the text that a model learns from or is measured on. A run keeps it, so that it can be resumed and evaluated
+// by the name of its folder alone.
 type source struct {
 	Data  string `json:"data"`            // a file, a folder, or the name of a corpus
 	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
@@ -161,21 +157,6 @@ func encode(tok token.Tokenizer, docs []corpus.Document) (corpus.Memory, float64
 	return stream, float64(bytes) / float64(max(1, len(stream))), nil
 }
 
-// keep writes what a run reads into its folder.
-func (s source) keep(dir string) error {
-	text, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("the run's folder cannot be made: %w; choose another with --out", plain(err))
-	}
-	if err := renameio.WriteFile(filepath.Join(dir, dataFile), append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("the run's folder cannot be written to: %w; choose another with --out", plain(err))
-	}
-	return nil
-}
-
 // plain drops the path and the system call from an error of the os package: the message around it names the path.
 func plain(err error) error {
 	var p *fs.PathError
@@ -185,14 +166,17 @@ func plain(err error) error {
 	return err
 }
 
-// kept reads what a run reads. The error is fs.ErrNotExist when its folder does not say.
+// kept is the source that the run in a folder reads. The error is fs.ErrNotExist when the folder does not say.
 func kept(dir string) (s source, err error) {
-	text, err := os.ReadFile(filepath.Join(dir, dataFile))
+	run, err := train.Read(dir)
+	if err == nil && run.Source == nil {
+		err = fmt.Errorf("%s has no %s: %w", dir, train.SourceFile, fs.ErrNotExist)
+	}
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return s, fmt.Errorf("%s: %w; say with --data what the run reads", filepath.Join(dir, dataFile), err)
+	if err := json.Unmarshal(run.Source, &s); err != nil {
+		return s, fmt.Errorf("%s: %w; say with --data what the run reads", filepath.Join(dir, train.SourceFile), err)
 	}
 	return s, nil
 }

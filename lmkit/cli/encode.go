@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
@@ -63,8 +63,11 @@ func (a *app) encode(ctx context.Context, o encodeFlags) error {
 	if o.data == "" || o.out == "" {
 		return usage("--data and --out must be given: what to encode, and the folder to write")
 	}
-	if _, err := os.Stat(filepath.Join(o.out, trainTokens)); err == nil {
-		return fmt.Errorf("%s already holds tokens; choose another folder with --out", o.out)
+	for _, held := range []struct{ what, name string }{{"tokens", trainTokens}, {"tokens", validTokens}, {"a model", lm.ConfigFile},
+		{"a model", lm.WeightsFile}, {"a tokenizer", lm.TokenizerFile}} {
+		if _, err := os.Lstat(filepath.Join(o.out, held.name)); err == nil {
+			return fmt.Errorf("%s already holds %s; choose another folder with --out (%s is there)", o.out, held.what, held.name)
+		}
 	}
 	tok, err := a.learn(ctx, o)
 	if err != nil {
@@ -73,22 +76,40 @@ func (a *app) encode(ctx context.Context, o encodeFlags) error {
 	if err := os.MkdirAll(o.out, 0o755); err != nil {
 		return fmt.Errorf("the folder %s cannot be made: %w; choose another with --out", o.out, plain(err))
 	}
+	return a.encodeAll(ctx, o, tok)
+}
+
+// encodeAll writes the folder. The files get their names when all of them are whole, so that a stopped command leaves no
+// half of a corpus.
+func (a *app) encodeAll(ctx context.Context, o encodeFlags, tok token.Tokenizer) (err error) {
 	text, err := token.Marshal(tok)
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(o.out, lm.TokenizerFile), text, 0o644); err != nil {
-		return fmt.Errorf("write the tokenizer: %w", plain(err))
-	}
+	var commits []func() error
 	for _, part := range []struct{ from, to string }{{o.valid, validTokens}, {o.data, trainTokens}} {
 		if part.from == "" {
 			continue
 		}
-		n, err := a.encodeTo(ctx, tok, part.from, filepath.Join(o.out, part.to))
+		path := filepath.Join(o.out, part.to)
+		w, err := corpus.CreateTokens(path, tok.Size())
 		if err != nil {
 			return err
 		}
-		if err := printf(a.out, "%s: %s tokens of %s\n", filepath.Join(o.out, part.to), thousands(n), tokenizerName(tok)); err != nil {
+		defer w.Close() // drops it, unless it is committed
+		n, err := a.encodeTo(ctx, tok, part.from, w)
+		if err != nil {
+			return err
+		}
+		commits = append(commits, func() error {
+			return errors.Join(w.Commit(), printf(a.out, "%s: %s tokens of %s\n", path, thousands(n), tokenizerName(tok)))
+		})
+	}
+	if err := whole.Write(filepath.Join(o.out, lm.TokenizerFile), text); err != nil {
+		return fmt.Errorf("write the tokenizer: %w", plain(err))
+	}
+	for _, commit := range commits {
+		if err := commit(); err != nil {
 			return err
 		}
 	}
@@ -137,12 +158,7 @@ func with(data, valid string) []string {
 }
 
 // encodeTo writes a text's tokens, and counts them.
-func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from, to string) (n int, err error) {
-	w, err := corpus.CreateTokens(to, tok.Size())
-	if err != nil {
-		return 0, err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
+func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w *corpus.TokenWriter) (n int, err error) {
 	for piece, err := range a.pieces(ctx, "encoding", from) {
 		if err != nil {
 			return n, err
@@ -156,7 +172,7 @@ func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from, to string
 		}
 		n += len(e.IDs)
 	}
-	return n, w.Commit()
+	return n, nil
 }
 
 // pieces reads text a piece at a time, under a progress bar.

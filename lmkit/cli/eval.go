@@ -135,8 +135,8 @@ func part(c *corpus.Corpus, name string, own bool) ([]corpus.Document, error) {
 // batches are those of the run's own validation, where there was one, so that its numbers come out again.
 func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpus.Batches, error) {
 	settings := train.Config{}.WithDefaults(m)
-	if s, err := train.Settings(dir); err == nil {
-		settings = s
+	if run, err := train.Read(dir); err == nil {
+		settings = run.Settings
 	}
 	rows, length := settings.ValidRows, settings.Length
 	if o.rows != 0 {

@@ -5,17 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
@@ -148,6 +150,9 @@ func (o *explainFlags) check() (methods []explain.Method, err error) {
 	}
 	if len(methods) == 0 {
 		return nil, usage("no method was given; there is --method all")
+	}
+	if o.html != "" && samePath(o.html, o.svg) {
+		return nil, usage("--html and --svg both write %s; give each a file of its own", o.html)
 	}
 	if o.svg != "" && len(methods) > 1 && !o.compare {
 		return nil, usage("--svg draws one method; lmkit compare draws several side by side")
@@ -345,7 +350,21 @@ func page(w io.Writer, as []*explain.Attribution, compare bool) error {
 	return render.Report{Title: "Comparison of explanations", Sections: []render.Section{{Comparison: c}, {Heading: "Each by itself", Attributions: as}}}.HTML(w)
 }
 
-// file writes a whole file or none.
+// samePath reports whether two paths lead to the same file, there or not.
+func samePath(a, b string) bool {
+	x, err := os.Stat(a)
+	if y, other := os.Stat(b); err == nil && other == nil {
+		return os.SameFile(x, y)
+	}
+	a, err = filepath.Abs(a)
+	if err != nil {
+		return false
+	}
+	b, err = filepath.Abs(b)
+	return err == nil && a == b
+}
+
+// file writes a whole file or none, and replaces no file of another sort.
 func (a *app) file(path string, draw func(io.Writer) error) error {
 	if path == "" {
 		return nil
@@ -354,8 +373,8 @@ func (a *app) file(path string, draw func(io.Writer) error) error {
 	if err := draw(&b); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		return fmt.Errorf("%s cannot be written: %w; choose a folder that exists and can be written to", path, plain(err))
+	if err := whole.Replace(path, b.Bytes()); err != nil {
+		return fmt.Errorf("%s cannot be written: %w; choose another file, in a folder that can be written to", path, plain(err))
 	}
 	a.note("wrote %s", path)
 	return nil

@@ -14,6 +14,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/train"
 )
 
 // A run that Ctrl-C stops can be resumed by its folder's name alone, and ends with the bits of one that was not stopped.
@@ -25,14 +26,14 @@ func TestInterrupt(t *testing.T) {
 	}
 	for _, arch := range []string{lm.Transformer, lm.LSTM} {
 		whole, broken := filepath.Join(dir, arch+"-whole"), filepath.Join(dir, arch+"-broken")
-		train := func(out string) []string {
+		command := func(out string) []string {
 			return []string{"train", "--data", text, "--arch", arch, "--layers", "1", "--width", "16", "--dropout", "0.1", "--length", "16",
 				"--steps", "200", "--log-every", "10", "--eval-every", "100", "--out", out}
 		}
-		if code, said := spawn(t, false, train(whole)...); code != 0 {
+		if code, said := spawn(t, false, command(whole)...); code != 0 {
 			t.Fatal(said)
 		}
-		code, said := spawn(t, true, train(broken)...)
+		code, said := spawn(t, true, command(broken)...)
 		if code != exitInterrupted || !regexp.MustCompile(`stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
 			t.Fatalf("%s: after an interrupt: exit code %d: %s", arch, code, said)
 		}
@@ -40,7 +41,7 @@ func TestInterrupt(t *testing.T) {
 		if code, said := spawn(t, false, "train", "--resume", broken); code != 0 {
 			t.Fatalf("%s: resuming: exit code %d: %s", arch, code, said)
 		}
-		for _, name := range []string{lm.WeightsFile, lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, dataFile} {
+		for _, name := range []string{lm.WeightsFile, lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, train.SourceFile} {
 			a, err := os.ReadFile(filepath.Join(whole, name))
 			if err != nil {
 				t.Fatal(err)

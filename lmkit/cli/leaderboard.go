@@ -46,6 +46,9 @@ func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html stri
 	if err := c.Validate(); err != nil {
 		return usage("%w", err)
 	}
+	if html != "" && samePath(asJSON, html) {
+		return usage("--json and --html both write %s; give each a file of its own", html)
+	}
 	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {
 		return err

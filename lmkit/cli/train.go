@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -63,7 +62,7 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.StringVar(&r.Data, "data", "", "the `TEXT` to learn from (see above)")
 	f.StringVar(&r.Valid, "valid", "", "a `TEXT` of its own to validate on")
 	f.StringVar(&r.out, "out", "", "the folder `DIR` to write (default: runs/TEXT-ARCH)")
-	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with")
+	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with; --steps gives it a later end")
 	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
 	f.StringVar(&r.model.Arch, "arch", lm.Transformer, "transformer or lstm")
 	f.StringVar(&r.tokenizer, "tokenizer", "", "char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
@@ -141,12 +140,19 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 		return err
 	}
 	params := m.Params()
-	if err := errors.Join(ctx.Err(), text.keep(r.out)); err != nil {
+	if batches.Source, err = json.MarshalIndent(text, "", "  "); err != nil {
+		m.Close()
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		m.Close()
 		return err
 	}
 	run, err := train.Start(m, batches, r.config, r.out)
 	m.Close() // the run has weights of its own
+	if errors.Is(err, train.ErrFolder) {
+		return fmt.Errorf("%w; choose another with --out", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,15 +249,17 @@ func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
 	return c.Steps, nil
 }
 
-// free returns an error if a folder holds a run or a model already.
+// free returns an error if a folder cannot take a new run.
 func free(dir string) error {
-	if _, err := train.Settings(dir); err == nil {
+	err := train.Vacant(dir)
+	var taken *train.Occupied
+	switch {
+	case errors.As(err, &taken) && taken.Run:
 		return fmt.Errorf("%s already holds a run; go on with it by lmkit train --resume %s, or choose another folder with --out", dir, dir)
+	case errors.As(err, &taken):
+		return fmt.Errorf("%s already holds %s; choose another folder with --out", dir, taken.What)
 	}
-	if _, err := os.Stat(filepath.Join(dir, lm.WeightsFile)); err == nil {
-		return fmt.Errorf("%s already holds a model; choose another folder with --out", dir)
-	}
-	return nil
+	return err
 }
 
 // resumeRun goes on with a run.
@@ -259,14 +267,17 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	dir := r.resume
 	var others []string
 	r.flags.Visit(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"resume", "data", "valid", "engine", "json"}, f.Name) {
+		if !slices.Contains([]string{"resume", "data", "valid", "engine", "json", "steps"}, f.Name) {
 			others = append(others, "--"+f.Name)
 		}
 	})
+	if r.config.Steps < 0 {
+		return usage("--steps is %d; it is the number of steps that the run is to have in all", r.config.Steps)
+	}
 	if others != nil {
 		return usage("%s cannot be changed in a run that goes on; leave it away", strings.Join(others, ", "))
 	}
-	settings, err := train.Settings(dir)
+	stored, err := train.Read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no run in %s to go on with; lmkit models lists the models under runs", dir)
 	}
@@ -282,10 +293,6 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	m, err := lm.ReadConfig(dir)
-	if err != nil {
-		return fmt.Errorf("read run %s: %w", dir, err)
-	}
 	tok, err := lm.ReadTokenizer(dir)
 	if err != nil {
 		return fmt.Errorf("read run %s: %w", dir, err)
@@ -294,7 +301,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	batches, err := read.data(m, settings)
+	batches, err := read.data(stored.Model, stored.Settings)
 	if err != nil {
 		return err
 	}
@@ -302,7 +309,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	run, err := train.Resume(engine, dir, batches)
+	run, err := train.Resume(engine, dir, batches, r.config.Steps)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,7 @@ import (
 	"math"
 	"os"
 
-	"github.com/google/renameio/v2"
-
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -87,7 +86,7 @@ func (f *TokenFile) Copy(dst []token.ID, from int) error {
 
 // TokenWriter writes a token file. The file is there, whole, once Commit has returned.
 type TokenWriter struct {
-	file  *renameio.PendingFile
+	file  *whole.File
 	to    *bufio.Writer
 	vocab int
 	buf   []byte
@@ -95,7 +94,7 @@ type TokenWriter struct {
 
 // CreateTokens begins the token file at path, for IDs below vocab.
 func CreateTokens(path string, vocab int) (*TokenWriter, error) {
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	f, err := whole.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("write tokens: %s: %w", path, plain(err))
 	}
@@ -126,14 +125,14 @@ func (w *TokenWriter) Commit() error {
 	if err := w.to.Flush(); err != nil {
 		return fmt.Errorf("write tokens: %w", err)
 	}
-	if err := w.file.CloseAtomicallyReplace(); err != nil {
+	if err := w.file.Commit(); err != nil {
 		return fmt.Errorf("write tokens: %w", err)
 	}
 	return nil
 }
 
 // Close drops a file that was not committed. After Commit it does nothing.
-func (w *TokenWriter) Close() error { return w.file.Cleanup() }
+func (w *TokenWriter) Close() error { return w.file.Close() }
 
 // Section is the part of a stream from position from up to, but not including, to.
 func Section(s Stream, from, to int) (Stream, error) {

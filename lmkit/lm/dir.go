@@ -11,10 +11,9 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -174,7 +173,7 @@ func writeDir(dir string, c Config, tok token.Tokenizer, weights map[string]Arra
 	if err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(filepath.Join(dir, ConfigFile), append(conf, '\n'), 0o644); err != nil {
+	if err := whole.Write(filepath.Join(dir, ConfigFile), append(conf, '\n')); err != nil {
 		return err
 	}
 	if tok != nil {
@@ -182,12 +181,12 @@ func writeDir(dir string, c Config, tok token.Tokenizer, weights map[string]Arra
 		if err != nil {
 			return err
 		}
-		if err := renameio.WriteFile(filepath.Join(dir, TokenizerFile), data, 0o644); err != nil {
+		if err := whole.Write(filepath.Join(dir, TokenizerFile), data); err != nil {
 			return err
 		}
 	}
 	if training != nil {
-		if err := renameio.WriteFile(filepath.Join(dir, TrainingFile), training, 0o644); err != nil {
+		if err := whole.Write(filepath.Join(dir, TrainingFile), training); err != nil {
 			return err
 		}
 	}

@@ -12,10 +12,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"github.com/google/renameio/v2"
+	"github.com/gofrs/flock"
 
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
@@ -25,7 +27,9 @@ import (
 const (
 	EventsFile = "events.jsonl" // an Event a line
 	CurveFile  = "loss.svg"
+	SourceFile = "data.json"  // Data.Source
 	lastDir    = "last"       // the newest checkpoint:
+	lockFile   = "lock"       // held by the process that trains
 	stateFile  = "state.json" // says which of the two slots holds its tensors
 )
 
@@ -85,27 +89,82 @@ func keptNames(m lm.Config) []string {
 // passing is called before each write to the disk: tests stop a run there.
 var passing = func(string) {}
 
-// vacant returns an error if a folder holds a run or a model already.
-func vacant(dir string) error {
+// Occupied is the error of a folder that cannot take a new run, since it holds what the run would replace.
+type Occupied struct {
+	Dir  string
+	What string // it holds: "a run, at step 3 of 9", or a file
+	Run  bool   // it is a run, which can be resumed
+}
+
+func (o *Occupied) Error() string {
+	cure := "choose another folder"
+	if o.Run {
+		cure = "resume it, or " + cure
+	}
+	return fmt.Sprintf("%s already holds %s: %s", o.Dir, o.What, cure)
+}
+
+// ErrFolder is wrapped by the error of a folder that cannot be made.
+var ErrFolder = errors.New("the run's folder cannot be made")
+
+// Vacant returns an [Occupied] if a folder holds a run, or a file that a new run would replace. What a run left that was
+// stopped before its first checkpoint was whole does not count: it can be started again.
+func Vacant(dir string) error {
 	if dir == "" {
 		return nil
 	}
 	if s, err := readState(dir); err == nil {
-		return fmt.Errorf("%s already holds a run, at step %d of %d: resume it, or choose another folder", dir, s.Step, s.Settings.Steps)
+		return &Occupied{dir, fmt.Sprintf("a run, at step %d of %d", s.Step, s.Settings.Steps), true}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s already holds a run: %w; choose another folder", dir, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, lm.WeightsFile)); err == nil {
-		return fmt.Errorf("%s already holds a model: choose another folder", dir)
+	weights, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*.safetensors"))
+	if err != nil {
+		return err
+	}
+	if len(weights) > 0 {
+		return &Occupied{dir, "a model (" + filepath.Base(weights[0]) + ")", false}
+	}
+	if _, err := os.Stat(filepath.Join(dir, lastDir)); err == nil {
+		return nil
+	}
+	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, SourceFile, EventsFile, CurveFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return &Occupied{dir, name, false}
+		}
 	}
 	return nil
 }
 
-// found writes the first checkpoint. Nothing is trained before it is clear that the folder can hold the run.
-func (r *Run) found(arrays map[string]lm.Array) error {
+// escapeGlob makes a path that filepath.Glob takes as it is.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`*`, `[*]`, `?`, `[?]`, `[`, `[[]`).Replace(path)
+}
+
+// claim makes the run's folder, and keeps other processes from training in it until the run is closed.
+func (r *Run) claim() error {
 	passing("folder")
 	if err := os.MkdirAll(filepath.Join(r.dir, lastDir), 0o755); err != nil {
-		return fmt.Errorf("the run's folder cannot be made: %w", err)
+		return fmt.Errorf("%w: %w", ErrFolder, err)
+	}
+	r.lock = flock.New(filepath.Join(r.dir, lastDir, lockFile))
+	got, err := r.lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("the run's folder cannot be locked: %w", err)
+	}
+	if !got {
+		return fmt.Errorf("another process is training in %s: let it end, or choose another folder", r.dir)
+	}
+	return r.tidy()
+}
+
+// found writes the first checkpoint. Nothing is trained before it is clear that the folder can hold the run.
+func (r *Run) found(arrays map[string]lm.Array) error {
+	if err := r.claim(); err != nil {
+		return err
+	}
+	if err := Vacant(r.dir); err != nil { // another process may have been quicker
+		return err
 	}
 	passing("events")
 	if err := os.WriteFile(filepath.Join(r.dir, EventsFile), nil, 0o644); err != nil {
@@ -117,7 +176,13 @@ func (r *Run) found(arrays map[string]lm.Array) error {
 			return err
 		}
 		passing("tokenizer")
-		if err := renameio.WriteFile(filepath.Join(r.dir, lm.TokenizerFile), data, 0o644); err != nil {
+		if err := whole.Write(filepath.Join(r.dir, lm.TokenizerFile), data); err != nil {
+			return err
+		}
+	}
+	if r.data.Source != nil {
+		passing("source")
+		if err := whole.Write(filepath.Join(r.dir, SourceFile), r.data.Source); err != nil {
 			return err
 		}
 	}
@@ -163,7 +228,7 @@ func (r *Run) checkpoint(arrays map[string]lm.Array) error {
 		return err
 	}
 	passing("state")
-	if err := renameio.WriteFile(filepath.Join(r.dir, lastDir, stateFile), append(data, '\n'), 0o644); err != nil {
+	if err := whole.Write(filepath.Join(r.dir, lastDir, stateFile), append(data, '\n')); err != nil {
 		return r.unwritten(err)
 	}
 	r.state = next
@@ -245,7 +310,7 @@ func (r *Run) draw() error {
 	if err := chart(r.curve).SVG(&svg); err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(r.dir, CurveFile), svg.Bytes(), 0o644)
+	return whole.Write(filepath.Join(r.dir, CurveFile), svg.Bytes())
 }
 
 // Curve is the loss curve of a run, from the events in its folder.

@@ -2,6 +2,7 @@
 package train
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -206,6 +207,9 @@ type Data struct {
 	Train         corpus.Batches
 	Valid         corpus.Batches // may be nil: the last model then counts as the best
 	BytesPerToken float64        // of the text to judge by; 0: not known, and bits per byte are not reported
+	// Source says, in JSON of the caller's, what the data are. It is kept in the run's folder for whoever resumes it; see
+	// [Read]. nil: nothing is kept.
+	Source json.RawMessage
 }
 
 // Text cuts streams of text into the batches that suit an architecture: rows that carry an LSTM's state on, random

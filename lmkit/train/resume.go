@@ -12,53 +12,87 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 )
 
-// Settings reads the settings of the run in a folder, with which its data can be cut again. The error is
-// fs.ErrNotExist when there is no run.
-func Settings(dir string) (Config, error) {
+// Stored is what the folder of a run says of it.
+type Stored struct {
+	Step     int // done
+	Settings Config
+	Model    lm.Config
+	Source   json.RawMessage // Data.Source; nil: there was none
+}
+
+// Read reads what the folder of a run says of it. The error is fs.ErrNotExist when there is no run.
+func Read(dir string) (Stored, error) {
 	s, err := readState(dir)
 	if err != nil {
-		return Config{}, fmt.Errorf("read run %s: %w", dir, err)
+		return Stored{}, fmt.Errorf("read run %s: %w", dir, err)
 	}
-	return s.Settings, nil
+	source, err := os.ReadFile(filepath.Join(dir, SourceFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Stored{}, fmt.Errorf("read run %s: %w", dir, err)
+	}
+	return Stored{Step: s.Step, Settings: s.Settings, Model: s.Model, Source: source}, nil
 }
 
 // Resume opens the run in a folder at its newest checkpoint. The data must be those that the run was started with;
-// what follows is then, bit by bit, what would have followed without the break.
-func Resume(e *backend.Engine, dir string, data Data) (*Run, error) {
-	r, err := resume(e, dir, data)
+// what follows is then, bit by bit, what would have followed without the break. With steps above 0 the run is to have
+// so many steps in all from now on, also if it has come to its end: a schedule then goes by the new end, and patience
+// begins anew.
+func Resume(e *backend.Engine, dir string, data Data, steps int) (*Run, error) {
+	r, err := resume(e, dir, data, steps)
 	if err != nil {
 		return nil, fmt.Errorf("resume %s: %w", dir, err)
 	}
 	return r, nil
 }
 
-func resume(e *backend.Engine, dir string, data Data) (*Run, error) {
-	s, err := readState(dir)
-	if err != nil {
+func resume(e *backend.Engine, dir string, data Data, steps int) (*Run, error) {
+	if _, err := readState(dir); err != nil {
 		return nil, err
 	}
-	if c, err := lm.ReadConfig(dir); err == nil && c != s.Model {
-		return nil, fmt.Errorf("the checkpoint is of another model than %s describes", lm.ConfigFile)
-	}
-	tok, err := lm.ReadTokenizer(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	r := &Run{dir: dir, data: data}
+	if err := r.claim(); err != nil {
+		r.release()
 		return nil, err
 	}
-	r := &Run{feeder: feeder{engine: e, model: s.Model}, tokenizer: tok, config: s.Settings, data: data, dir: dir}
-	if err := r.open(); err != nil {
-		return nil, err
-	}
-	if err := r.restore(s); err != nil {
+	if err := r.reopen(e, steps); err != nil {
 		r.release()
 		return nil, err
 	}
 	return r, nil
+}
+
+// reopen reads the newest checkpoint of the claimed folder.
+func (r *Run) reopen(e *backend.Engine, steps int) error {
+	s, err := readState(r.dir)
+	if err != nil {
+		return err
+	}
+	if steps != 0 {
+		if steps <= s.Step {
+			return fmt.Errorf("the run has done %d steps already: give more than that, not %d", s.Step, steps)
+		}
+		s.Settings.Steps, s.Since = steps, 0
+	}
+	if c, err := lm.ReadConfig(r.dir); err == nil && c != s.Model {
+		return fmt.Errorf("the checkpoint is of another model than %s describes", lm.ConfigFile)
+	}
+	tok, err := lm.ReadTokenizer(r.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	r.feeder, r.tokenizer, r.config = feeder{engine: e, model: s.Model}, tok, s.Settings
+	if err := r.open(); err != nil {
+		return err
+	}
+	return r.restore(s)
 }
 
 // restore takes up a checkpoint.
@@ -75,9 +109,6 @@ func (r *Run) restore(s state) error {
 	if err := r.rewind(); err != nil {
 		return err
 	}
-	if err := r.tidy(); err != nil {
-		return err
-	}
 	if err := r.publish(arrays); err != nil {
 		return err
 	}
@@ -86,20 +117,10 @@ func (r *Run) restore(s state) error {
 
 // tidy removes what a killed process was about to rename.
 func (r *Run) tidy() error {
-	for _, dir := range []string{r.dir, filepath.Join(r.dir, lastDir)} {
-		files, err := os.ReadDir(dir)
-		if err != nil {
+	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile, CurveFile, SourceFile,
+		filepath.Join(lastDir, stateFile)} {
+		if err := whole.Clean(filepath.Join(r.dir, name)); err != nil {
 			return err
-		}
-		for _, f := range files {
-			for _, n := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile, CurveFile, stateFile} {
-				rest, ok := strings.CutPrefix(f.Name(), "."+n)
-				if ok && strings.Trim(rest, "0123456789") == "" {
-					if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
-						return err
-					}
-				}
-			}
 		}
 	}
 	return nil
@@ -107,7 +128,8 @@ func (r *Run) tidy() error {
 
 func readState(dir string) (s state, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, lastDir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = fs.ErrNotExist
 		return s, fmt.Errorf("there is no run: %w", err)
 	}
 	if err != nil {

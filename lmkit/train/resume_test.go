@@ -145,7 +145,7 @@ func TestResumedRunIsTheSame(t *testing.T) {
 					var left atomic.Int64
 					burning := d
 					burning.Train, burning.Valid = fuse{d.Train, &left, cancel}, fuse{d.Valid, &left, cancel}
-					r, err := Resume(e, broken, burning)
+					r, err := Resume(e, broken, burning, 0)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -214,7 +214,7 @@ func TestResumeErrors(t *testing.T) {
 			if err := x.damage(dir); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Resume(e, dir, x.data)
+			_, err := Resume(e, dir, x.data, 0)
 			if err == nil || !strings.Contains(err.Error(), x.wantErr) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want ... %s ...", err, x.wantErr)
 			}
@@ -244,7 +244,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(slot); err != nil {
 		t.Fatal(err)
 	}
-	resumed, err := Resume(e, dir, d)
+	resumed, err := Resume(e, dir, d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func beChild(arch, dir, kill string) error {
 	if err != nil {
 		return err
 	}
-	r, err := Resume(e, dir, d)
+	r, err := Resume(e, dir, d, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		var m *lm.Model
 		if m, err = lm.New(e, mc, tok, 1); err == nil {

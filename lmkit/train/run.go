@@ -8,6 +8,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -21,6 +23,7 @@ type Run struct {
 	data      Data
 	epoch     int    // steps of an epoch; 0: the data have no end
 	dir       string // "": nothing is written
+	lock      *flock.Flock
 	program   *program.Program
 	eval      *evaluator
 	kept      placed // named by keptNames
@@ -52,7 +55,7 @@ func start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := vacant(dir); err != nil {
+	if err := Vacant(dir); err != nil {
 		return nil, err
 	}
 	r := &Run{feeder: feeder{engine: m.Engine(), model: m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
@@ -362,6 +365,9 @@ func (r *Run) Close() error {
 
 func (r *Run) release() {
 	r.drop()
+	if r.lock != nil {
+		_ = r.lock.Close() // it ends with the process at the latest
+	}
 	r.kept.free()
 	r.kept = nil
 	if r.program != nil {

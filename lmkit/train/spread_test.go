@@ -102,7 +102,7 @@ func TestSpreadRunResumes(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Resume(e, broken, d)
+	again, err := Resume(e, broken, d, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/google/renameio/v2"
+	"lmkit.internal/lmkit/internal/whole"
 )
 
 // Tensor is a row-major array. Files with other number types are converted to float32 on reading.
@@ -186,15 +186,15 @@ func half(b uint16) float32 {
 // WriteFile writes tensors as float32, ordered by name, in place of path: either the whole new file is there
 // afterwards, or the old one is untouched.
 func WriteFile(path string, ts map[string]Tensor) error {
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o644))
+	f, err := whole.Create(path)
 	if err != nil {
 		return err
 	}
-	defer f.Cleanup()
+	defer f.Close()
 	if err := Write(f, ts); err != nil {
 		return err
 	}
-	return f.CloseAtomicallyReplace()
+	return f.Commit()
 }
 
 // Write writes tensors as float32, ordered by name.

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
@@ -131,7 +130,7 @@ func (d *demo) write() error {
 	if err := r.HTML(&page); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(d.Report, page.Bytes(), 0o644); err != nil {
+	if err := whole.Replace(d.Report, page.Bytes()); err != nil {
 		return cannotWrite(err)
 	}
 	d.finish()
@@ -140,11 +139,11 @@ func (d *demo) write() error {
 
 // writable finds out before the work begins whether the report can be written.
 func writable(report string) error {
-	f, err := renameio.NewPendingFile(report)
+	f, err := whole.Create(report)
 	if err != nil {
 		return cannotWrite(err)
 	}
-	return f.Cleanup()
+	return f.Close()
 }
 
 func cannotWrite(err error) error {
