@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
 
@@ -17,7 +18,7 @@ func draw(to cell, out []byte) error {
 		return err
 	}
 	for _, a := range as {
-		if err := drawOne(to, render.Section{Attributions: []*explain.Attribution{a}}, render.Attribution{Attribution: a}); err != nil {
+		if err := drawOne(to, render.Attribution{Attribution: a}); err != nil {
 			return err
 		}
 	}
@@ -34,7 +35,7 @@ func drawComparison(to cell, out []byte) error {
 	if err != nil {
 		return err
 	}
-	return drawOne(to, render.Section{Comparison: c}, c)
+	return drawOne(to, c)
 }
 
 // readAll reads explanations; none from a command that failed before it had any.
@@ -46,16 +47,16 @@ func readAll(out []byte) ([]*explain.Attribution, error) {
 }
 
 // drawOne shows one output in three formats: the reader's program takes the best that it can show.
-func drawOne(to cell, section render.Section, figure render.Figure) error {
+func drawOne(to cell, figure plot.Figure) error {
 	var page, text bytes.Buffer
-	if err := render.Fragment(&page, section); err != nil {
+	if err := render.Fragment(&page, render.Section{Figures: []plot.Figure{figure}}); err != nil {
 		return err
 	}
 	picture, metadata, err := encodePNG(figure)
 	if err != nil {
 		return err
 	}
-	if err := figure.Text(&text, render.Options{Width: 100}); err != nil {
+	if err := figure.Text(&text, plot.Options{Width: 100}); err != nil {
 		return err
 	}
 	data := map[string]any{"text/html": page.String(), "text/plain": text.String(), "image/png": picture}

@@ -14,6 +14,7 @@ import (
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/train"
 )
@@ -50,7 +51,7 @@ func main() {
 	}
 	for _, a := range why {
 		fmt.Println()
-		if err := render.Text(os.Stdout, a, render.Options{}); err != nil {
+		if err := render.Text(os.Stdout, a, plot.Options{}); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
 )
@@ -347,7 +348,10 @@ func page(w io.Writer, as []*explain.Attribution, compare bool) error {
 	if err != nil {
 		return err
 	}
-	return render.Report{Title: "Comparison of explanations", Sections: []render.Section{{Comparison: c}, {Heading: "Each by itself", Attributions: as}}}.HTML(w)
+	return render.Report{Title: "Comparison of explanations", Sections: []render.Section{
+		{Figures: []plot.Figure{c}},
+		{Heading: "Each by itself", Figures: render.Figures(as...)},
+	}}.HTML(w)
 }
 
 // samePath reports whether two paths lead to the same file, there or not.

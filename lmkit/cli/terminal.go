@@ -11,13 +11,13 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/progress"
-	"lmkit.internal/lmkit/render"
 )
 
 // look is what the output can show: colours on a terminal unless NO_COLOR forbids them, and its width.
-func (a *app) look() render.Options {
-	o := render.Options{}
+func (a *app) look() plot.Options {
+	o := plot.Options{}
 	fd, is := terminal(a.out)
 	if is {
 		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/render"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -19,8 +19,8 @@ func Attention(ctx context.Context, m *lm.Model, text string) error {
 	return Show(p)
 }
 
-func attention(ctx context.Context, m *lm.Model, text string) (render.Picker, error) {
-	p := render.Picker{Title: "Layer"}
+func attention(ctx context.Context, m *lm.Model, text string) (plot.Picker, error) {
+	p := plot.Picker{Title: "Layer"}
 	if m == nil {
 		return p, fmt.Errorf("there is no model: it is nil")
 	}
@@ -54,16 +54,17 @@ func attention(ctx context.Context, m *lm.Model, text string) (render.Picker, er
 }
 
 // layer is a tab with all heads at once, and then each by itself.
-func layer(l int, labels []string, heads [][][]float64) render.Tab {
-	grid := render.Grid{Title: fmt.Sprintf("Layer %d, all heads", l)}
-	pick := render.Picker{Title: "Head", Tabs: []render.Tab{{Name: "all", Grid: &grid}}}
+func layer(l int, labels []string, heads [][][]float64) plot.Tab {
+	grid := plot.Grid{Title: fmt.Sprintf("Layer %d, all heads", l)}
+	pick := plot.Picker{Title: "Head", Tabs: []plot.Tab{{Name: "all"}}}
 	for h, data := range heads {
-		m := render.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read", Data: data, Max: 1}
+		m := plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read", Data: data, Max: 1}
 		grid.Matrices = append(grid.Matrices, m)
 		m.Title = fmt.Sprintf("Layer %d, head %d", l, h)
-		pick.Tabs = append(pick.Tabs, render.Tab{Name: fmt.Sprint(h), Matrix: &m})
+		pick.Tabs = append(pick.Tabs, plot.Tab{Name: fmt.Sprint(h), Figure: m})
 	}
-	return render.Tab{Name: fmt.Sprint(l), Picker: &pick}
+	pick.Tabs[0].Figure = grid
+	return plot.Tab{Name: fmt.Sprint(l), Figure: pick}
 }
 
 func matrix(a lm.Array) [][]float64 {

@@ -5,7 +5,7 @@
 //	notebook.Waterfall(why[0])    // how the scores lead from the baseline to the input
 //	notebook.Compare(why...)      // all methods side by side
 //	notebook.Attention(ctx, m, "the keys near the man")
-//	notebook.Show(render.Curves{Title: "softmax", Lines: []render.Line{{Points: points}}})
+//	notebook.Show(plot.Curves{Title: "softmax", Lines: []plot.Line{{Points: points}}})
 //
 // Every output carries HTML, a PNG and plain text together: the reader's program takes what it can show. Nothing in it
 // runs a script or fetches anything. Outside of a notebook the plain text goes to standard output.

@@ -21,6 +21,7 @@ import (
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/train"
 )
@@ -115,8 +116,8 @@ func sample(method string) *explain.Attribution {
 	return a
 }
 
-func picker() render.Picker {
-	p := render.Picker{Title: "Layer"}
+func picker() plot.Picker {
+	p := plot.Picker{Title: "Layer"}
 	for l := range 2 {
 		heads := make([][][]float64, 2)
 		for h := range heads {
@@ -139,10 +140,10 @@ var things = map[string]struct {
 	"table":       {func() error { return Table([]string{"method", "found"}, []any{"lime", 0.5}, []any{"exact", 1}) }, "exact"},
 	"picker":      {func() error { return Show(picker()) }, "all heads"},
 	"curves": {func() error {
-		return Show(render.Curves{Lines: []render.Line{{Name: "x", Points: []render.Point{{X: 0, Y: 1}, {X: 1, Y: 2}}}}})
+		return Show(plot.Curves{Lines: []plot.Line{{Name: "x", Points: []plot.Point{{X: 0, Y: 1}, {X: 1, Y: 2}}}}})
 	}, "2 points"},
 	"section": {func() error {
-		return Show(render.Section{Heading: "Both", Attributions: []*explain.Attribution{sample("a"), sample("b")}})
+		return Show(render.Section{Heading: "Both", Figures: render.Figures(sample("a"), sample("b"))})
 	}, "necessity"},
 }
 
@@ -212,7 +213,7 @@ func TestErrors(t *testing.T) {
 		"compare":     {func() error { return Compare() }, "nothing to compare"},
 		"scores":      {func() error { return Show(bad) }, "cannot draw the attribution"},
 		"unknown":     {func() error { return Show(42) }, "no picture is known for a int"},
-		"figure":      {func() error { return Show(render.Curves{}) }, "no point to draw"},
+		"figure":      {func() error { return Show(plot.Curves{}) }, "no point to draw"},
 		"table":       {func() error { return Table([]string{"a"}, []any{1, 2}) }, "2 cells for 1 columns"},
 		"no model":    {func() error { return Attention(t.Context(), nil, "x") }, "no model"},
 		"empty":       {func() error { return Show(render.Section{}) }, "no figure"},

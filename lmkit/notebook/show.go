@@ -15,11 +15,12 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/surrogate"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
 
-// Show shows things under each other: a *explain.Attribution, any render.Figure (Curves, Bars, Matrix, Grid, Tree, Table,
-// Waterfall, Force, *Comparison), a render.Picker, a *surrogate.Tree or *surrogate.Global, or a render.Section that
+// Show shows things under each other: a *explain.Attribution, any plot.Figure (Curves, Bars, Matrix, Grid, Tree, Table,
+// Waterfall, Force, Picker, a *render.Comparison), a *surrogate.Tree or *surrogate.Global, or a render.Section that
 // holds several of them.
 func Show(things ...any) error {
 	var errs []error
@@ -40,7 +41,7 @@ func Waterfall(a *explain.Attribution) error {
 	if err != nil {
 		return fail(err)
 	}
-	return Show(render.Waterfall{Sum: s})
+	return Show(plot.Waterfall{Sum: s})
 }
 
 // Force shows the scores of an attribution as one bar, in which what pushes up meets what pushes down.
@@ -49,12 +50,12 @@ func Force(a *explain.Attribution) error {
 	if err != nil {
 		return fail(err)
 	}
-	return Show(render.Force{Sum: s})
+	return Show(plot.Force{Sum: s})
 }
 
-func sumOf(a *explain.Attribution) (render.Sum, error) {
+func sumOf(a *explain.Attribution) (plot.Sum, error) {
 	if a == nil {
-		return render.Sum{}, errors.New("there is no attribution: it is nil")
+		return plot.Sum{}, errors.New("there is no attribution: it is nil")
 	}
 	return render.SumOf(a)
 }
@@ -75,7 +76,7 @@ func Compare(as ...*explain.Attribution) error {
 
 // Table shows rows of cells; each has as many cells as the header.
 func Table(header []string, rows ...[]any) error {
-	return Show(render.Table{Header: header, Rows: rows})
+	return Show(plot.Table{Header: header, Rows: rows})
 }
 
 // Markdown shows a formatted text; formulas stand between dollars, as in $x^2$.
@@ -127,7 +128,7 @@ func failure(err error) bundle {
 
 // bundleOf draws a thing in all formats.
 func bundleOf(x any) (bundle, error) {
-	section, figures, err := parts(x)
+	section, err := sectionOf(x)
 	if err != nil {
 		return nil, err
 	}
@@ -135,15 +136,15 @@ func bundleOf(x any) (bundle, error) {
 	if err := render.Fragment(&page, section); err != nil {
 		return nil, err
 	}
-	for i, f := range figures {
+	for i, f := range section.Figures {
 		if i > 0 {
 			text.WriteString("\n")
 		}
-		if err := f.Text(&text, render.Options{Width: 100}); err != nil {
+		if err := f.Text(&text, plot.Options{Width: 100}); err != nil {
 			return nil, err
 		}
 	}
-	if err := render.Stack(&picture, figures...); err != nil {
+	if err := plot.Stack(&picture, section.Figures...); err != nil {
 		return nil, err
 	}
 	return bundle{
@@ -153,45 +154,49 @@ func bundleOf(x any) (bundle, error) {
 	}, nil
 }
 
-// parts returns a thing as a section for HTML, and the figures that stand for it where there is no HTML.
-func parts(x any) (render.Section, []render.Figure, error) {
+// sectionOf returns a thing as a section of a page; its figures stand for it where there is no HTML.
+func sectionOf(x any) (render.Section, error) {
 	switch x := x.(type) {
 	case nil:
-		return render.Section{}, nil, errors.New("there is nothing to show: it is nil")
-	case *explain.Attribution:
-		if x == nil {
-			return render.Section{}, nil, errors.New("there is no attribution: it is nil")
-		}
-		return render.Section{Attributions: []*explain.Attribution{x}}, []render.Figure{render.Attribution{Attribution: x}}, nil
+		return render.Section{}, errors.New("there is nothing to show: it is nil")
+	case render.Section:
+		return x, nil
 	case []*explain.Attribution:
 		s := render.Section{}
-		var figures []render.Figure
 		for _, a := range x {
-			one, f, err := parts(a)
+			f, err := figureOf(a)
 			if err != nil {
-				return s, nil, err
+				return s, err
 			}
-			s.Attributions, figures = append(s.Attributions, one.Attributions...), append(figures, f...)
+			s.Figures = append(s.Figures, f)
 		}
-		return s, figures, nil
+		return s, nil
+	}
+	f, err := figureOf(x)
+	return render.Section{Figures: []plot.Figure{f}}, err
+}
+
+func figureOf(x any) (plot.Figure, error) {
+	switch x := x.(type) {
+	case *explain.Attribution:
+		if x == nil {
+			return nil, errors.New("there is no attribution: it is nil")
+		}
+		return render.Attribution{Attribution: x}, nil
 	case *surrogate.Tree:
-		return parts(render.Tree{Tree: x})
+		return render.TreeOf("", x), nil
 	case *surrogate.Global:
 		if x == nil {
-			return render.Section{}, nil, errors.New("there is no tree: it is nil")
+			return nil, errors.New("there is no tree: it is nil")
 		}
-		return parts(render.Tree{Tree: x.Tree})
-	case render.Picker:
-		return render.Section{Pickers: []render.Picker{x}}, x.Figures(), nil
-	case render.Section:
-		return x, x.All(), nil
+		return render.TreeOf("", x.Tree), nil
 	case *render.Comparison:
 		if x == nil {
-			return render.Section{}, nil, errors.New("there is no comparison: it is nil")
+			return nil, errors.New("there is no comparison: it is nil")
 		}
-		return render.Section{Figures: []render.Figure{x}}, []render.Figure{x}, nil
-	case render.Figure:
-		return render.Section{Figures: []render.Figure{x}}, []render.Figure{x}, nil
+		return x, nil
+	case plot.Figure:
+		return x, nil
 	}
-	return render.Section{}, nil, fmt.Errorf("no picture is known for a %T: give an attribution, or a figure of package render", x)
+	return nil, fmt.Errorf("no picture is known for a %T: give an attribution, or a figure of package plot or render", x)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/janpfeifer/gonb/gonbui"
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/train"
 )
@@ -37,7 +38,7 @@ func Train(events iter.Seq2[train.Event, error]) (last train.Event, err error) {
 //	m, err := lmkit.Train(ctx, lmkit.Training{Corpus: c, Events: p.Event})
 type Progress struct {
 	id           string
-	train, valid []render.Point
+	train, valid []plot.Point
 	last         train.Event
 	shown        time.Time
 	begun        bool
@@ -60,9 +61,9 @@ func NewProgress() *Progress {
 // Event takes in what a run tells.
 func (p *Progress) Event(e train.Event) {
 	p.last, p.pending = e, true
-	p.train = append(p.train, render.Point{X: float64(e.Step), Y: e.TrainLoss})
+	p.train = append(p.train, plot.Point{X: float64(e.Step), Y: e.TrainLoss})
 	if e.Valid != nil {
-		p.valid = append(p.valid, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
+		p.valid = append(p.valid, plot.Point{X: float64(e.Step), Y: e.Valid.Loss})
 	}
 	if !gonbui.IsNotebook {
 		return // text cannot be taken back: there is one report, at the end
@@ -95,9 +96,9 @@ func (p *Progress) show(stopped string) error {
 	if len(p.train) == 0 {
 		return p.note(stopped).send(p.id)
 	}
-	c := render.Loss(p.train, p.valid)
+	c := plot.Loss(p.train, p.valid)
 	c.Title = p.status()
-	s := render.Section{Curves: []render.Curves{c}}
+	s := render.Section{Figures: []plot.Figure{c}}
 	if stopped != "" {
 		s.Paragraphs = []string{stopped}
 	}

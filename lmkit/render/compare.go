@@ -9,6 +9,9 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/canvas"
+	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/plot"
 )
 
 // Comparison sets several attributions of the same input and the same features side by side.
@@ -81,9 +84,9 @@ func (c *Comparison) evidence() []evidenceRow {
 	for _, a := range c.Attributions {
 		complete := fact{text: "not promised"}
 		if e := a.Evidence.Completeness; e != nil {
-			complete = fact{text: "holds, " + percent(e.Relative), bad: !e.Holds}
+			complete = fact{text: "holds, " + printable.Percent(e.Relative), bad: !e.Holds}
 			if complete.bad {
-				complete.text = "FAILS, " + percent(e.Relative)
+				complete.text = "FAILS, " + printable.Percent(e.Relative)
 			}
 		}
 		warnings := fact{text: "none"}
@@ -91,9 +94,9 @@ func (c *Comparison) evidence() []evidenceRow {
 			warnings = fact{text: fmt.Sprint(n), bad: true}
 		}
 		for i, cell := range []fact{
-			{text: question(a)}, {text: line(a.Unit)}, {text: number(a.Value)}, {text: number(a.Base)}, {text: line(a.Baseline)}, complete,
+			{text: question(a)}, {text: printable.Line(a.Unit)}, {text: printable.Number(a.Value)}, {text: printable.Number(a.Base)}, {text: printable.Line(a.Baseline)}, complete,
 			shortDeletion(a.Evidence.Necessity), atRandom(a), shortDeletion(a.Evidence.Sufficiency),
-			{text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {text: number(a.Cost.Seconds)}, warnings,
+			{text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {text: printable.Number(a.Cost.Seconds)}, warnings,
 		} {
 			rows[i].cells = append(rows[i].cells, cell)
 		}
@@ -105,9 +108,9 @@ func shortDeletion(d *explain.Deletion) fact {
 	if d == nil {
 		return fact{text: "not measured"}
 	}
-	s := fmt.Sprintf("%d: to %s", len(d.Features), number(d.Value))
+	s := fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(d.Value))
 	if d.Flips {
-		s += ", flips to " + quoted(d.Decision)
+		s += ", flips to " + printable.Quoted(d.Decision)
 	}
 	return fact{text: s}
 }
@@ -115,7 +118,7 @@ func shortDeletion(d *explain.Deletion) fact {
 // atRandom is what the objective becomes without as many features chosen at random.
 func atRandom(a *explain.Attribution) fact {
 	if d := a.Evidence.Necessity; d != nil && d.Random != nil {
-		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), number(a.Value-*d.Random))}
+		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(a.Value-*d.Random))}
 	}
 	return fact{text: "not measured"}
 }
@@ -151,67 +154,66 @@ func (c *Comparison) pair(i, j int) Agreement {
 }
 
 // Text writes the comparison for a terminal. Methods that do not fit side by side follow in further tables.
-func (c *Comparison) Text(w io.Writer, o Options) error {
+func (c *Comparison) Text(w io.Writer, o plot.Options) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	t := &text{Options: o}
+	t := printable.NewLines(o.Color, o.Width)
 	for _, a := range c.Attributions {
 		for _, warning := range a.Warnings {
-			t.block(t.paint("1;38;5;208", "WARNING"), 7, line(a.Method.Name)+": "+line(warning))
+			t.Block(t.Paint("1;38;5;208", "WARNING"), 7, printable.Line(a.Method.Name)+": "+printable.Line(warning))
 		}
 	}
-	first, most := 12, max(12, min(24, t.width()/3))
+	first, most := 12, max(12, min(24, t.Width/3))
 	for f := range c.Attributions[0].Features {
-		first = max(first, columns(featureName(c.Attributions[0], f, most)))
+		first = max(first, printable.Columns(featureName(c.Attributions[0], f, most)))
 	}
 	const wide = 20
-	perTable := max(1, (t.width()-first)/(wide+2))
+	perTable := max(1, (t.Width-first)/(wide+2))
 	for start := 0; start < len(c.Attributions); start += perTable {
-		t.line("")
-		t.table(c, start, min(start+perTable, len(c.Attributions)), first, wide)
+		t.Line("")
+		writeTable(t, c, start, min(start+perTable, len(c.Attributions)), first, wide)
 	}
 	if len(c.Pairs) > 0 {
-		t.line("")
-		t.line(t.paint("1", "agreement"))
+		t.Line("")
+		t.Line(t.Paint("1", "agreement"))
 		for _, p := range c.Pairs {
-			t.block("  "+padRight(agreementText(p, c.K), 14), 16, line(c.Attributions[p.A].Method.Name)+" / "+line(c.Attributions[p.B].Method.Name))
+			t.Block("  "+printable.PadRight(agreementText(p, c.K), 14), 16, printable.Line(c.Attributions[p.A].Method.Name)+" / "+printable.Line(c.Attributions[p.B].Method.Name))
 		}
 	}
-	t.line("")
+	t.Line("")
 	for _, n := range c.notes() {
-		t.block("", 0, n)
+		t.Block("", 0, n)
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.Flush(w)
 }
 
-func (t *text) table(c *Comparison, start, end, first, wide int) {
-	head := padRight("", first)
+func writeTable(t *printable.Lines, c *Comparison, start, end, first, wide int) {
+	head := printable.PadRight("", first)
 	for _, a := range c.Attributions[start:end] {
-		head += "  " + t.paint("1", padLeft(shorten(line(a.Method.Name), wide), wide))
+		head += "  " + t.Paint("1", printable.PadLeft(printable.Shorten(printable.Line(a.Method.Name), wide), wide))
 	}
-	t.line(head)
+	t.Line(head)
 	for f := range c.Attributions[0].Features {
-		row := padRight(featureName(c.Attributions[0], f, first), first)
+		row := printable.PadRight(featureName(c.Attributions[0], f, first), first)
 		for _, a := range c.Attributions[start:end] {
-			top := largest(a.Scores)
-			s := scoreFormat(top)(a.Scores[f])
+			top := canvas.Largest(a.Scores)
+			s := printable.ScoreFormat(top)(a.Scores[f])
 			cell := s
 			if t.Color {
-				cell = t.paint(background(ratio(a.Scores[f], top)), " "+s+" ")
+				cell = t.Paint(background(canvas.Ratio(a.Scores[f], top)), " "+s+" ")
 				s = " " + s + " "
 			}
-			row += "  " + strings.Repeat(" ", max(0, wide-columns(s))) + cell
+			row += "  " + strings.Repeat(" ", max(0, wide-printable.Columns(s))) + cell
 		}
-		t.line(row)
+		t.Line(row)
 	}
-	t.line(t.paint("2", strings.Repeat("─", first+(end-start)*(wide+2))))
+	t.Line(t.Paint("2", strings.Repeat("─", first+(end-start)*(wide+2))))
 	for _, e := range c.evidence() {
 		cells := make([][]string, end-start)
 		height := 1
 		for k := range cells {
-			cells[k] = wrap(e.cells[start+k].text, wide)
+			cells[k] = printable.Wrap(e.cells[start+k].text, wide)
 			height = max(height, len(cells[k]))
 		}
 		for l := range height {
@@ -219,19 +221,19 @@ func (t *text) table(c *Comparison, start, end, first, wide int) {
 			if l == 0 {
 				name = e.name
 			}
-			row := t.paint("2", padRight(name, first))
+			row := t.Paint("2", printable.PadRight(name, first))
 			for k := range cells {
 				s := ""
 				if l < len(cells[k]) {
 					s = cells[k][l]
 				}
-				s = padLeft(s, wide)
+				s = printable.PadLeft(s, wide)
 				if e.cells[start+k].bad {
-					s = t.paint("1;38;5;208", s)
+					s = t.Paint("1;38;5;208", s)
 				}
 				row += "  " + s
 			}
-			t.line(row)
+			t.Line(row)
 		}
 	}
 }

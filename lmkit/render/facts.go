@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // fact is one line of what is known about an attribution, in plain words. bad: the reader must not miss it.
@@ -16,10 +17,10 @@ type fact struct {
 
 // question says what was asked.
 func question(a *explain.Attribution) string {
-	target := quoted(a.Target.Text)
+	target := printable.Quoted(a.Target.Text)
 	switch {
 	case a.Foil != nil:
-		return fmt.Sprintf("why %s rather than %s", target, quoted(a.Foil.Text))
+		return fmt.Sprintf("why %s rather than %s", target, printable.Quoted(a.Foil.Text))
 	case a.Objective == "loss":
 		return "why this loss on " + target
 	}
@@ -29,8 +30,8 @@ func question(a *explain.Attribution) string {
 // facts says the evidence of an attribution in a fixed order. What was not measured is said too.
 func facts(a *explain.Attribution) []fact {
 	fs := []fact{
-		{name: "asked", text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), line(a.Objective), line(a.Unit))},
-		{name: "value", text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", number(a.Value), number(a.Base), number(a.Value-a.Base))},
+		{name: "asked", text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit))},
+		{name: "value", text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", printable.Number(a.Value), printable.Number(a.Base), printable.Number(a.Value-a.Base))},
 		{name: "baseline", text: baseline(a.Baseline)},
 		completeness(a),
 		deletion(a, "necessity", a.Evidence.Necessity),
@@ -50,7 +51,7 @@ func baseline(name string) string {
 	case "none":
 		return "none: this method compares with nothing"
 	}
-	return line(name) + " stands for an absent token"
+	return printable.Line(name) + " stands for an absent token"
 }
 
 func completeness(a *explain.Attribution) fact {
@@ -69,7 +70,8 @@ func completeness(a *explain.Attribution) fact {
 	}
 	promise := a.Promised()
 	f.text = fmt.Sprintf("%s: the scores sum to %s, %s is %s; error %s (%s, tolerance %s)",
-		verdict, number(sum), line(promise.Of), number(promise.Total), number(c.Error), percent(c.Relative), percent(c.Tolerance))
+		verdict, printable.Number(sum), printable.Line(promise.Of), printable.Number(promise.Total),
+		printable.Number(c.Error), printable.Percent(c.Relative), printable.Percent(c.Tolerance))
 	return f
 }
 
@@ -83,30 +85,30 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 		start = "with only the top "
 	}
 	verb := "stays at"
-	switch was, is := number(a.Value), number(d.Value); {
+	switch was, is := printable.Number(a.Value), printable.Number(d.Value); {
 	case was == is:
 	case d.Value < a.Value:
 		verb = "falls from " + was + " to"
 	default:
 		verb = "rises from " + was + " to"
 	}
-	choice := "the first choice is " + quoted(d.Decision)
+	choice := "the first choice is " + printable.Quoted(d.Decision)
 	switch {
 	case d.Flips:
-		choice = "the first choice becomes " + quoted(d.Decision)
+		choice = "the first choice becomes " + printable.Quoted(d.Decision)
 	case d.Decision == a.Target.Text:
-		choice = "the first choice stays " + quoted(d.Decision)
+		choice = "the first choice stays " + printable.Quoted(d.Decision)
 	}
 	if d.Baseline != "" {
-		choice += " (with the baseline " + line(d.Baseline) + ")"
+		choice += " (with the baseline " + printable.Line(d.Baseline) + ")"
 	}
 	random := ""
 	if d.Random != nil {
-		random = fmt.Sprintf("; without as many at random: %s on average", number(a.Value-*d.Random))
+		random = fmt.Sprintf("; without as many at random: %s on average", printable.Number(a.Value-*d.Random))
 	}
-	objective := line(a.Objective)
+	objective := printable.Line(a.Objective)
 	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
-		start, count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, number(d.Value), percent(d.Share), random, choice)}
+		start, printable.Count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, printable.Number(d.Value), printable.Percent(d.Share), random, choice)}
 }
 
 // noun is what a feature of this attribution is.
@@ -119,13 +121,6 @@ func noun(a *explain.Attribution) string {
 	return "token"
 }
 
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 const mostNames = 5
 
 func names(a *explain.Attribution, features []int) string {
@@ -135,7 +130,7 @@ func names(a *explain.Attribution, features []int) string {
 	var list []string
 	for _, f := range features[:min(mostNames, len(features))] {
 		if f >= 0 && f < len(a.Features) {
-			list = append(list, quoted(a.Features[f].Text)+place(a, f))
+			list = append(list, printable.Quoted(a.Features[f].Text)+place(a, f))
 		}
 	}
 	if more := len(features) - mostNames; more > 0 {
@@ -160,17 +155,17 @@ func place(a *explain.Attribution, f int) string {
 // featureName is a feature's text and place, cut to max columns.
 func featureName(a *explain.Attribution, f, max int) string {
 	at := place(a, f)
-	return shorten(visible(a.Features[f].Text), max-len(at)) + at
+	return printable.Shorten(printable.Visible(a.Features[f].Text), max-len(at)) + at
 }
 
 func cost(c explain.Cost) string {
-	s := fmt.Sprintf("%s forward, %d backward", count(c.ForwardRows, "row"), c.BackwardRows)
+	s := fmt.Sprintf("%s forward, %d backward", printable.Count(c.ForwardRows, "row"), c.BackwardRows)
 	if c.EstimatedRows > 0 {
 		s += fmt.Sprintf(" (%d estimated)", c.EstimatedRows)
 	}
-	s += fmt.Sprintf(" in %s s", number(c.Seconds))
+	s += fmt.Sprintf(" in %s s", printable.Number(c.Seconds))
 	if c.CompileSeconds > 0 {
-		s += fmt.Sprintf("; compilation took %s s more", number(c.CompileSeconds))
+		s += fmt.Sprintf("; compilation took %s s more", printable.Number(c.CompileSeconds))
 	}
 	return s
 }
@@ -178,10 +173,10 @@ func cost(c explain.Cost) string {
 func origin(a *explain.Attribution) string {
 	s := fmt.Sprintf("seed %d", a.Seed)
 	if a.ModelHash != "" {
-		s += ", model " + shorten(line(a.ModelHash), 13)
+		s += ", model " + printable.Shorten(printable.Line(a.ModelHash), 13)
 	}
 	if a.InputHash != "" {
-		s += ", input " + shorten(line(a.InputHash), 13)
+		s += ", input " + printable.Shorten(printable.Line(a.InputHash), 13)
 	}
 	return s
 }

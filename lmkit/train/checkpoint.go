@@ -19,7 +19,7 @@ import (
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/render"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -314,10 +314,10 @@ func (r *Run) draw() error {
 }
 
 // Curve is the loss curve of a run, from the events in its folder.
-func Curve(dir string) (render.Curves, error) {
+func Curve(dir string) (plot.Curves, error) {
 	data, err := os.ReadFile(filepath.Join(dir, EventsFile))
 	if err != nil {
-		return render.Curves{}, err
+		return plot.Curves{}, err
 	}
 	events, err := parseEvents(data)
 	if err == nil && len(events) == 0 {
@@ -326,15 +326,15 @@ func Curve(dir string) (render.Curves, error) {
 	return chart(events), err
 }
 
-func chart(events []Event) render.Curves {
-	var trained, valid []render.Point
+func chart(events []Event) plot.Curves {
+	var trained, valid []plot.Point
 	for _, e := range events {
-		trained = append(trained, render.Point{X: float64(e.Step), Y: e.TrainLoss})
+		trained = append(trained, plot.Point{X: float64(e.Step), Y: e.TrainLoss})
 		if e.Valid != nil {
-			valid = append(valid, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
+			valid = append(valid, plot.Point{X: float64(e.Step), Y: e.Valid.Loss})
 		}
 	}
-	return render.Loss(trained, valid)
+	return plot.Loss(trained, valid)
 }
 
 func parseEvents(lines []byte) (events []Event, err error) {

@@ -9,8 +9,8 @@ import (
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/progress"
-	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
@@ -35,7 +35,7 @@ type Trained struct {
 	Steps   int
 	Loss    float64 // on unseen texts, in nats a label
 	Seconds float64
-	Curves  render.Curves
+	Curves  plot.Curves
 }
 
 const (
@@ -84,16 +84,16 @@ func Train(ctx context.Context, e *backend.Engine, task *plant.Task, c Config) (
 func follow(ctx context.Context, run *train.Run, c Config) (*Trained, error) {
 	start := time.Now()
 	t := &Trained{}
-	var learned, judged []render.Point
+	var learned, judged []plot.Point
 	for e, err := range run.Events(ctx) {
 		if err != nil {
 			return nil, err
 		}
 		t.Steps = e.Step
 		c.Progress.At(c.What, int64(e.Step), int64(c.Steps), progress.Steps)
-		learned = append(learned, render.Point{X: float64(e.Step), Y: e.TrainLoss})
+		learned = append(learned, plot.Point{X: float64(e.Step), Y: e.TrainLoss})
 		if e.Valid != nil {
-			judged = append(judged, render.Point{X: float64(e.Step), Y: e.Valid.Loss})
+			judged = append(judged, plot.Point{X: float64(e.Step), Y: e.Valid.Loss})
 			if t.Loss = e.Valid.Loss; t.Loss < enough {
 				break
 			}
@@ -101,7 +101,7 @@ func follow(ctx context.Context, run *train.Run, c Config) (*Trained, error) {
 	}
 	c.Progress.At(c.What, int64(c.Steps), int64(c.Steps), progress.Steps)
 	t.Seconds = time.Since(start).Seconds()
-	t.Curves = render.Loss(learned, judged)
+	t.Curves = plot.Loss(learned, judged)
 	var err error
 	t.Model, err = run.Model()
 	return t, err

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
 
@@ -144,7 +145,7 @@ func (r *Result) HTML(w io.Writer) error {
 		if len(models) == 0 {
 			continue
 		}
-		m := render.Matrix{Title: titles[arch] + ": precision at k on verified items", Rows: rank(models), Max: 1}
+		m := plot.Matrix{Title: titles[arch] + ": precision at k on verified items", Rows: rank(models), Max: 1}
 		for _, name := range m.Rows {
 			var row []float64
 			for _, x := range models {
@@ -161,7 +162,7 @@ func (r *Result) HTML(w io.Writer) error {
 			m.Cols = append(m.Cols, x.Task)
 			notes = append(notes, fmt.Sprintf("%s: trained for %d steps, %.0f %% answered right, %.0f %% verified.", x.Task, x.Steps, 100*x.Table.Right.Mean, 100*x.Table.Verified.Mean))
 		}
-		page.Sections = append(page.Sections, render.Section{Heading: titles[arch], Paragraphs: notes, Matrices: []render.Matrix{m}})
+		page.Sections = append(page.Sections, render.Section{Heading: titles[arch], Paragraphs: notes, Figures: []plot.Figure{m}})
 	}
 	return page.HTML(w)
 }

@@ -17,6 +17,7 @@ import (
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
@@ -186,7 +187,7 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 		return nil, err
 	}
 	main := as[slices.Index(shown, "integrated-gradients")]
-	if err := render.Text(d.Out, main, render.Options{Color: d.Color, Width: d.Width}); err != nil {
+	if err := render.Text(d.Out, main, plot.Options{Color: d.Color, Width: d.Width}); err != nil {
 		return nil, err
 	}
 	d.say("\nThe planted cause: %s", d.truth(item))

@@ -11,12 +11,13 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
 )
 
 // report adds a model's sections.
-func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*explain.Attribution, curves render.Curves, score string) error {
+func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*explain.Attribution, curves plot.Curves, score string) error {
 	name := names[m.Config().Arch]
 	comparison, err := render.Compare(as...)
 	if err != nil {
@@ -28,10 +29,10 @@ func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*e
 	}
 	main := slices.IndexFunc(as, func(a *explain.Attribution) bool { return a.Method.Name == "integrated-gradients" })
 	d.sections = append(d.sections,
-		render.Section{Heading: name + ": how it learned", Paragraphs: []string{score}, Curves: []render.Curves{curves}},
+		render.Section{Heading: name + ": how it learned", Paragraphs: []string{score}, Figures: []plot.Figure{curves}},
 		render.Section{Heading: name + ": why it answers “" + item.Label + "”", Paragraphs: []string{"The planted cause, in brackets: " + d.truth(item) + "."},
-			Attributions: as[main : main+1]},
-		render.Section{Heading: name + ": all methods side by side", Paragraphs: []string{"Where each ranks the planted cause: " + strings.Join(found, "; ") + "."}, Comparison: comparison})
+			Figures: render.Figures(as[main])},
+		render.Section{Heading: name + ": all methods side by side", Paragraphs: []string{"Where each ranks the planted cause: " + strings.Join(found, "; ") + "."}, Figures: []plot.Figure{comparison}})
 	if m.Config().Arch == lm.Transformer {
 		s, err := attention(ctx, m, as[0])
 		if err != nil {
@@ -61,16 +62,16 @@ func attention(ctx context.Context, m *lm.Model, a *explain.Attribution) (render
 	if err != nil {
 		return s, err
 	}
-	p := render.Picker{Title: "Layer"}
+	p := plot.Picker{Title: "Layer"}
 	for l, tap := range taps {
-		g := render.Grid{Title: fmt.Sprintf("Layer %d", l)}
+		g := plot.Grid{Title: fmt.Sprintf("Layer %d", l)}
 		for h := range m.Config().Heads {
-			g.Matrices = append(g.Matrices, render.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read",
+			g.Matrices = append(g.Matrices, plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read",
 				Data: matrix(at[tap].Index(0, h)), Max: 1})
 		}
-		p.Tabs = append(p.Tabs, render.Tab{Name: fmt.Sprint(l), Grid: &g})
+		p.Tabs = append(p.Tabs, plot.Tab{Name: fmt.Sprint(l), Figure: g})
 	}
-	s.Pickers = []render.Picker{p}
+	s.Figures = []plot.Figure{p}
 	return s, nil
 }
 
@@ -79,11 +80,11 @@ func gates(ctx context.Context, m *lm.Model, a *explain.Attribution) (render.Sec
 	s := render.Section{Heading: "LSTM: what it keeps while it reads", Paragraphs: []string{
 		"Each column is a token, each row a unit of the cell. The forget gate near 1 keeps what the cell holds; the cell is what is held."}}
 	ids, labels := tokens(a)
-	p := render.Picker{Title: "Show"}
+	p := plot.Picker{Title: "Show"}
 	for _, of := range []struct {
 		name, tap string
-		scale     render.Scale
-	}{{"forget gate", "lstm.0.gate.f", render.Sequential}, {"input gate", "lstm.0.gate.i", render.Sequential}, {"cell", "lstm.0.cell", render.Diverging}} {
+		scale     plot.Scale
+	}{{"forget gate", "lstm.0.gate.f", plot.Sequential}, {"input gate", "lstm.0.gate.i", plot.Sequential}, {"cell", "lstm.0.cell", plot.Diverging}} {
 		at, err := m.Trace(ctx, ids, []lm.Tap{of.tap})
 		if err != nil {
 			return s, err
@@ -95,10 +96,10 @@ func gates(ctx context.Context, m *lm.Model, a *explain.Attribution) (render.Sec
 				units[u] = append(units[u], x[t][u])
 			}
 		}
-		p.Tabs = append(p.Tabs, render.Tab{Name: of.name, Matrix: &render.Matrix{Title: fmt.Sprintf("%s, first %d units", of.name, len(units)), Cols: labels,
+		p.Tabs = append(p.Tabs, plot.Tab{Name: of.name, Figure: plot.Matrix{Title: fmt.Sprintf("%s, first %d units", of.name, len(units)), Cols: labels,
 			RowName: "unit", ColName: "token", Data: units, Scale: of.scale}})
 	}
-	s.Pickers = []render.Picker{p}
+	s.Figures = []plot.Figure{p}
 	return s, nil
 }
 

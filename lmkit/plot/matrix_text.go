@@ -1,0 +1,115 @@
+package plot
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/internal/printable"
+)
+
+// Text writes the numbers where they fit the width, and otherwise the largest ones.
+func (m Matrix) Text(w io.Writer, o Options) error {
+	if err := m.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the matrix %q: %w", m.Title, err)
+	}
+	t := printable.NewLines(o.Color, o.Width)
+	t.Title(m.Title)
+	rows, cols := m.size()
+	lo, hi := m.limits()
+	format := printable.ScoreFormat(max(hi, -lo))
+	wide, first := 5, 0
+	for _, l := range labelsOf(m.Rows) {
+		first = max(first, printable.Columns(l))
+	}
+	if 2+first+cols*(wide+2) > t.Width || rows > 60 {
+		writeLargest(t, m, format)
+	} else {
+		writeNumbers(t, m, format, first, wide)
+	}
+	return t.Flush(w)
+}
+
+func writeNumbers(t *printable.Lines, m Matrix, format func(float64) string, first, wide int) {
+	head := printable.PadRight("", first)
+	for _, l := range labelsOf(m.Cols) {
+		head += "  " + printable.PadLeft(printable.Shorten(l, wide), wide)
+	}
+	if m.Cols != nil {
+		t.Line("  " + head)
+	}
+	labels := labelsOf(m.Rows)
+	for i, row := range m.Data {
+		s := printable.PadRight("", first)
+		if labels != nil && i < len(labels) {
+			s = printable.PadRight(labels[i], first)
+		}
+		for _, v := range row {
+			cell := "-"
+			if !math.IsNaN(v) {
+				cell = format(v)
+				if m.Scale == Sequential {
+					cell = strings.TrimPrefix(cell, "+")
+				}
+			}
+			s += "  " + printable.PadLeft(cell, wide)
+		}
+		t.Line("  " + s)
+	}
+}
+
+const mostNamed = 5
+
+// writeLargest names the cells with the largest values.
+func writeLargest(t *printable.Lines, m Matrix, format func(float64) string) {
+	rows, cols := m.size()
+	t.Line(fmt.Sprintf("  %d x %d; the largest are", rows, cols))
+	type cell struct {
+		i, j int
+		size float64
+	}
+	var top []cell
+	for i, row := range m.Data {
+		for j, v := range row {
+			c := cell{i, j, math.Abs(v)}
+			k := len(top)
+			for k > 0 && c.size > top[k-1].size {
+				k--
+			}
+			if k < mostNamed && !math.IsNaN(v) {
+				top = append(top[:k], append([]cell{c}, top[k:]...)...)
+				top = top[:min(len(top), mostNamed)]
+			}
+		}
+	}
+	for _, c := range top {
+		t.Line("  " + printable.PadLeft(strings.TrimPrefix(format(m.Data[c.i][c.j]), "+"), 8) + "  " + cellName(m.Rows, c.i) + " × " + cellName(m.Cols, c.j))
+	}
+}
+
+// Text names the largest cell of each matrix.
+func (g Grid) Text(w io.Writer, o Options) error {
+	if _, err := g.Draw(); err != nil {
+		return err
+	}
+	t := printable.NewLines(o.Color, o.Width)
+	t.Title(g.Title)
+	for _, m := range g.Matrices {
+		i, j := m.top()
+		t.Block("  "+printable.PadRight(printable.Shorten(printable.Line(m.Title), 24), 12), 14, fmt.Sprintf("largest %s: %s × %s", printable.Number(m.Data[i][j]), cellName(m.Rows, i), cellName(m.Cols, j)))
+	}
+	return t.Flush(w)
+}
+
+// top is the cell with the largest size.
+func (m Matrix) top() (row, col int) {
+	for i, r := range m.Data {
+		for j, v := range r {
+			if best := m.Data[row][col]; math.Abs(v) > math.Abs(best) || math.IsNaN(best) {
+				row, col = i, j
+			}
+		}
+	}
+	return row, col
+}

@@ -1,0 +1,154 @@
+package render
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/canvas"
+	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/plot"
+)
+
+// mostRanked bounds the list of ranked features; the rest is summed up in a line.
+const mostRanked = 12
+
+// Text writes an attribution for a terminal: warnings, the question, the tokens (coloured by score, or with the score in
+// brackets), the features from the largest score to the smallest, and the evidence in words. It fails where
+// a.Validate fails.
+func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
+	if err := a.Validate(); err != nil {
+		return fmt.Errorf("cannot draw the attribution: %w", err)
+	}
+	t := printable.NewLines(o.Color, o.Width)
+	for _, warning := range a.Warnings {
+		t.Block(t.Paint("1;38;5;208", "WARNING"), 7, printable.Line(warning))
+	}
+	if len(a.Warnings) > 0 {
+		t.Line("")
+	}
+	name := printable.Shorten(printable.Line(a.Method.Name), t.Width/2)
+	t.Block(t.Paint("1", name), printable.Columns(name), question(a))
+	t.Line("")
+	writeTokens(t, a)
+	t.Line("")
+	writeRanked(t, a)
+	t.Line("")
+	for _, f := range facts(a) {
+		name := printable.PadRight(f.name, 12)
+		if f.bad {
+			t.Block(t.Paint("1;38;5;208", name), 12, f.text)
+		} else {
+			t.Block(t.Paint("2", name), 12, f.text)
+		}
+	}
+	return t.Flush(w)
+}
+
+// writeTokens writes the input, wrapped; a token that holds a line break ends its line.
+func writeTokens(t *printable.Lines, a *explain.Attribution) {
+	top := canvas.Largest(a.Scores)
+	format := printable.ScoreFormat(top)
+	scores, _ := tokenScores(a)
+	used, cur := 0, ""
+	gap := 1
+	if t.Color && spaced(a) {
+		gap = 0
+	}
+	flush := func() {
+		if cur != "" {
+			t.Line("  " + cur)
+		}
+		used, cur = 0, ""
+	}
+	for i, tok := range a.Tokens {
+		s := printable.Shorten(printable.Visible(tok.Text), t.Width-16)
+		painted := s
+		if t.Color {
+			painted = t.Paint(background(canvas.Ratio(scores[i], top)), s)
+		} else if !math.IsNaN(scores[i]) {
+			s += "(" + format(scores[i]) + ")"
+			painted = s
+		}
+		if used > 0 && used+gap+printable.Columns(s) > t.Width-4 {
+			flush()
+		}
+		if used > 0 {
+			used, cur = used+gap, cur+strings.Repeat(" ", gap)
+		}
+		used, cur = used+printable.Columns(s), cur+painted
+		if strings.Contains(tok.Text, "\n") {
+			flush()
+		}
+	}
+	flush()
+	writeScale(t, top, format, a.Unit)
+}
+
+// spaced: the tokens carry their own spaces, so that they can stand side by side.
+func spaced(a *explain.Attribution) bool {
+	for _, tok := range a.Tokens {
+		if strings.ContainsAny(tok.Text, " \n") {
+			return true
+		}
+	}
+	return false
+}
+
+func writeScale(t *printable.Lines, top float64, format func(float64) string, unit string) {
+	var bar strings.Builder
+	if t.Color {
+		for i := -5; i <= 5; i++ {
+			bar.WriteString(t.Paint(background(float64(i)/5), "  "))
+		}
+	} else {
+		bar.WriteString("..")
+	}
+	t.Line("")
+	high := format(top)
+	low := "-" + high[1:]
+	t.Line(fmt.Sprintf("  scale %s %s %s %s", low, bar.String(), high, printable.Shorten(printable.Line(unit), t.Width-36-2*len(high))))
+}
+
+var (
+	negativeSteps = []string{"48;5;189;38;5;16", "48;5;153;38;5;16", "48;5;111;38;5;16", "48;5;69;38;5;16", "48;5;25;38;5;231"}
+	positiveSteps = []string{"48;5;230;38;5;16", "48;5;223;38;5;16", "48;5;216;38;5;16", "48;5;208;38;5;16", "48;5;166;38;5;231"}
+)
+
+// background is the colour of a score from -1 to 1 in five steps either way; nearly nothing keeps the terminal's own.
+func background(x float64) string {
+	step := int(math.Ceil(math.Abs(x)*5-0.5)) - 1
+	switch {
+	case math.IsNaN(x) || step < 0:
+		return "0"
+	case x < 0:
+		return negativeSteps[min(step, 4)]
+	}
+	return positiveSteps[min(step, 4)]
+}
+
+// writeRanked writes the features by size with bars: full for what speaks for the target, hatched for what speaks against.
+func writeRanked(t *printable.Lines, a *explain.Attribution) {
+	top := canvas.Largest(a.Scores)
+	format := printable.ScoreFormat(top)
+	order := explain.Ranked(a.Scores)
+	shown := order[:min(mostRanked, len(order))]
+	labels, values, wide, wideValue := make([]string, len(shown)), make([]string, len(shown)), 0, 0
+	for i, f := range shown {
+		labels[i] = featureName(a, f, min(28, t.Width/3))
+		values[i] = format(a.Scores[f])
+		if len(a.Spread) > 0 {
+			values[i] += " ±" + strings.TrimPrefix(format(a.Spread[f]), "+")
+		}
+		wide, wideValue = max(wide, printable.Columns(labels[i])), max(wideValue, printable.Columns(values[i]))
+	}
+	room := min(40, t.Width-wide-wideValue-6)
+	for i, f := range shown {
+		t.Line("  " + printable.PadRight(labels[i], wide) + "  " + printable.PadLeft(values[i], wideValue) + "  " + t.Bar(canvas.Ratio(a.Scores[f], top), room))
+	}
+	if rest := order[len(shown):]; len(rest) > 0 {
+		t.Line(fmt.Sprintf("  and %d more, none above %s in size", len(rest), strings.TrimPrefix(format(math.Abs(a.Scores[rest[0]])), "+")))
+	}
+}
