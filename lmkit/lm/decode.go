@@ -22,7 +22,7 @@ import (
 //
 // On an engine without loops (pure Go), a Transformer does read its text again for every token: same logits, slower.
 //
-// A decoder is not safe for concurrent use. Close it before the model.
+// A decoder is not safe for concurrent use. After its model is closed it reads no more tokens; close it all the same.
 type Decoder struct {
 	model    *Model
 	sampling Sampling
@@ -32,8 +32,8 @@ type Decoder struct {
 	texts    [][]token.ID // Transformer: what was read, to read it again
 	at       int          // tokens in a Transformer's cache
 	size     int          // tokens that the cache has room for
-	program  *executable
-	release  func()
+	key      string       // of the program
+	build    buildFunc
 	settings []*tensors.Tensor // of the sampling
 	on       []*tensors.Tensor // an ID for each row that stands for the chosen one, [B, 1], and the length 1, [B]
 	chosen   *tensors.Tensor   // [B]
@@ -72,12 +72,14 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 			d.texts = append(d.texts, slices.Clone(r))
 		}
 	}
-	var err error
-	kind := d.sampling.kind()
-	build := func(in []*graph.Node) []*graph.Node { return m.decodeGraph(kind, in) }
-	if d.program, d.release, err = m.compiled("decode "+kind.String(), build); err != nil {
+	done, err := m.use()
+	if err != nil {
 		return nil, err
 	}
+	defer done()
+	kind := d.sampling.kind()
+	d.key = "decode " + kind.String()
+	d.build = func(in []*graph.Node) []*graph.Node { return m.decodeGraph(kind, in) }
 	if err = d.prepare(); err == nil {
 		err = d.start(rows, room)
 	}
@@ -157,6 +159,11 @@ func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 	if d.Room() < 1 {
 		return fmt.Errorf("the model reads at most %d tokens: start again from the last part of the text, or train with a longer context", d.model.config.Context)
 	}
+	done, err := d.model.use()
+	if err != nil {
+		return err
+	}
+	defer done()
 	if err := d.push(ids); err != nil {
 		d.Close()
 		return err
@@ -296,7 +303,7 @@ func (d *Decoder) read(ids, length *tensors.Tensor, n int) error {
 		defer program.Free(u)
 		in = append(in, u)
 	}
-	outs, _, err := d.program.Run(append(in, d.memory...))
+	outs, _, err := d.model.programs.Run(d.key, d.build, append(in, d.memory...))
 	if err != nil {
 		return err
 	}
@@ -356,5 +363,4 @@ func (d *Decoder) Close() {
 	d.closed = true
 	program.Free(d.chosen, d.logits)
 	program.Free(slices.Concat(d.memory, d.settings, d.on)...)
-	d.release()
 }

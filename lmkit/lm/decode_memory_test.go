@@ -52,8 +52,8 @@ func TestDecoderFreesItsMemory(t *testing.T) {
 				t.Errorf("%s: closed, but memory is still held", c.Arch)
 			}
 		}
-		if n := d.program.users; n != 0 {
-			t.Errorf("%s: closed, but the program has %d users", c.Arch, n)
+		if n := m.programs.Stats().Running; n != 0 {
+			t.Errorf("%s: closed, but %d programs are still running", c.Arch, n)
 		}
 	}
 }

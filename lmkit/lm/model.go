@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,7 +15,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/backend"
@@ -71,9 +71,9 @@ type Model struct {
 		err       error
 	}
 
-	mu       sync.Mutex
-	programs map[string]*executable
-	clock    int // of the last use of a program
+	programs *program.Cache
+	life     sync.RWMutex // held for reading by whoever uses the engine's memory, for writing to close
+	closed   bool         // guarded by life
 }
 
 // New makes a model with fresh random weights: those of GPT-2 (normal, 0.02, residual projections scaled by
@@ -135,7 +135,7 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 	if tok != nil && tok.Size() != c.Vocab {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{config: c, tokenizer: tok, engine: e, programs: map[string]*executable{}}
+	m := &Model{config: c, tokenizer: tok, engine: e, programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
 	sum := sha256.New()
 	conf, err := json.Marshal(c)
 	if err != nil {
@@ -200,6 +200,11 @@ func (m *Model) Tensors() []*tensors.Tensor { return m.params }
 
 // Weight copies a weight by its name.
 func (m *Model) Weight(name string) (Array, error) {
+	done, err := m.use()
+	if err != nil {
+		return Array{}, err
+	}
+	defer done()
 	for i, p := range m.config.Params() {
 		if p.Name == name {
 			data, dims, err := program.Copy(m.engine, m.params[i])
@@ -211,6 +216,11 @@ func (m *Model) Weight(name string) (Array, error) {
 
 // Weights copies all weights.
 func (m *Model) Weights() (map[string]Array, error) {
+	done, err := m.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	ws := map[string]Array{}
 	for i, p := range m.config.Params() {
 		data, dims, err := program.Copy(m.engine, m.params[i])
@@ -264,74 +274,28 @@ func (m *Model) TokenText(id token.ID) string {
 	return fmt.Sprintf("#%d", id)
 }
 
-// Close frees the engine's memory that the model holds.
+// Close waits for what is running, and frees the engine's memory that the model holds. Whatever is asked of the model
+// afterwards is an error; closing it again does nothing.
 func (m *Model) Close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.programs {
-		p.Finalize()
+	m.life.Lock()
+	defer m.life.Unlock()
+	if m.closed {
+		return
 	}
-	m.programs = nil
+	m.closed = true
+	m.programs.Close()
 	program.Free(m.params...)
 }
 
-// executable is a compiled program of the model, and who uses it.
-type executable struct {
-	*program.Program
-	users int
-	used  int
-}
-
-// maxPrograms bounds the programs a model keeps: each takes about 9 MB.
-const maxPrograms = 48
-
-// executable finds or makes the program of a query; release must be called after its use.
-func (m *Model) executable(k net.Program) (p *executable, release func(), err error) {
-	c := m.config
-	return m.compiled(k.Key(), func(in []*graph.Node) []*graph.Node { return net.Build(c, k, in) })
-}
-
-// compiled finds the program with this key, or makes it; release must be called after its use.
-func (m *Model) compiled(key string, build func(in []*graph.Node) []*graph.Node) (p *executable, release func(), err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.programs == nil {
-		return nil, nil, fmt.Errorf("the model is closed")
+// use keeps the model open until done is called. It is not to be called again by who has not yet called done: a Close
+// that waits in between would never end.
+func (m *Model) use() (done func(), err error) {
+	m.life.RLock()
+	if m.closed {
+		m.life.RUnlock()
+		return nil, errors.New("the model is closed")
 	}
-	p = m.programs[key]
-	if p == nil {
-		m.evict()
-		b, err := program.New(m.engine, build)
-		if err != nil {
-			return nil, nil, err
-		}
-		p = &executable{Program: b}
-		m.programs[key] = p
-	}
-	m.clock++
-	p.users, p.used = p.users+1, m.clock
-	return p, func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		p.users--
-	}, nil
-}
-
-// evict makes room for one more program, by freeing the one that was not used for longest.
-func (m *Model) evict() {
-	if len(m.programs) < maxPrograms {
-		return
-	}
-	oldest := ""
-	for k, p := range m.programs {
-		if p.users == 0 && (oldest == "" || p.used < m.programs[oldest].used) {
-			oldest = k
-		}
-	}
-	if oldest != "" {
-		m.programs[oldest].Finalize()
-		delete(m.programs, oldest)
-	}
+	return m.life.RUnlock, nil
 }
 
 func tensorsOf(ws map[string]Array) map[string]safetensors.Tensor {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gomlx/gomlx/core/graph"
+
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
 )
@@ -39,8 +41,16 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	}
 	r.key.Last = r.onlyLast()
 	r.key.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
+	done, err := m.use()
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return r.all(ctx)
 }
+
+// buildFunc builds the graph of a program from its inputs.
+type buildFunc = func(in []*graph.Node) []*graph.Node
 
 // run is a query on its way.
 type run struct {
@@ -92,18 +102,15 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 		}
 		return &r.answer, nil
 	}
-	exe, release, err := r.executable(r.key)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
+	key := r.key.Key()
+	build := func(in []*graph.Node) []*graph.Node { return net.Build(r.config, r.key, in) }
 	size := r.batchRows()
 	for _, b := range plan(n, size, r.unit(), r.Edits) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		start := time.Now()
-		compile, err := r.batch(exe, b, size)
+		compile, err := r.batch(key, build, b, size)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +133,7 @@ func (r *run) arrays(taps []Tap) map[Tap]Array {
 }
 
 // batch runs some rows, in a batch with room for size of them, and puts what comes out where it belongs.
-func (r *run) batch(exe *executable, b batch, size int) (compile time.Duration, err error) {
+func (r *run) batch(key string, build buildFunc, b batch, size int) (compile time.Duration, err error) {
 	T := program.Bucket(r.length, 8)
 	if c := r.config.Context; c > 0 {
 		T = min(T, c)
@@ -139,12 +146,12 @@ func (r *run) batch(exe *executable, b batch, size int) (compile time.Duration, 
 	if err := in.all(); err != nil {
 		return 0, err
 	}
-	return r.execute(exe, in)
+	return r.execute(key, build, in)
 }
 
 // execute runs a batch, and collects what comes out.
-func (r *run) execute(exe *executable, in *inputs) (compile time.Duration, err error) {
-	outs, compile, err := exe.Run(append(slices.Clone(r.params), in.made...))
+func (r *run) execute(key string, build buildFunc, in *inputs) (compile time.Duration, err error) {
+	outs, compile, err := r.programs.Run(key, build, append(slices.Clone(r.params), in.made...))
 	if err != nil {
 		return compile, err
 	}

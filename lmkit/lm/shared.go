@@ -196,18 +196,13 @@ func (s *shared) divide() (cost int) {
 // all runs the chunks.
 func (s *shared) all(ctx context.Context) error {
 	key := net.Shared{Levels: len(s.bounds), Unit: s.key.Unit, Logits: s.Logits == LastLogits, Loops: s.engine.Loops()}
-	c := s.config
-	exe, release, err := s.compiled(key.Key(), func(in []*graph.Node) []*graph.Node { return net.BuildShared(c, key, in) })
-	if err != nil {
-		return err
-	}
-	defer release()
+	build := func(in []*graph.Node) []*graph.Node { return net.BuildShared(s.config, key, in) }
 	for _, chunk := range s.chunks() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		start := time.Now()
-		compile, err := s.chunk(exe, chunk)
+		compile, err := s.chunk(key.Key(), build, chunk)
 		if err != nil {
 			return err
 		}
@@ -217,14 +212,14 @@ func (s *shared) all(ctx context.Context) error {
 }
 
 // chunk runs one, and puts what comes out where it belongs.
-func (s *shared) chunk(exe *executable, c [2]int) (compile time.Duration, err error) {
+func (s *shared) chunk(key string, build buildFunc, c [2]int) (compile time.Duration, err error) {
 	b := batch{rows: s.order[c[0]:c[1]], own: c[1] - c[0]}
 	in := &inputs{run: s.run, batch: b, B: s.size, T: s.length}
 	defer func() { program.Free(in.made...) }()
 	if err := s.levels(in, c); err != nil {
 		return 0, err
 	}
-	return s.execute(exe, in)
+	return s.execute(key, build, in)
 }
 
 // levels makes the inputs of a chunk.

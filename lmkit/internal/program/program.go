@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -22,6 +23,7 @@ import (
 type Program struct {
 	engine *backend.Engine
 	exec   *graph.Exec
+	nodes  atomic.Int64 // of the graphs that were compiled
 }
 
 // New takes a function that builds a graph. The function may panic with an error; a runtime.Error stays a panic.
@@ -31,7 +33,7 @@ func New(e *backend.Engine, build func(in []*graph.Node) []*graph.Node) (*Progra
 		return nil, clean(err)
 	}
 	exec.SetMaxCache(-1)
-	return &Program{e, exec}, nil
+	return &Program{engine: e, exec: exec}, nil
 }
 
 // Layout says how an array lies on several devices.
@@ -98,9 +100,11 @@ func (p *Program) Run(args []*tensors.Tensor) (outs []*tensors.Tensor, compile t
 		in[i], dims[i] = a, a.Shape()
 	}
 	start := time.Now()
-	if _, err := p.exec.Compile(dims...); err != nil {
+	g, err := p.exec.Compile(dims...)
+	if err != nil {
 		return nil, 0, clean(err)
 	}
+	p.nodes.Store(int64(len(g.Nodes())))
 	compile = time.Since(start)
 	outs, err = p.exec.Call(in...)
 	if err != nil {
@@ -193,3 +197,10 @@ func Bucket(n, least int) int {
 	}
 	return b
 }
+
+// bytesPerNode is what a node of a graph comes to, as code and in GoMLX's records. On XLA's CPU plugin, programs of 265 to
+// 3,670 nodes took 10 to 24 kB for each, of recurrences 2 to 12 kB (resident memory before and after compiling five).
+const bytesPerNode = 12 << 10
+
+// size returns how many bytes the compiled program takes, about.
+func (p *Program) size() int64 { return bytesPerNode * p.nodes.Load() }
