@@ -251,9 +251,10 @@ func (l *launch) prelude() string {
 
 // remember keeps what a cell sets by %env, for the commands that magics run.
 func (l *launch) remember(code string) {
-	for line := range strings.Lines(code) {
-		rest, ok := strings.CutPrefix(strings.TrimSpace(line), "%env ")
-		if !ok {
+	lines := strings.Split(code, "\n")
+	for i, at := range begins(lines) {
+		rest, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "%env ")
+		if !ok || at != inCode {
 			continue
 		}
 		args, err := fields(rest)

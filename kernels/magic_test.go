@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,99 @@ func TestSplit(t *testing.T) {
 		if fmt.Sprint(magics) != c.magics || rest != c.rest || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%q gives %v, %q, %v; want %s, %q, %q", c.code, magics, rest, err, c.magics, c.rest, c.err)
 		}
+	}
+}
+
+// Lines inside strings and comments of Go are text; all others that begin with the prefix are commands.
+func TestSplitKnowsGo(t *testing.T) {
+	magic := "  %lmkit models"
+	// Each piece of code: what comes before the line, what after it, and whether the line is text.
+	pieces := []struct {
+		before, after string
+		text          bool
+	}{
+		{"x := 1", "", false},
+		{"fmt.Print(`usage:", "`)", true},
+		{"/* how to:", "*/", true},
+		{"x := `a` + `b", "`", true},
+		{"x := \"`\"", "", false},
+		{"x := '`'", "", false},
+		{`x := "\"` + "`" + `"`, "", false},
+		{`x := '\''`, "// `", false},
+		{"// ` and /*", "", false},
+		{"x := \"/*\"", "", false},
+		{"/* ` \" */ x := `", "`", true},
+		{"/* // */", "", false},
+		{"x := `// /*`", "", false},
+		{"!echo \"it's a ` /*\"", "", false},
+		{"%lmkit explain m \"a ` \" \\\n --by word", "", false},
+		{"!ls \\\n `pwd", "", false},
+		{"x := \"open", "", false},
+		{"/* a\nb */ /* c", "*/", true},
+		{"/*/", "*/", true},
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var lines []string
+		commands := 0
+		for range rapid.IntRange(1, 6).Draw(t, "pieces") {
+			p := rapid.SampledFrom(pieces).Draw(t, "piece")
+			lines = append(lines, p.before, magic, p.after)
+			if !p.text {
+				commands++
+			}
+			commands += strings.Count(p.before, "%lmkit")
+		}
+		code := strings.Join(lines, "\n")
+		magics, rest, err := split(code)
+		if err != nil || len(magics) != commands {
+			t.Fatalf("%d commands (%q), want %d, in\n%s\n%v", len(magics), magics, commands, code, err)
+		}
+		if left := strings.Count(rest, "%lmkit models"); left+len(magics)-strings.Count(code, "%lmkit explain") != strings.Count(code, magic) {
+			t.Fatalf("%d lines are left of\n%s", left, code)
+		}
+	})
+}
+
+// Arguments are what a POSIX shell makes of the line.
+func TestFieldsAsAShell(t *testing.T) {
+	sh, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("there is no shell to compare with")
+	}
+	for _, line := range []string{`"\n"`, `'\n'`, `$'\n'`, `\n`, `"a\tb"`, `"\"" "\\"`, `'\'`, `a\ b`, `"\$x" "\a"`, `""`, `'' x`, `$'a\'b\\'`, `a"b"'c'd`, `$'\x41\t'`,
+		`"\é" \é`, `"it's" 'a "b"'`} {
+		out, err := exec.Command(sh, "-c", `printf '%s\0' `+line).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		if got, err := fields(line); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s gives %q, %v; a shell makes %q of it", line, got, err, want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		line := rapid.StringMatching(`([ab\\"' ]|\\"|\\\\){0,10}`).Draw(t, "line")
+		got, err := fields(line)
+		out, wrong := exec.Command(sh, "-c", `printf '%s\0' x `+line).Output()
+		if (err != nil) != (wrong != nil) {
+			if strings.HasSuffix(line, `\`) {
+				return // there a shell waits for more
+			}
+			t.Fatalf("%s: %v, and a shell: %v", line, err, wrong)
+		}
+		want := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		if err == nil && !slices.Equal(append([]string{"x"}, got...), want) {
+			t.Fatalf("%s gives %q; a shell makes %q of it", line, got, want)
+		}
+	})
+}
+
+// What a cell sets by %env is remembered; what stands in a string is not.
+func TestRemember(t *testing.T) {
+	var l launch
+	l.remember("%env A=1\nx := `\n%env B=2\n`\n  %env C \"a\\tb\"")
+	if want := []string{"A=1", `C=a\tb`}; !slices.Equal(l.set, want) {
+		t.Errorf("%q, want %q", l.set, want)
 	}
 }
 
