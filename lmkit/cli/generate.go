@@ -41,6 +41,7 @@ stdin. The same seed gives the same text.`,
 	f.IntVar(&o.TopK, "top-k", 0, "choose among so many tokens (default: all)")
 	f.Float64Var(&o.TopP, "top-p", 0, "choose among the fewest tokens with this share of the probability (default: all)")
 	f.StringArrayVar(&o.Stop, "stop", nil, "end before this text; may be given several times")
+	f.BoolVar(&o.PastEnd, "past-end", false, "go on after the model's end-of-text token, which else ends the text")
 	f.Uint64Var(&o.Seed, "seed", 0, "of the random choices")
 	f.IntVar(&o.n, "n", 1, "how many texts, with seeds that count up")
 	return cmd
@@ -110,6 +111,9 @@ func (a *app) sample(ctx context.Context, m *lm.Model, prompt string, ids []toke
 			return err
 		}
 		text := t.Text
+		if !asText && t.End {
+			break
+		}
 		if !asText {
 			text = "," + strconv.Itoa(int(t.ID))
 		}

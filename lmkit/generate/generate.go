@@ -25,6 +25,7 @@ type Config struct {
 	TopP        float64  // then among the fewest of these that have this share of the probability (nucleus sampling); 0 and 1: all
 	Stop        []string // end before the first of these texts; they may span tokens
 	Seed        uint64   // of the random choices; the same seed gives the same text
+	PastEnd     bool     // go on after the model's end-of-text token ([lm.Model.Ends]), which else ends the text unseen
 
 	// NoSlide makes a full context an error. Otherwise a Transformer whose context is full goes on from the last half
 	// of it, which it reads again: one more reading of context/2 tokens for every context/2 new ones. What came
@@ -70,6 +71,7 @@ type Token struct {
 	// Bytes that no token completes to a character are U+FFFD. It is empty for a model without a tokenizer.
 	Text    string
 	LogProb float64 // of the token by the model, in nats, before temperature and filters
+	End     bool    // the token ends the text, and is not part of it; Text is what the tokens before it held back
 }
 
 // Prompt is what a text begins with: text, or the IDs of its tokens.
@@ -199,17 +201,16 @@ func encode[P Prompt](m *lm.Model, prompt P) ([]token.ID, error) {
 const maxMemory = 1 << 30
 
 // alike groups rows that run together, not too many at once. A Transformer reads its rows in step, so that a longer prompt
-// keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are new tokens.
+// keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are new tokens. The
+// rows come from the shortest to the longest, and all of a group have room for its longest one.
 func alike(c lm.Config, rows []*row, tokens int) [][]*row {
-	bytes := 4 * c.Vocab
 	if c.Arch == lm.Transformer {
-		bytes += 4 * 4 * c.Layers * c.Context * c.Width // keys and values, old and new
 		rows = slices.SortedStableFunc(slices.Values(rows), func(a, b *row) int { return len(a.ids) - len(b.ids) })
 	}
 	var groups [][]*row
 	for i, r := range rows {
 		apart := c.Arch == lm.Transformer && i > 0 && len(r.ids)-len(rows[i-1].ids) > tokens
-		if i == 0 || apart || (len(groups[len(groups)-1])+1)*bytes > maxMemory {
+		if i == 0 || apart || (len(groups[len(groups)-1])+1)*lm.RowBytes(c, len(r.ids), tokens) > maxMemory {
 			groups = append(groups, nil)
 		}
 		g := &groups[len(groups)-1]
@@ -265,13 +266,18 @@ func (w *window) add(r *row, next lm.Choice, yield func(row int, t Token) bool) 
 	if next.LogProb != next.LogProb {
 		return false, errors.New("the model predicts numbers that are not finite: its weights are too large, or its training diverged")
 	}
+	t := Token{ID: next.ID, LogProb: next.LogProb, End: !w.config.PastEnd && slices.Contains(w.model.Ends(), next.ID)}
+	if t.End {
+		r.done, t.Text = true, r.text.rest()
+		return yield(r.number, t), nil
+	}
 	last := r.made == w.config.Tokens
 	text, stopped, err := r.text.add(next.ID, last)
 	if err != nil {
 		return false, err
 	}
-	r.done = stopped || last
-	return yield(r.number, Token{ID: next.ID, Text: text, LogProb: next.LogProb}), nil
+	r.done, t.Text = stopped || last, text
+	return yield(r.number, t), nil
 }
 
 // open shows the model the rows, as far as it can read them at once.

@@ -1,6 +1,7 @@
 package generate
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -9,28 +10,41 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Rows are grouped such that a group's lengths leave no gap above the number of new tokens, and its memory is bounded;
-// neighbours could not be merged. An LSTM's need no grouping by length.
+// Rows are grouped such that a group's lengths leave no gap above the number of new tokens, and the memory that the
+// decoder takes for it is bounded; neighbours could not be merged. An LSTM's need no grouping by length.
 func TestAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := lm.Config{Arch: lm.Transformer, Vocab: 100, Width: 512, Layers: 12, Context: 1024} // 100 MB a row
+		c := lm.Config{Arch: lm.Transformer, Vocab: 100, Width: 512, Layers: 12, Context: 1024} // up to 200 MB a row
+		longest, sizes := 1000, []int{64, 96, 128, 192, 256, 384, 512, 768, 1024}
 		if rapid.Bool().Draw(t, "lstm") {
 			c = lm.Config{Arch: lm.LSTM, Vocab: 1 << 26}
 		}
 		tokens := rapid.IntRange(1, 20).Draw(t, "tokens")
 		var rows []*row
-		for i, n := range rapid.SliceOfN(rapid.IntRange(1, 100), 1, 30).Draw(t, "lengths") {
+		for i, n := range rapid.SliceOfN(rapid.IntRange(1, longest), 1, 60).Draw(t, "lengths") {
 			rows = append(rows, &row{number: i, ids: make([]token.ID, n)})
 		}
 		seen := map[*row]bool{}
-		longest, size := 0, 0
-		most := map[string]int{lm.Transformer: 10, lm.LSTM: 4}[c.Arch]
-		for _, g := range alike(c, rows, tokens) {
-			if len(g) == 0 || len(g) > most {
-				t.Fatalf("a group has %d rows", len(g))
+		bytes := func(g []*row) int { // keys and values of 12 layers, before and after a step, of the next size for which programs are made
+			size := 0
+			for _, r := range g {
+				size = max(size, len(r.ids))
 			}
-			if gap := len(g[0].ids) - longest; size > 0 && size < most && (c.Arch == lm.LSTM || gap <= tokens) {
-				t.Fatalf("a group of %d rows ends before one that is %d tokens longer", size, gap)
+			if c.Arch == lm.LSTM {
+				return len(g) * 4 << 26
+			}
+			return len(g) * (400 + 2*2*4*12*512*sizes[slices.IndexFunc(sizes, func(n int) bool { return n >= min(size+tokens, 1024) })])
+		}
+		var before []*row
+		for _, g := range alike(c, rows, tokens) {
+			if len(g) == 0 || len(g) > 1 && bytes(g) > maxMemory {
+				t.Fatalf("a group has %d rows, %d bytes", len(g), bytes(g))
+			}
+			if before != nil {
+				gap := len(g[0].ids) - len(before[len(before)-1].ids)
+				if bytes(append(before[:len(before):len(before)], g[0])) <= maxMemory && (c.Arch == lm.LSTM || gap <= tokens) {
+					t.Fatalf("a group of %d rows ends before one that is %d tokens longer", len(before), gap)
+				}
 			}
 			for i, r := range g {
 				if seen[r] {
@@ -41,7 +55,7 @@ func TestAlike(t *testing.T) {
 					t.Fatalf("%d tokens after %d", len(r.ids), len(g[i-1].ids))
 				}
 			}
-			longest, size = len(g[len(g)-1].ids), len(g)
+			before = g
 		}
 		if len(seen) != len(rows) {
 			t.Fatalf("%d of %d rows", len(seen), len(rows))

@@ -34,6 +34,12 @@ func (s *speller) add(id token.ID, last bool) (text string, stopped bool, err er
 	return text, stopped, nil
 }
 
+// rest is the text that was held back, when nothing comes after it.
+func (s *speller) rest() string {
+	text, _ := s.write("", true)
+	return text
+}
+
 // write takes more bytes of the text, and returns what is certain of it.
 func (s *speller) write(bytes string, last bool) (text string, stopped bool) {
 	s.bytes += bytes

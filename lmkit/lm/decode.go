@@ -230,7 +230,7 @@ func (d *Decoder) start(texts [][]token.ID, room int) error {
 		if !d.model.engine.Loops() {
 			return d.readTokens(texts)
 		}
-		d.size = min(program.Bucket(longest(texts)+min(max(room, 1), c.Context), 64), c.Context)
+		d.size = cached(c, longest(texts), room)
 		dims = []int{B, d.size, c.Heads, c.Width / c.Heads}
 	}
 	program.Free(d.memory...)

@@ -61,7 +61,11 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 		return nil, err
 	}
 	m.training, err = os.ReadFile(filepath.Join(dir, TrainingFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		m.ends, err = readEnds(dir, tok, c.Vocab)
+	}
+	if err != nil {
+		m.Close()
 		return nil, err
 	}
 	return m, nil
@@ -154,7 +158,13 @@ func (m *Model) Save(dir string) error {
 	if err != nil {
 		return fmt.Errorf("save model %s: %w", dir, err)
 	}
-	return WriteDir(dir, m.config, m.tokenizer, ws, m.training)
+	if err := WriteDir(dir, m.config, m.tokenizer, ws, m.training); err != nil {
+		return err
+	}
+	if err := writeEnds(dir, m.ends); err != nil {
+		return fmt.Errorf("save model %s: %w", dir, err)
+	}
+	return nil
 }
 
 // WriteDir writes a model directory. tok and training (JSON) may be nil.

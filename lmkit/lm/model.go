@@ -63,6 +63,7 @@ type Model struct {
 	engine    *backend.Engine
 	params    []*tensors.Tensor // in the order of config.Params(), on the engine
 	hash      string
+	ends      []token.ID // see Ends
 	training  json.RawMessage
 
 	table struct { // of token embeddings
@@ -135,7 +136,8 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 	if tok != nil && tok.Size() != c.Vocab {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{config: c, tokenizer: tok, engine: e, programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
+	m := &Model{config: c, tokenizer: tok, engine: e, ends: tokenizerEnds(tok),
+		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
 	sum := sha256.New()
 	conf, err := json.Marshal(c)
 	if err != nil {

@@ -1,0 +1,94 @@
+package lm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"lmkit.internal/lmkit/internal/whole"
+	"lmkit.internal/lmkit/token"
+)
+
+// GenerationFile is the file of a model directory that says how its texts are generated. Of it the end tokens are read.
+const GenerationFile = "generation_config.json"
+
+// endTexts are the special tokens that end a text in the tokenizers of the usual families, whatever their files say.
+var endTexts = []string{"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>"}
+
+// Ends are the tokens with which a text of the model ends, in ascending order: those that generation_config.json and
+// config.json name, and the tokenizer's special tokens that are known to mean it. It is empty for a model without any.
+func (m *Model) Ends() []token.ID { return m.ends }
+
+// readEnds finds the end tokens of a model directory. A token outside the vocabulary, such as GPT-2's in a smaller model,
+// cannot come, and is left out.
+func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
+	ends := tokenizerEnds(tok)
+	for _, name := range []string{ConfigFile, GenerationFile} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		more, err := parseEnds(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		ends = append(ends, more...)
+	}
+	ends = slices.DeleteFunc(ends, func(id token.ID) bool { return id < 0 || int(id) >= vocab })
+	slices.Sort(ends)
+	return slices.Compact(ends), nil
+}
+
+// tokenizerEnds are the special tokens of a tokenizer that end a text.
+func tokenizerEnds(tok token.Tokenizer) (ends []token.ID) {
+	special, ok := tok.(interface{ Special() []token.ID })
+	if !ok {
+		return nil
+	}
+	for _, id := range special.Special() {
+		if slices.Contains(endTexts, tok.Token(id)) {
+			ends = append(ends, id)
+		}
+	}
+	return ends
+}
+
+// parseEnds reads eos_token_id: a number, a list of numbers, or nothing.
+func parseEnds(config []byte) ([]token.ID, error) {
+	var file struct {
+		End json.RawMessage `json:"eos_token_id"`
+	}
+	if err := json.Unmarshal(config, &file); err != nil {
+		return nil, fmt.Errorf("it is no JSON object: %w", err)
+	}
+	var one *token.ID
+	var several []token.ID
+	switch {
+	case file.End == nil:
+		return nil, nil
+	case json.Unmarshal(file.End, &several) == nil:
+		return several, nil
+	case json.Unmarshal(file.End, &one) == nil:
+		return []token.ID{*one}, nil
+	}
+	return nil, errors.New("eos_token_id is neither a token's number nor a list of them")
+}
+
+// writeEnds keeps the end tokens beside a model that is saved: config.json has no room for them in every architecture.
+func writeEnds(dir string, ends []token.ID) error {
+	if len(ends) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(map[string]any{"eos_token_id": ends})
+	if err != nil {
+		return err
+	}
+	return whole.Write(filepath.Join(dir, GenerationFile), append(data, '\n'))
+}
