@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"html"
+	"html/template"
 	"image/png"
 	"io"
 	"os"
@@ -119,11 +119,19 @@ func (b bundle) send(id string) error {
 // fail shows an error, and returns it.
 func fail(err error) error { return errors.Join(err, failure(err).send("")) }
 
-func failure(err error) bundle {
-	return bundle{
-		protocol.MIMETextPlain: "error: " + err.Error(),
-		protocol.MIMETextHTML:  `<pre class="lmkit-error" style="color:#a63603;background:#fff1e0;border-left:4px solid #e6700f;padding:.5em .8em;white-space:pre-wrap">error: ` + html.EscapeString(err.Error()) + "</pre>",
+func failure(err error) bundle { return note("lmkit-error", "error: "+err.Error()) }
+
+var noteHTML = template.Must(template.New("").Parse(`<pre class="{{.Class}}"{{if eq .Class "lmkit-error"}} ` +
+	`style="color:#a63603;background:#fff1e0;border-left:4px solid #e6700f;padding:.5em .8em;white-space:pre-wrap"` +
+	`{{end}}>{{.Text}}</pre>`))
+
+// note is a text by itself.
+func note(class, text string) bundle {
+	var page strings.Builder
+	if err := noteHTML.Execute(&page, struct{ Class, Text string }{class, text}); err != nil {
+		return bundle{protocol.MIMETextPlain: text}
 	}
+	return bundle{protocol.MIMETextPlain: text, protocol.MIMETextHTML: page.String()}
 }
 
 // bundleOf draws a thing in all formats.

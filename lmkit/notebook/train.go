@@ -2,7 +2,6 @@ package notebook
 
 import (
 	"fmt"
-	"html"
 	"iter"
 	"time"
 
@@ -53,7 +52,7 @@ const every = time.Second
 func NewProgress() *Progress {
 	p := &Progress{id: "lmkit-" + gonbui.UniqueId(), now: time.Now}
 	if gonbui.IsNotebook {
-		_ = p.note("training: no step has been reported yet").send(p.id) // the next one reports an error that lasts
+		_ = note("lmkit-note", "training: no step has been reported yet").send(p.id) // the next one reports an error that lasts
 	}
 	return p
 }
@@ -94,7 +93,7 @@ func (p *Progress) end(err error) {
 func (p *Progress) show(stopped string) error {
 	p.pending = false
 	if len(p.train) == 0 {
-		return p.note(stopped).send(p.id)
+		return note("lmkit-note", stopped).send(p.id)
 	}
 	c := plot.Loss(p.train, p.valid)
 	c.Title = p.status()
@@ -109,10 +108,6 @@ func (p *Progress) show(stopped string) error {
 		b[protocol.MIMETextPlain] = stopped + "\n" + b[protocol.MIMETextPlain].(string)
 	}
 	return b.send(p.id)
-}
-
-func (p *Progress) note(s string) bundle {
-	return bundle{protocol.MIMETextPlain: s, protocol.MIMETextHTML: "<pre>" + html.EscapeString(s) + "</pre>"}
 }
 
 // status says how far the training is, and when it will be there.

@@ -61,7 +61,14 @@ func (b Bars) SVG(w io.Writer) error { return canvas.WriteSVG(w, b) }
 // PNG draws what SVG does, as pixels, two for each of the SVG's.
 func (b Bars) PNG(w io.Writer) error { return canvas.WritePNG(w, b) }
 
-// Draw gathers the shapes that SVG and PNG write.
+const (
+	barFont, barNumberFont = 12.0, 11.0
+	barHeight              = 16.0 // of a bar with the room around it
+	barGap                 = 3.0  // above the bars of a name, and below the last ones
+)
+
+// Draw gathers the shapes that SVG and PNG write: for each name a row of its name, and beside it for each series the
+// number and the bar.
 func (b Bars) Draw() (*canvas.Canvas, error) {
 	if err := b.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot draw the bars %q: %w", b.Title, err)
@@ -71,58 +78,79 @@ func (b Bars) Draw() (*canvas.Canvas, error) {
 	if len(b.Series) > 1 || b.Series[0].Name != "" {
 		drawKeys(c, b.Series)
 	}
-	const size, thick = 12.0, 16.0
-	x := axis{}
-	x.include(0)
+	format := b.format(b.largest())
+	x := b.axis(c, format)
+	begin := c.Y
+	for i := range b.Names {
+		c.Y += barGap
+		b.drawRow(c, i, x, format)
+	}
+	c.Y += barGap
+	c.Line(x.at(0), begin, x.at(0), c.Y, "#8a8f98")
+	if b.XLabel != "" {
+		c.Y += 15
+		label := canvas.Label{Size: 11.5, Anchor: "middle", Fill: canvas.InkSoft}
+		c.Text((x.from+x.to)/2, c.Y, label, printable.Line(b.XLabel))
+	}
+	return c.Done("bars: " + printable.Line(b.Title))
+}
+
+// largest is the size of the largest value.
+func (b Bars) largest() float64 {
 	top := 0.0
 	for _, s := range b.Series {
 		top = max(top, canvas.Largest(s.Values))
+	}
+	return top
+}
+
+// axis holds zero and all values with their spreads. It begins where the longest name and the longest number end.
+func (b Bars) axis(c *canvas.Canvas, format func(float64) string) axis {
+	x := axis{}
+	x.include(0)
+	names, numbers := 0.0, 0.0 // widths
+	for _, n := range b.Names {
+		names = max(names, canvas.MonoWidth(barName(n), barFont))
+	}
+	for _, s := range b.Series {
 		for i, v := range s.Values {
 			x.include(v)
 			if s.Spread != nil {
 				x.include(v - s.Spread[i])
 				x.include(v + s.Spread[i])
 			}
+			numbers = max(numbers, canvas.MonoWidth(format(v), barNumberFont))
 		}
 	}
 	x.open()
-	format := b.format(top)
-	number := 0.0
-	for _, s := range b.Series {
-		for _, v := range s.Values {
-			number = max(number, canvas.MonoWidth(format(v), 11))
+	x.from = canvas.Margin + names + 14 + numbers + numberGap
+	x.to = c.Width - canvas.Margin - 4
+	return x
+}
+
+const numberGap = 12.0 // between a number and the axis
+
+// drawRow draws the bars of name i, one series under the other, and moves below them.
+func (b Bars) drawRow(c *canvas.Canvas, i int, x axis, format func(float64) string) {
+	name := barName(b.Names[i])
+	middle := barHeight * float64(len(b.Series)) / 2
+	c.Text(canvas.Margin, c.Y+middle+4, canvas.Label{Size: barFont, Mono: true}, name)
+	for k, s := range b.Series {
+		v := s.Values[i]
+		color := lineColors[k%len(lineColors)]
+		if len(b.Series) == 1 && x.lo < 0 {
+			color = signColor(v)
 		}
-	}
-	first := 0.0
-	for _, n := range b.Names {
-		first = max(first, canvas.MonoWidth(barName(n), size))
-	}
-	x.from, x.to = canvas.Margin+first+14+number+12, c.Width-canvas.Margin-4
-	begin := c.Y
-	for i, n := range b.Names {
-		c.Y += 3
-		c.Text(canvas.Margin, c.Y+thick*float64(len(b.Series))/2+4, canvas.Label{Size: size, Mono: true}, barName(n))
-		for k, s := range b.Series {
-			color := lineColors[k%len(lineColors)]
-			if len(b.Series) == 1 && x.lo < 0 {
-				color = signColor(s.Values[i])
-			}
-			from, to := x.at(0), x.at(s.Values[i])
-			c.Text(x.from-12, c.Y+thick/2+4, canvas.Label{Size: 11, Mono: true, Anchor: "end", Fill: canvas.InkSoft}, format(s.Values[i]))
-			c.Rect(min(from, to), c.Y+1.5, math.Abs(to-from), thick-3, canvas.Style{Fill: color, Radius: 1.5}, barName(n)+" "+printable.Line(s.Name)+": "+format(s.Values[i]))
-			if s.Spread != nil {
-				c.Whisker(x.at(s.Values[i]-s.Spread[i]), x.at(s.Values[i]+s.Spread[i]), c.Y+thick/2)
-			}
-			c.Y += thick
+		number := canvas.Label{Size: barNumberFont, Mono: true, Anchor: "end", Fill: canvas.InkSoft}
+		c.Text(x.from-numberGap, c.Y+barHeight/2+4, number, format(v))
+		left, right := min(x.at(0), x.at(v)), max(x.at(0), x.at(v))
+		tip := name + " " + printable.Line(s.Name) + ": " + format(v)
+		c.Rect(left, c.Y+1.5, right-left, barHeight-3, canvas.Style{Fill: color, Radius: 1.5}, tip)
+		if s.Spread != nil {
+			c.Whisker(x.at(v-s.Spread[i]), x.at(v+s.Spread[i]), c.Y+barHeight/2)
 		}
+		c.Y += barHeight
 	}
-	c.Y += 3
-	c.Line(x.at(0), begin, x.at(0), c.Y, "#8a8f98")
-	if b.XLabel != "" {
-		c.Y += 15
-		c.Text((x.from+x.to)/2, c.Y, canvas.Label{Size: 11.5, Anchor: "middle", Fill: canvas.InkSoft}, printable.Line(b.XLabel))
-	}
-	return c.Done("bars: " + printable.Line(b.Title))
 }
 
 func signColor(v float64) string {
@@ -174,12 +202,11 @@ func (b Bars) Text(w io.Writer, o Options) error {
 	}
 	t := printable.NewLines(o.Color, o.Width)
 	t.Title(b.Title)
-	top, first, second, number := 0.0, 0, 0, 0
+	top, first, second, number := b.largest(), 0, 0, 0
 	for _, n := range b.Names {
 		first = max(first, printable.Columns(printable.Shorten(barName(n), t.Width/3)))
 	}
 	for _, s := range b.Series {
-		top = max(top, canvas.Largest(s.Values))
 		second = max(second, printable.Columns(printable.Shorten(printable.Line(s.Name), 20)))
 	}
 	format := b.format(top)

@@ -70,11 +70,11 @@ func drawWarnings(c *canvas.Canvas, about string, warnings []string) {
 func drawFact(c *canvas.Canvas, f fact) {
 	l := canvas.Label{Size: 11.5}
 	name := canvas.Label{Size: 11.5, Fill: canvas.InkSoft}
-	if f.bad {
+	if f.Bad {
 		l.Bold, name.Bold, name.Fill = true, true, "#a63603"
 	}
-	c.Text(canvas.Margin, c.Y+12, name, f.name)
-	c.Paragraph(canvas.Margin+96, l, f.text)
+	c.Text(canvas.Margin, c.Y+12, name, f.Name)
+	c.Paragraph(canvas.Margin+96, l, f.Text)
 	c.Y += 2
 }
 
@@ -185,9 +185,9 @@ func drawBars(c *canvas.Canvas, a *explain.Attribution) {
 		c.Y += row
 	}
 	c.Line(zero, begin, zero, c.Y, "#8a8f98")
-	if rest := order[len(shown):]; len(rest) > 0 {
+	if left := rest(a, order[len(shown):], format); left != "" {
 		c.Y += 16
-		c.Text(canvas.Margin, c.Y-3, canvas.Label{Size: 11, Fill: canvas.InkSoft}, fmt.Sprintf("and %d more, none above %s in size", len(rest), strings.TrimPrefix(format(math.Abs(a.Scores[rest[0]])), "+")))
+		c.Text(canvas.Margin, c.Y-3, canvas.Label{Size: 11, Fill: canvas.InkSoft}, left)
 	}
 	c.Y += 6
 }

@@ -37,11 +37,11 @@ func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 	writeRanked(t, a)
 	t.Line("")
 	for _, f := range facts(a) {
-		name := printable.PadRight(f.name, 12)
-		if f.bad {
-			t.Block(t.Paint("1;38;5;208", name), 12, f.text)
+		name := printable.PadRight(f.Name, 12)
+		if f.Bad {
+			t.Block(t.Paint("1;38;5;208", name), 12, f.Text)
 		} else {
-			t.Block(t.Paint("2", name), 12, f.text)
+			t.Block(t.Paint("2", name), 12, f.Text)
 		}
 	}
 	return t.Flush(w)
@@ -148,7 +148,7 @@ func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	for i, f := range shown {
 		t.Line("  " + printable.PadRight(labels[i], wide) + "  " + printable.PadLeft(values[i], wideValue) + "  " + t.Bar(canvas.Ratio(a.Scores[f], top), room))
 	}
-	if rest := order[len(shown):]; len(rest) > 0 {
-		t.Line(fmt.Sprintf("  and %d more, none above %s in size", len(rest), strings.TrimPrefix(format(math.Abs(a.Scores[rest[0]])), "+")))
+	if left := rest(a, order[len(shown):], format); left != "" {
+		t.Line("  " + left)
 	}
 }

@@ -74,31 +74,31 @@ func (c *Comparison) check() error {
 
 // evidenceRow is one line under the scores: a short text for each column.
 type evidenceRow struct {
-	name  string
-	cells []fact
+	Name  string
+	Cells []fact
 }
 
 // evidence returns the evidence of all columns, short enough for a table.
 func (c *Comparison) evidence() []evidenceRow {
-	rows := []evidenceRow{{name: "asked"}, {name: "unit"}, {name: "value"}, {name: "base"}, {name: "baseline"}, {name: "completeness"}, {name: "necessity"}, {name: "at random"}, {name: "sufficiency"}, {name: "rows"}, {name: "seconds"}, {name: "warnings"}}
+	rows := []evidenceRow{{Name: "asked"}, {Name: "unit"}, {Name: "value"}, {Name: "base"}, {Name: "baseline"}, {Name: "completeness"}, {Name: "necessity"}, {Name: "at random"}, {Name: "sufficiency"}, {Name: "rows"}, {Name: "seconds"}, {Name: "warnings"}}
 	for _, a := range c.Attributions {
-		complete := fact{text: "not promised"}
+		complete := fact{Text: "not promised"}
 		if e := a.Evidence.Completeness; e != nil {
-			complete = fact{text: "holds, " + printable.Percent(e.Relative), bad: !e.Holds}
-			if complete.bad {
-				complete.text = "FAILS, " + printable.Percent(e.Relative)
+			complete = fact{Text: "holds, " + printable.Percent(e.Relative), Bad: !e.Holds}
+			if complete.Bad {
+				complete.Text = "FAILS, " + printable.Percent(e.Relative)
 			}
 		}
-		warnings := fact{text: "none"}
+		warnings := fact{Text: "none"}
 		if n := len(a.Warnings); n > 0 {
-			warnings = fact{text: fmt.Sprint(n), bad: true}
+			warnings = fact{Text: fmt.Sprint(n), Bad: true}
 		}
 		for i, cell := range []fact{
-			{text: question(a)}, {text: printable.Line(a.Unit)}, {text: printable.Number(a.Value)}, {text: printable.Number(a.Base)}, {text: printable.Line(a.Baseline)}, complete,
+			{Text: question(a)}, {Text: printable.Line(a.Unit)}, {Text: printable.Number(a.Value)}, {Text: printable.Number(a.Base)}, {Text: printable.Line(a.Baseline)}, complete,
 			shortDeletion(a.Evidence.Necessity), atRandom(a), shortDeletion(a.Evidence.Sufficiency),
-			{text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {text: printable.Number(a.Cost.Seconds)}, warnings,
+			{Text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {Text: printable.Number(a.Cost.Seconds)}, warnings,
 		} {
-			rows[i].cells = append(rows[i].cells, cell)
+			rows[i].Cells = append(rows[i].Cells, cell)
 		}
 	}
 	return rows
@@ -106,21 +106,21 @@ func (c *Comparison) evidence() []evidenceRow {
 
 func shortDeletion(d *explain.Deletion) fact {
 	if d == nil {
-		return fact{text: "not measured"}
+		return fact{Text: "not measured"}
 	}
 	s := fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(d.Value))
 	if d.Flips {
 		s += ", flips to " + printable.Quoted(d.Decision)
 	}
-	return fact{text: s}
+	return fact{Text: s}
 }
 
 // atRandom is what the objective becomes without as many features chosen at random.
 func atRandom(a *explain.Attribution) fact {
 	if d := a.Evidence.Necessity; d != nil && d.Random != nil {
-		return fact{text: fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(a.Value-*d.Random))}
+		return fact{Text: fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(a.Value-*d.Random))}
 	}
-	return fact{text: "not measured"}
+	return fact{Text: "not measured"}
 }
 
 // notes explain the short forms of the table.
@@ -213,13 +213,13 @@ func writeTable(t *printable.Lines, c *Comparison, start, end, first, wide int) 
 		cells := make([][]string, end-start)
 		height := 1
 		for k := range cells {
-			cells[k] = printable.Wrap(e.cells[start+k].text, wide)
+			cells[k] = printable.Wrap(e.Cells[start+k].Text, wide)
 			height = max(height, len(cells[k]))
 		}
 		for l := range height {
 			name := ""
 			if l == 0 {
-				name = e.name
+				name = e.Name
 			}
 			row := t.Paint("2", printable.PadRight(name, first))
 			for k := range cells {
@@ -228,7 +228,7 @@ func writeTable(t *printable.Lines, c *Comparison, start, end, first, wide int) 
 					s = cells[k][l]
 				}
 				s = printable.PadLeft(s, wide)
-				if e.cells[start+k].bad {
+				if e.Cells[start+k].Bad {
 					s = t.Paint("1;38;5;208", s)
 				}
 				row += "  " + s

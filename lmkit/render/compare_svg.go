@@ -62,14 +62,14 @@ func (c *Comparison) Draw() (*canvas.Canvas, error) {
 
 func drawEvidence(c *canvas.Canvas, e evidenceRow, right func(int) float64, columns int) {
 	const step = 15.0
-	c.Text(canvas.Margin, c.Y+13, canvas.Label{Size: 11, Fill: canvas.InkSoft}, e.name)
+	c.Text(canvas.Margin, c.Y+13, canvas.Label{Size: 11, Fill: canvas.InkSoft}, e.Name)
 	height := 1
-	for k, cell := range e.cells {
+	for k, cell := range e.Cells {
 		l := canvas.Label{Size: 11, Anchor: "end"}
-		if cell.bad {
+		if cell.Bad {
 			l.Bold, l.Fill = true, "#a63603"
 		}
-		lines := printable.Wrap(cell.text, columns)
+		lines := printable.Wrap(cell.Text, columns)
 		for i, s := range lines {
 			c.Text(right(k), c.Y+13+step*float64(i), l, strings.TrimSpace(s))
 		}

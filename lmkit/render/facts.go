@@ -11,8 +11,8 @@ import (
 
 // fact is one line of what is known about an attribution, in plain words. bad: the reader must not miss it.
 type fact struct {
-	name, text string
-	bad        bool
+	Name, Text string
+	Bad        bool
 }
 
 // question says what was asked.
@@ -30,17 +30,17 @@ func question(a *explain.Attribution) string {
 // facts says the evidence of an attribution in a fixed order. What was not measured is said too.
 func facts(a *explain.Attribution) []fact {
 	fs := []fact{
-		{name: "asked", text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit))},
-		{name: "value", text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", printable.Number(a.Value), printable.Number(a.Base), printable.Number(a.Value-a.Base))},
-		{name: "baseline", text: baseline(a.Baseline)},
+		{Name: "asked", Text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit))},
+		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", printable.Number(a.Value), printable.Number(a.Base), printable.Number(a.Value-a.Base))},
+		{Name: "baseline", Text: baseline(a.Baseline)},
 		completeness(a),
 		deletion(a, "necessity", a.Evidence.Necessity),
 		deletion(a, "sufficiency", a.Evidence.Sufficiency),
 	}
 	if len(a.Spread) > 0 {
-		fs = append(fs, fact{name: "spread", text: "± is the standard error of a score"})
+		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
 	}
-	fs = append(fs, fact{name: "cost", text: cost(a.Cost)}, fact{name: "origin", text: origin(a)})
+	fs = append(fs, fact{Name: "cost", Text: cost(a.Cost)}, fact{Name: "origin", Text: origin(a)})
 	return fs
 }
 
@@ -57,19 +57,19 @@ func baseline(name string) string {
 func completeness(a *explain.Attribution) fact {
 	c := a.Evidence.Completeness
 	if c == nil {
-		return fact{name: "completeness", text: "not promised: the scores of this method need not add up"}
+		return fact{Name: "completeness", Text: "not promised: the scores of this method need not add up"}
 	}
 	sum := 0.0
 	for _, s := range a.Scores {
 		sum += s
 	}
-	f := fact{name: "completeness", bad: !c.Holds}
+	f := fact{Name: "completeness", Bad: !c.Holds}
 	verdict := "holds"
-	if f.bad {
+	if f.Bad {
 		verdict = "DOES NOT HOLD"
 	}
 	promise := a.Promised()
-	f.text = fmt.Sprintf("%s: the scores sum to %s, %s is %s; error %s (%s, tolerance %s)",
+	f.Text = fmt.Sprintf("%s: the scores sum to %s, %s is %s; error %s (%s, tolerance %s)",
 		verdict, printable.Number(sum), printable.Line(promise.Of), printable.Number(promise.Total),
 		printable.Number(c.Error), printable.Percent(c.Relative), printable.Percent(c.Tolerance))
 	return f
@@ -78,7 +78,7 @@ func completeness(a *explain.Attribution) fact {
 // deletion says what became of the objective and of the first choice when features were replaced.
 func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 	if d == nil {
-		return fact{name: name, text: "not measured"}
+		return fact{Name: name, Text: "not measured"}
 	}
 	start := "without the top "
 	if name == "sufficiency" {
@@ -107,7 +107,7 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 		random = fmt.Sprintf("; without as many at random: %s on average", printable.Number(a.Value-*d.Random))
 	}
 	objective := printable.Line(a.Objective)
-	return fact{name: name, text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
+	return fact{Name: name, Text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
 		start, printable.Count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, printable.Number(d.Value), printable.Percent(d.Share), random, choice)}
 }
 
@@ -179,6 +179,15 @@ func origin(a *explain.Attribution) string {
 		s += ", input " + printable.Shorten(printable.Line(a.InputHash), 13)
 	}
 	return s
+}
+
+// rest says what the features are that a list by size leaves out, in that order; "" where it leaves out none.
+func rest(a *explain.Attribution, left []int, format func(float64) string) string {
+	if len(left) == 0 {
+		return ""
+	}
+	top := strings.TrimPrefix(format(math.Abs(a.Scores[left[0]])), "+")
+	return fmt.Sprintf("and %d more, none above %s in size", len(left), top)
 }
 
 // tokenScores gives each token the score of its feature, the larger in size where features overlap, and NaN where no

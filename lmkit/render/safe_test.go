@@ -66,7 +66,7 @@ func TestAnyAttributionIsDrawnSafely(t *testing.T) {
 			if err := draw(&b); err != nil {
 				rt.Fatal(err)
 			}
-			canvastest.Safe(t, name, b.Bytes())
+			canvastest.Safe(rt, name, b.Bytes())
 			if strings.Contains(b.String(), "NaN") && !strings.Contains(a.Unit+a.Baseline, "NaN") {
 				rt.Fatalf("%s: NaN in\n%s", name, b.String())
 			}
@@ -116,4 +116,48 @@ func TestNoColorSaysTheSame(t *testing.T) {
 	if !strings.Contains(bare.String(), "·keys(+1.26)") {
 		t.Errorf("no score beside the token in\n%s", bare.String())
 	}
+}
+
+// hostile is any text, often one that was written to break out of the place where it stands.
+func hostile() *rapid.Generator[string] {
+	attack := rapid.SampledFrom([]string{
+		"", "<script>alert(1)</script>", "</style><script>", "</title><img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>",
+		"' onmouseover='alert(1)", "javascript:alert(1)", "]]>", "<!--", "-->", "&lt;b&gt;", "&#x3c;script&#x3e;", "{{.}}", "`", "```",
+		"\x1b]0;title\x07", "\x9b2J", "\u202e", "\u2066", "\x00", "\xff", "../../etc/passwd", "a.html\nSet-Cookie: x", "url(http://x)",
+		"expression(alert(1))", "\u2028", "%s%d", "👩‍👩‍👧", "שלום", "日本",
+	})
+	return rapid.Custom(func(t *rapid.T) string {
+		return rapid.String().Draw(t, "before") + attack.Draw(t, "attack") + rapid.String().Draw(t, "after")
+	})
+}
+
+// Whatever stands in the places that take text, a page is well-formed, runs nothing, fetches nothing, and has no
+// character that steers the text around it.
+func TestAnyPageIsSafe(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := func(what string) string { return hostile().Draw(rt, what) }
+		table := plot.Table{Title: text("title"), Header: []string{text("column"), "n"}, Rows: [][]any{{text("cell"), 1}, {nil, text("cell")}}}
+		heads := plot.Picker{Title: text("title"), Tabs: []plot.Tab{{Name: text("tab"), Figure: table}}}
+		bars := plot.Bars{Title: text("title"), XLabel: text("x"), Names: []string{text("name")}, Series: []plot.Series{{Name: text("series"), Values: []float64{1}}}}
+		matrix := plot.Matrix{Title: text("title"), Rows: []string{text("row")}, Cols: []string{text("column")}, RowName: text("rows"), ColName: text("columns"), Data: [][]float64{{1}}}
+		sections := []Section{{
+			Heading: text("heading"), Paragraphs: []string{text("paragraph")},
+			Figures: []plot.Figure{table, bars, plot.Picker{Title: text("title"), Tabs: []plot.Tab{{Name: text("tab"), Figure: heads}, {Name: text("tab"), Figure: matrix}}}},
+		}}
+		for name, draw := range map[string]func(io.Writer) error{
+			"page":     Report{Title: text("title"), Intro: text("intro"), Sections: sections}.HTML,
+			"fragment": func(w io.Writer) error { return Fragment(w, sections...) },
+		} {
+			var b bytes.Buffer
+			if err := draw(&b); err != nil {
+				rt.Fatal(err)
+			}
+			canvastest.Safe(rt, name, b.Bytes())
+			for _, r := range b.String() {
+				if r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) && r != '\u200e' {
+					rt.Fatalf("%s: the character %U", name, r)
+				}
+			}
+		}
+	})
 }

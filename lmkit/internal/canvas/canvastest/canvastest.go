@@ -100,6 +100,12 @@ func same(a, b color.Color) bool {
 	return r1 == r2 && g1 == g2 && b1 == b2 && a1 == a2
 }
 
+// T is a test, of package testing or of package rapid.
+type T interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
 // SafeSVG fails unless draw writes markup that is Safe, with a label for who cannot see it, and on a light background.
 func SafeSVG(t testing.TB, name string, draw func(io.Writer) error) {
 	t.Helper()
@@ -114,7 +120,7 @@ func SafeSVG(t testing.TB, name string, draw func(io.Writer) error) {
 }
 
 // Safe fails unless markup is well-formed, runs nothing and fetches nothing.
-func Safe(t testing.TB, name string, markup []byte) {
+func Safe(t T, name string, markup []byte) {
 	t.Helper()
 	dec := xml.NewDecoder(bytes.NewReader(markup))
 	forbidden := map[string]bool{"script": true, "link": true, "iframe": true, "object": true, "embed": true, "base": true, "foreignobject": true}
@@ -148,7 +154,7 @@ func Safe(t testing.TB, name string, markup []byte) {
 	}
 }
 
-func checkAttr(t testing.TB, name string, a xml.Attr) {
+func checkAttr(t T, name string, a xml.Attr) {
 	key, v := strings.ToLower(a.Name.Local), strings.ToLower(a.Value)
 	switch {
 	case strings.HasPrefix(key, "on"):

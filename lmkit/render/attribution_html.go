@@ -1,0 +1,95 @@
+package render
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/canvas"
+	"lmkit.internal/lmkit/internal/printable"
+)
+
+// attributionView is an attribution as the template shows it: warnings, the tokens as coloured spans, the largest scores
+// as bars, and the evidence as a table.
+type attributionView struct {
+	Method, Question string
+	Warnings         []warningView
+	Tight            bool // tokens carry their own spaces
+	Tokens           []tokenView
+	Low, High, Unit  string // the scale of the colours
+	Noun             string
+	Bars             []barView
+	Rest             string // what the features are that have no bar
+	Facts            []fact
+}
+
+type warningView struct{ About, Text string }
+
+// heat is a colour for a number: its class says which one, and Percent how strong it is.
+type heat struct{ Class, Percent string }
+
+// heatOf is the colour of a number from -1 to 1.
+func heatOf(x float64) heat {
+	h := heat{"lmkit-pos", canvas.Num(100 * math.Abs(x))}
+	if x < 0 {
+		h.Class = "lmkit-neg"
+	}
+	return h
+}
+
+type tokenView struct {
+	heat
+	Text, Tip string
+	Break     bool // a line ends here
+}
+
+type barView struct{ Name, Value, Class, Percent string }
+
+func (a Attribution) html() (template.HTML, error) {
+	if err := a.Validate(); err != nil {
+		return "", fmt.Errorf("cannot draw the attribution: %w", err)
+	}
+	top := canvas.Largest(a.Scores)
+	format := printable.ScoreFormat(top)
+	v := attributionView{
+		Method: printable.Line(a.Method.Name), Question: question(a.Attribution), Tight: spaced(a.Attribution),
+		Low: format(-top), High: format(top), Unit: printable.Line(a.Unit), Noun: noun(a.Attribution),
+		Facts: facts(a.Attribution),
+	}
+	for _, warning := range a.Warnings {
+		v.Warnings = append(v.Warnings, warningView{Text: printable.Clean(warning)})
+	}
+	scores, feature := tokenScores(a.Attribution)
+	for i, tok := range a.Tokens {
+		t := tokenView{
+			heat: heat{Class: "lmkit-none"}, Text: printable.Visible(tok.Text),
+			Tip: tip(a.Attribution, i, feature[i], format), Break: strings.Contains(tok.Text, "\n"),
+		}
+		if !math.IsNaN(scores[i]) {
+			t.heat = heatOf(canvas.Ratio(scores[i], top))
+		}
+		v.Tokens = append(v.Tokens, t)
+	}
+	order := explain.Ranked(a.Scores)
+	shown := order[:min(mostRanked, len(order))]
+	for _, f := range shown {
+		v.Bars = append(v.Bars, barOf(a.Attribution, f, top, format))
+	}
+	v.Rest = rest(a.Attribution, order[len(shown):], format)
+	return execute("attribution", v)
+}
+
+func barOf(a *explain.Attribution, f int, top float64, format func(float64) string) barView {
+	b := barView{Name: featureName(a, f, 60), Value: format(a.Scores[f]), Class: "lmkit-bar-pos"}
+	if len(a.Spread) > 0 {
+		b.Value += " ± " + strings.TrimPrefix(format(a.Spread[f]), "+")
+	}
+	x := canvas.Ratio(a.Scores[f], top)
+	if x < 0 {
+		b.Class = "lmkit-bar-neg"
+	}
+	b.Percent = canvas.Num(100 * math.Abs(x))
+	return b
+}
