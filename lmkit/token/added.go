@@ -3,72 +3,132 @@ package token
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // An addedToken is matched whole, wherever its content stands in a text, before anything else is tokenized.
 type addedToken struct {
 	id         ID
 	content    string
-	special    bool // a mark that is no part of the language
-	normalized bool // matched after those that are not: the format's two rounds
+	special    bool // a mark that is no part of the language: matched only where a text may hold marks
+	normalized bool // matched after those that are not, in the normalised text: the format's two rounds
+	before     bool // it takes the white space before it (the format's lstrip)
+	after      bool // it takes the white space after it (the format's rstrip)
+	word       bool // it is not matched beside a letter or a digit (the format's single_word)
+	merged     bool // merging may make it, too: the model's own vocabulary has it, and it is not special
 }
 
-// splitAdded yields text in pieces: an added token with its ID, or a stretch without one with -1. The leftmost match
-// wins, then the longest; what is not "normalized" is matched first.
-func splitAdded(text string, added []addedToken) iter.Seq2[string, ID] {
-	return func(yield func(string, ID) bool) {
-		for piece, id := range splitRound(text, added, false) {
-			if id >= 0 {
-				if !yield(piece, id) {
-					return
-				}
+// addedSet holds the added tokens of a vocabulary and finds them in texts.
+type addedSet struct {
+	tokens []addedToken
+	rounds [2]finder // those that are not "normalized", then those that are
+}
+
+// newAddedSet makes a set; normalise is how the vocabulary normalises a text.
+func newAddedSet(tokens []addedToken, normalise func(string) string) addedSet {
+	s := addedSet{tokens: tokens}
+	for i, t := range tokens {
+		round, content := &s.rounds[0], t.content
+		if t.normalized {
+			round, content = &s.rounds[1], normalise(t.content)
+		}
+		round.add(content, i)
+	}
+	return s
+}
+
+// apart returns the tokens that merging never makes.
+func (s *addedSet) apart() map[ID]bool {
+	ids := map[ID]bool{}
+	for _, t := range s.tokens {
+		if !t.merged {
+			ids[t.id] = true
+		}
+	}
+	return ids
+}
+
+// split yields text in spans: an added token of this round with its ID, or a stretch without one with -1. The leftmost
+// match wins, then the longest. What skip says true to is not a token there, and nothing else is looked for in it.
+func (s *addedSet) split(text string, round int, skip func(t addedToken, at Span) bool) iter.Seq2[Span, ID] {
+	return func(yield func(Span, ID) bool) {
+		f := &s.rounds[round]
+		from := 0 // what is before it has been yielded
+		for at := 0; at < len(text) && len(f.index) > 0; {
+			i, n := f.match(text[at:])
+			if n == 0 {
+				at++
 				continue
 			}
-			for piece, id := range splitRound(piece, added, true) {
-				if !yield(piece, id) {
-					return
-				}
+			t, found := s.tokens[i], Span{at, at + n}
+			at += n
+			if skip(t, found) || t.word && besideWord(text, found) {
+				continue
 			}
+			if t.before {
+				found.Start = max(from, len(strings.TrimRightFunc(text[:found.Start], unicode.IsSpace)))
+			}
+			if t.after {
+				found.End = len(text) - len(strings.TrimLeftFunc(text[found.End:], unicode.IsSpace))
+			}
+			if from < found.Start && !yield(Span{from, found.Start}, -1) || !yield(found, t.id) {
+				return
+			}
+			from = found.End
+		}
+		if from < len(text) {
+			yield(Span{from, len(text)}, -1)
 		}
 	}
 }
 
-func splitRound(text string, added []addedToken, normalized bool) iter.Seq2[string, ID] {
-	return func(yield func(string, ID) bool) {
-		next := make([]int, len(added)) // where each added token stands next: found once, kept until passed
-		for i, a := range added {
-			next[i] = -1
-			if a.normalized == normalized {
-				next[i] = strings.Index(text, a.content)
-			}
-		}
-		for at := 0; at < len(text); {
-			first := -1
-			for i, a := range added {
-				if 0 <= next[i] && next[i] < at {
-					if next[i] = strings.Index(text[at:], a.content); next[i] >= 0 {
-						next[i] += at
-					}
-				}
-				if next[i] >= 0 && (first < 0 || next[i] < next[first] ||
-					next[i] == next[first] && len(a.content) > len(added[first].content)) {
-					first = i
-				}
-			}
-			if first < 0 {
-				yield(text[at:], -1)
-				return
-			}
-			if next[first] > at && !yield(text[at:next[first]], -1) {
-				return
-			}
-			at = next[first] + len(added[first].content)
-			if !yield(added[first].content, added[first].id) {
-				return
+// finder finds the longest of many texts that another text starts with.
+type finder struct {
+	index   map[string]int
+	lengths [256][]int // by first byte: the lengths of the texts that start with it, the longest first
+}
+
+func (f *finder) add(content string, i int) {
+	if content == "" {
+		return
+	}
+	if f.index == nil {
+		f.index = map[string]int{}
+	}
+	f.index[content] = i
+	lengths := &f.lengths[content[0]]
+	if !slices.Contains(*lengths, len(content)) {
+		*lengths = append(*lengths, len(content))
+		slices.Sort(*lengths)
+		slices.Reverse(*lengths)
+	}
+}
+
+// match returns the number and the length of the longest match at the start of text; the length is 0 where there is none.
+func (f *finder) match(text string) (i, n int) {
+	for _, n := range f.lengths[text[0]] {
+		if n <= len(text) {
+			if i, ok := f.index[text[:n]]; ok {
+				return i, n
 			}
 		}
 	}
+	return 0, 0
+}
+
+// besideWord reports whether a letter, mark, digit or joining character stands right before or after a span.
+func besideWord(text string, at Span) bool {
+	before, n := utf8.DecodeLastRuneInString(text[:at.Start])
+	after, m := utf8.DecodeRuneInString(text[at.End:])
+	return n > 0 && isWordRune(before) || m > 0 && isWordRune(after)
+}
+
+func isWordRune(r rune) bool {
+	return unicode.In(r, unicode.Letter, unicode.Mark, unicode.Nd, unicode.Nl, unicode.Pc,
+		unicode.Other_Alphabetic, unicode.Join_Control)
 }
 
 // newSpecial makes added tokens of these texts, numbered from first on.

@@ -55,6 +55,17 @@ func fromFile(text string) (string, error) {
 	return string(out), nil
 }
 
+// byteName is how a vocabulary of characters names the token of a byte: <0xE2>.
+func byteName(b byte) string { return fmt.Sprintf("<0x%02X>", b) }
+
+// byteNamed returns the byte that a token is named for.
+func byteNamed(text string) (byte, bool) {
+	if len(text) != 6 || text[:3] != "<0x" || text[5] != '>' {
+		return 0, false
+	}
+	return escaped(`\x` + text[3:5])
+}
+
 // show writes raw bytes for a reader: bytes that are not UTF-8 as \xE2. A backslash that would read like the start of
 // such an escape is written \x5C, so that unshow finds the way back.
 func show(raw string) string {

@@ -52,7 +52,7 @@ func ExampleTrainBPE() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	e, err := bpe.Encode(" lowest 灯<|endoftext|>")
+	e, err := bpe.EncodeWith(" lowest 灯<|endoftext|>", token.Options{Special: true})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -56,36 +56,47 @@ func cutMerge(line string) ([2]string, error) {
 	return [2]string{left, right}, nil
 }
 
-// assembleBPE makes a tokenizer of what vocabulary files hold, in their alphabet.
+// assembleBPE makes a tokenizer of what GPT-2's vocabulary files hold.
 func assembleBPE(vocab map[string]ID, merges [][2]string, added []addedToken) (*BPE, error) {
+	return assemble(gpt2Settings(), vocab, merges, added)
+}
+
+// assemble makes a tokenizer of what a vocabulary file holds: tokens in its alphabet, and merges in their order.
+func assemble(s settings, vocab map[string]ID, merges [][2]string, added []addedToken) (*BPE, error) {
 	tokens, err := listTokens(vocab, added)
 	if err != nil {
 		return nil, err
 	}
-	special := map[ID]bool{}
-	for _, a := range added {
-		special[a.id] = true
+	apart := map[ID]bool{} // what no merge makes
+	for i, a := range added {
+		if _, own := vocab[a.content]; own && !a.special {
+			_, err := fromFile(a.content)
+			added[i].merged = err == nil || !s.byteLevel
+		}
+		apart[a.id] = !added[i].merged
 	}
 	for i, t := range tokens {
-		if special[ID(i)] {
+		if apart[ID(i)] || !s.byteLevel {
 			continue
 		}
 		if tokens[i], err = fromFile(t); err != nil {
 			return nil, err
 		}
 	}
-	rules := make([]merge, len(merges))
+	rules := make([]merge, 0, len(merges))
 	for i, m := range merges {
 		left, okLeft := vocab[m[0]]
 		right, okRight := vocab[m[1]]
 		into, okInto := vocab[m[0]+m[1]]
-		if !okLeft || !okRight || !okInto || special[left] || special[right] || special[into] {
+		if !okLeft || !okRight || !okInto {
 			return nil, fmt.Errorf("merge %d, %q and %q: the vocabulary lacks one of the two, or what they make: "+
 				"the two lists must come from the same training", i+1, m[0], m[1])
 		}
-		rules[i] = merge{pair{left, right}, into}
+		if !apart[left] && !apart[right] && !apart[into] {
+			rules = append(rules, merge{pair{left, right}, into})
+		}
 	}
-	return newBPE(tokens, rules, added)
+	return newBPE(s, tokens, rules, nil, added)
 }
 
 // listTokens puts the tokens in the order of their IDs, which must be 0, 1, 2 ... without a gap. Added tokens may be

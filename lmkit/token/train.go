@@ -34,7 +34,7 @@ func TrainBPE(ctx context.Context, texts iter.Seq[string], size int, special ...
 		added[i].id = ID(len(t.tokens))
 		t.tokens = append(t.tokens, added[i].content)
 	}
-	b, err := newBPE(t.tokens, t.merges, added)
+	b, err := newBPE(gpt2Settings(), t.tokens, t.merges, nil, added)
 	if err != nil {
 		return nil, fmt.Errorf("train BPE: %w", err)
 	}
@@ -65,6 +65,7 @@ func (t *trainer) load(ctx context.Context, texts iter.Seq[string], added []adde
 		t.tokens = append(t.tokens, s)
 		t.ids[s] = ID(i)
 	}
+	special := newAddedSet(added, func(text string) string { return text })
 	words := map[string]int{}
 	n := 0
 	for text := range texts {
@@ -75,12 +76,14 @@ func (t *trainer) load(ctx context.Context, texts iter.Seq[string], added []adde
 			return fmt.Errorf("text %d: %w", n, err)
 		}
 		n++
-		for piece, id := range splitAdded(text, added) {
+		for at, id := range special.split(text, 0, func(addedToken, Span) bool { return false }) {
 			if id >= 0 {
 				continue
 			}
-			for p := range pretokens(piece) {
-				words[p]++
+			for piece := text[at.Start:at.End]; piece != ""; {
+				n := gpt2Piece(piece)
+				words[piece[:n]]++
+				piece = piece[n:]
 			}
 		}
 	}

@@ -44,7 +44,7 @@ func referenceTrain(text string, size int) []merge {
 	for s, id := range ids {
 		spelled[id] = s
 	}
-	for p := range pretokens(text) {
+	for _, p := range pretokens(text) {
 		var w []ID
 		for i := range len(p) {
 			w = append(w, ids[p[i:i+1]])
