@@ -4,6 +4,7 @@
 #   bench/venv.sh            PyTorch, NumPy, safetensors
 #   bench/venv.sh --peers    the same, and the explanation tools Captum, SHAP and LIME
 #   bench/venv.sh --families the same as the first, and what writes other programs' models: transformers, gguf
+#   bench/venv.sh --text     only what tells tokens and chats apart: tokenizers, SentencePiece, transformers without PyTorch
 #
 # The environment lives in ~/.cache/lmkit/bench-venv, or in LMKIT_BENCH_VENV. A stamp file per step
 # makes a second call immediate; delete the folder to start again.
@@ -17,9 +18,11 @@ core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
 peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1"
 families="transformers==5.24.0 gguf==0.19.0"
 
+text="tokenizers==0.23.3 sentencepiece==0.2.3 transformers==5.24.0 jinja2==3.1.6"
+
 case "${1:-}" in
-"" | --peers | --families) ;;
-*) echo "usage: bench/venv.sh [--peers | --families]" >&2; exit 2 ;;
+"" | --peers | --families | --text) ;;
+*) echo "usage: bench/venv.sh [--peers | --families | --text]" >&2; exit 2 ;;
 esac
 
 venv=${LMKIT_BENCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/lmkit/bench-venv}
@@ -33,12 +36,17 @@ install() {
 	echo "installing $* into $venv" >&2
 	"$python" -m pip --version >/dev/null 2>&1 || "${PYTHON:-python3}" -m venv "$venv"
 	"$python" -m pip install --quiet --disable-pip-version-check "$@" >&2
-	"$python" -c 'import torch'
 	echo "$*" >"$stamp"
 }
 
 [ -x "$python" ] || rm -f "$venv"/.lmkit-*
+if [ "${1:-}" = --text ]; then
+	install text $text
+	echo "$python"
+	exit
+fi
 install core $core
+"$python" -c 'import torch'
 # The pins of the first step are named again: a later step must not move them.
 case "${1:-}" in
 --peers) install peers $core $peers ;;

@@ -163,7 +163,7 @@ func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w 
 		if err != nil {
 			return n, err
 		}
-		e, err := tok.Encode(piece)
+		e, err := token.EncodeWith(tok, piece, token.Options{Special: true, Bare: true})
 		if err != nil {
 			return n, fmt.Errorf("%s: %w", from, err)
 		}

@@ -36,7 +36,8 @@ func (m Memory) Copy(dst []token.ID, from int) error {
 type Ends struct{ Line, Document *token.ID }
 
 // Encode turns documents into one stream, a document at a time. With ends.Line set it encodes each line by itself, without
-// its line break ("\n" or "\r\n"), which that token then stands for; without, the text goes to the tokenizer as it is.
+// its line break ("\n" or "\r\n"), which that token then stands for; without, the text goes to the tokenizer as it is. The
+// text of a special token, such as <|endoftext|> between stories, is that token.
 func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 	for _, end := range []*token.ID{ends.Line, ends.Document} {
 		if end != nil && (*end < 0 || int(*end) >= tok.Size()) {
@@ -49,7 +50,7 @@ func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 	var m Memory
 	for _, d := range docs {
 		if ends.Line == nil {
-			e, err := tok.Encode(d.Text)
+			e, err := token.EncodeWith(tok, d.Text, token.Options{Special: true})
 			if err != nil {
 				return nil, fmt.Errorf("document %s: %w", d.Name, err)
 			}
@@ -60,7 +61,7 @@ func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 				number++
 				bare, _ := strings.CutSuffix(line, "\n")
 				bare, _ = strings.CutSuffix(bare, "\r")
-				e, err := tok.Encode(bare)
+				e, err := token.EncodeWith(tok, bare, token.Options{Special: true, Bare: true})
 				if err != nil {
 					return nil, fmt.Errorf("document %s line %d: %w", d.Name, number, err)
 				}

@@ -107,7 +107,8 @@ func (f *finder) add(content string, i int) {
 	}
 }
 
-// match returns the number and the length of the longest match at the start of text; the length is 0 where there is none.
+// match returns the number and the length of the longest match at the start of text; the length is 0 where there is
+// none.
 func (f *finder) match(text string) (i, n int) {
 	for _, n := range f.lengths[text[0]] {
 		if n <= len(text) {

@@ -8,18 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// BPE is byte-pair encoding (Sennrich et al. 2016) in the forms that language models have: the text is normalised and cut
-// into pieces, and the symbols of each piece are merged pair by pair, the pair of the lowest rank going first.
+// BPE is byte-pair encoding (Sennrich et al. 2016) in the forms that language models have: the text is normalised and
+// cut into pieces, and the symbols of each piece are merged pair by pair, the pair of the lowest rank going first.
 //
 //   - Byte-level (GPT-2, Radford et al. 2019; Llama 3, Qwen): symbols are bytes. Every text can be expressed.
 //   - By characters (SentencePiece's, Kudo and Richardson 2018; Llama 2, Gemma): symbols are characters, a space is
 //     written as ▁, and a character without a token falls back to tokens for its bytes.
 //
-// Decode(Encode(x)) is x, but for what normalising changed. A character whose bytes are split over several tokens belongs
-// to the token that holds its first byte; the others have empty spans there.
+// Decode(Encode(x)) is x, but for what normalising changed. A character whose bytes are split over several tokens
+// belongs to the token that holds its first byte; the others have empty spans there.
 //
-// Special tokens, such as <|endoftext|>, are never made by merging, nor by a text that a person wrote: they are matched
-// whole, where Options allow it.
+// Special tokens, such as <|endoftext|>, are never made by merging, nor by a text that a person wrote: they are
+// matched whole, where Options allow it.
 type BPE struct {
 	vocabulary               // its tokens are the bytes that Decode joins
 	pieces     map[string]ID // what merging may make: bytes, or texts as the file has them
@@ -62,11 +62,12 @@ type (
 
 // gpt2Settings are those of GPT-2, and of the vocabularies that are trained here.
 func gpt2Settings() settings {
-	return settings{byteLevel: true, splits: []splitter{{find: finding{kind: "gpt2"}, behavior: "Isolated"}}, parts: gpt2Parts()}
+	pattern := splitter{find: finding{kind: "gpt2"}, behavior: "Isolated"}
+	return settings{byteLevel: true, splits: []splitter{pattern}, parts: gpt2Parts()}
 }
 
-// newBPE checks that tokens and merges fit together. The tokens, which include the added ones, are raw bytes, or the texts
-// of the file where symbols are characters. The rank of a merge is its place; ranks, if not nil, has others.
+// newBPE checks that tokens and merges fit together. The tokens, which include the added ones, are raw bytes, or the
+// texts of the file where symbols are characters. The rank of a merge is its place; ranks, if not nil, has others.
 func newBPE(s settings, tokens []string, merges []merge, ranks []int32, added []addedToken) (*BPE, error) {
 	b := &BPE{settings: s, pieces: make(map[string]ID, len(tokens)), merges: merges, unknown: -1}
 	b.vocabulary = vocabulary{tokens: tokens}
@@ -137,8 +138,8 @@ func (b *BPE) name() {
 	}
 }
 
-// Encode returns the tokens of text as text that a person wrote, after the tokens that the model's file puts before every
-// text. It fails on invalid UTF-8, and on a byte or character that the vocabulary cannot express.
+// Encode returns the tokens of text as text that a person wrote, after the tokens that the model's file puts before
+// every text. It fails on invalid UTF-8, and on a byte or character that the vocabulary cannot express.
 func (b *BPE) Encode(text string) (Encoding, error) { return b.EncodeWith(text, Options{}) }
 
 // EncodeWith is Encode with options.
@@ -173,9 +174,9 @@ func (b *BPE) normalise(s stretch) stretch {
 	return s
 }
 
-// Decode returns the bytes of the tokens. They are valid UTF-8 when the IDs came from Encode; others can hold parts of
-// characters. So the text of a stream of tokens is the sum of its parts, but for a space that the vocabulary puts before a
-// text.
+// Decode returns the bytes of the tokens. They are valid UTF-8 when the IDs came from Encode; others can hold parts
+// of characters. So the text of a stream of tokens is the sum of its parts, but for a space that the vocabulary puts
+// before a text.
 func (b *BPE) Decode(ids []ID) (string, error) {
 	text, err := b.join(ids, "")
 	if err != nil {
@@ -207,8 +208,8 @@ func (b *BPE) Lookup(text string) (ID, bool) {
 	return b.vocabulary.Lookup(text)
 }
 
-// Unknown returns the token that the vocabulary's file names for the purpose. Where bytes express everything, no text is
-// ever encoded as it.
+// Unknown returns the token that the vocabulary's file names for the purpose. Where bytes express everything, no text
+// is ever encoded as it.
 func (b *BPE) Unknown() (ID, bool) { return max(b.unknown, 0), b.unknown >= 0 }
 
 // Special returns the IDs of the tokens that are matched whole, such as <|endoftext|>, in ascending order.

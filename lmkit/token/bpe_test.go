@@ -54,8 +54,8 @@ func pretokens(text string) []string {
 	return out
 }
 
-// referenceBPE is the algorithm of the tokenizers library and of tiktoken, as plainly as can be: the pair of the lowest rank
-// is merged, the leftmost one, until no pair has a rank.
+// referenceBPE is the algorithm of the tokenizers library and of tiktoken, as plainly as can be: the pair of the
+// lowest rank is merged, the leftmost one, until no pair has a rank.
 func referenceBPE(b *BPE, pretoken string) []string {
 	rank := map[[2]string]int{}
 	for i, m := range b.merges {

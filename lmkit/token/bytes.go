@@ -7,7 +7,8 @@ import (
 )
 
 // The vocabularies of byte-level BPE write each byte as a printable character: the printable ones of Latin-1 as
-// themselves, the others, in ascending order, as U+0100 and up. GPT-2 numbers the bytes in the order of these characters.
+// themselves, the others, in ascending order, as U+0100 and up. GPT-2 numbers the bytes in the order of these
+// characters.
 var (
 	byteOrder [256]byte     // the byte of each of the first 256 IDs
 	byteRune  [256]rune     // how a vocabulary file writes each byte

@@ -4,12 +4,16 @@
 //
 //   - [Char]: one token a character. Small vocabulary, long sequences.
 //   - [Word]: torchtext's basic_english words, with <unk> for the rare ones. The classic word-level language model.
-//   - [BPE]: byte-level byte-pair encoding, trained here ([TrainBPE]) or GPT-2's own ([LoadGPT2]).
+//   - [BPE]: byte-pair encoding, trained here ([TrainBPE]) or another model's: Llama, Mistral, Qwen, Gemma, SmolLM,
+//     Phi, Pythia, OLMo, GPT-2.
 //
 // An [Encoding] carries the IDs together with spans that tile the text, so that a score that belongs to a token
-// belongs to a known stretch of the text. [Words] and [Sentences] tile a text too; they are the groups that explanations
-// are given for when single tokens are too fine.
+// belongs to a known stretch of the text. [Words] and [Sentences] tile a text too; they are the groups that
+// explanations are given for when single tokens are too fine.
 //
 // [Marshal] and [Unmarshal] keep a tokenizer in a tokenizer.json of the Hugging Face tokenizers format: what is
-// written opens there and yields the same tokens, and a GPT-2 tokenizer.json from there opens here.
+// written opens there and yields the same tokens, and a BPE from there opens here. [FromGGUF] takes what a GGUF file
+// holds.
+//
+// What a person wrote is text: it never becomes a special token, such as <|im_end|>, unless [Options] say so.
 package token

@@ -123,7 +123,8 @@ func (w *encoder) load(s stretch) error {
 			continue
 		}
 		if b.unknown < 0 {
-			return fmt.Errorf("character %q (%U) at byte %d is not in the vocabulary, which has no unknown token: remove it", r, r, s.origin(i))
+			return fmt.Errorf("character %q (%U) at byte %d is not in the vocabulary, which has no unknown token: remove it",
+				r, r, s.origin(i))
 		}
 		if unknown && b.fuse {
 			m.symbols[len(m.symbols)-1].bytes += int32(n)
@@ -135,7 +136,8 @@ func (w *encoder) load(s stretch) error {
 	return nil
 }
 
-// fallBack gives the merger the tokens of a character's bytes, if the vocabulary has all of them and falls back to them.
+// fallBack gives the merger the tokens of a character's bytes, if the vocabulary has all of them and falls back to
+// them.
 func (w *encoder) fallBack(character string) bool {
 	for i := range len(character) {
 		if !w.bpe.fallback || w.bpe.bytes[character[i]] < 0 {

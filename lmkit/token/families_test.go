@@ -129,8 +129,8 @@ func TestScoresAgreeWithSentencePiece(t *testing.T) {
 	})
 }
 
-// What a person wrote never becomes a special token, unless the options say so, and where they say what a person wrote, not
-// there.
+// What a person wrote never becomes a special token, unless the options say so, and where they say what a person
+// wrote, not there.
 func TestWrittenTextHasNoSpecialTokens(t *testing.T) {
 	f := readFamilies(t)
 	for name, family := range f.Families {

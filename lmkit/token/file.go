@@ -61,8 +61,9 @@ func encodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }
 
-// Marshal returns the tokenizer.json of a tokenizer, in the Hugging Face tokenizers format. That library, given the file,
-// finds the same tokens in every text, but where a vocabulary of scores (FromGGUF) has two ways to make the same token.
+// Marshal returns the tokenizer.json of a tokenizer, in the Hugging Face tokenizers format. That library, given the
+// file, finds the same tokens in every text, but where a vocabulary of scores (FromGGUF) has two ways to make the
+// same token.
 func Marshal(t Tokenizer) ([]byte, error) {
 	doc := document{Version: "1.0", Added: []addedEntry{}}
 	var model any
@@ -99,8 +100,9 @@ func Marshal(t Tokenizer) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Unmarshal reads a tokenizer.json: one that Marshal wrote, or a BPE of the forms that BPE lists. What changes the tokens and
-// cannot be followed exactly is an error that names the part; the settings of a call (truncation, padding) are passed over.
+// Unmarshal reads a tokenizer.json: one that Marshal wrote, or a BPE of the forms that BPE lists. What changes the
+// tokens and cannot be followed exactly is an error that names the part; the settings of a call (truncation, padding)
+// are passed over.
 func Unmarshal(data []byte) (Tokenizer, error) {
 	t, err := unmarshal(data)
 	if err != nil {

@@ -20,8 +20,8 @@ type bpeModel struct {
 	Merges       []mergeEntry `json:"merges"`
 }
 
-// mergeEntry reads both forms of a merge, "a b" and ["a", "b"], and writes the first, or where a token holds a space the
-// second.
+// mergeEntry reads both forms of a merge, "a b" and ["a", "b"], and writes the first, or where a token holds a space
+// the second.
 type mergeEntry [2]string
 
 func (m mergeEntry) MarshalJSON() ([]byte, error) {

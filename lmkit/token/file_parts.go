@@ -19,7 +19,8 @@ type parts struct {
 // gpt2Parts are those of GPT-2, and of the vocabularies that are trained here.
 func gpt2Parts() parts {
 	const byteLevel = `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}`
-	return parts{PreTokenizer: json.RawMessage(byteLevel), PostProcessor: json.RawMessage(byteLevel), Decoder: json.RawMessage(byteLevel)}
+	part := func() json.RawMessage { return json.RawMessage(byteLevel) }
+	return parts{PreTokenizer: part(), PostProcessor: part(), Decoder: part()}
 }
 
 // compact returns the parts without white space, so that they stay the same when they are written and read.
@@ -78,7 +79,8 @@ func readDecoder(part json.RawMessage, byteLevel bool) (decoding, error) {
 			Cut     *bool        `json:"split"`
 			StrRep  string       `json:"str_rep"`
 		}
-		wrong := unsupported("decoder", step, "ByteLevel, Replace of a String, ByteFallback, Fuse, then Strip at the start, and Metaspace")
+		wrong := unsupported("decoder", step,
+			"ByteLevel, Metaspace, and a Sequence of Replace of a String, ByteFallback, Fuse and then Strip at the start")
 		switch err := strictJSON(step, &s); {
 		case err != nil || d.strip > 0 || fused && kind != "Strip":
 			return wrong
@@ -99,7 +101,7 @@ func readDecoder(part json.RawMessage, byteLevel bool) (decoding, error) {
 		return nil
 	})
 	if err == nil && len(d.replace) == 0 && !fused && !d.fallback {
-		err = unsupported("decoder", part, "ByteLevel, Metaspace, or a Sequence of Replace, ByteFallback, Fuse and Strip")
+		err = unsupported("decoder", part, "ByteLevel with bytes, and with characters what puts spaces in place of ▁")
 	}
 	return d, err
 }

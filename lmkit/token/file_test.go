@@ -206,7 +206,8 @@ func TestMarshalRefusesOtherTokenizers(t *testing.T) {
 	}
 }
 
-// charactersFile is a small vocabulary of characters in Llama 2's form, patternFile one of bytes with a pattern of its own.
+// charactersFile is a small vocabulary of characters in Llama 2's form, patternFile one of bytes with a pattern of
+// its own.
 const (
 	charactersFile = `{"version":"1.0","added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true,"rstrip":true}],
 "normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},

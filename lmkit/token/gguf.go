@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// GGUF is what the metadata of a GGUF file says about its tokenizer, under the keys tokenizer.ggml.*. What a file does not
-// say is nil.
+// GGUF is what the metadata of a GGUF file says about its tokenizer, under the keys tokenizer.ggml.*. What a file
+// does not say is nil.
 type GGUF struct {
 	Model          string    // "gpt2", byte-level, or "llama", SentencePiece's
 	Pre            string    // gpt2: the name of its pattern
@@ -33,9 +33,9 @@ const (
 	ggufByte        = 6
 )
 
-// ggufPres are the names that GGUF files give to the ways to cut a text, each with the parts of a tokenizer.json that say
-// the same, and its ignore_merges and whether a begin token is the default. Where the models that a name stands for were
-// made with normalisation form C, it is written here, too, though the file does not say so.
+// ggufPres are the names that GGUF files give to the ways to cut a text, each with the parts of a tokenizer.json that
+// say the same, and its ignore_merges and whether a begin token is the default. Where the models that a name stands
+// for were made with normalisation form C, it is written here, too, though the file does not say so.
 var ggufPres = func() map[string]ggufPre {
 	const whole, bos, nfc = true, true, `{"type":"NFC"}`
 	plain := []string{`{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}`}
@@ -73,7 +73,8 @@ func splitSteps(pattern string) []string {
 	}
 }
 
-// FromGGUF makes the tokenizer that a GGUF file describes. What it cannot follow exactly is an error that names the key.
+// FromGGUF makes the tokenizer that a GGUF file describes. What it cannot follow exactly is an error that names the
+// key.
 func FromGGUF(g GGUF) (*BPE, error) {
 	b, err := fromGGUF(g)
 	if err != nil {
@@ -96,7 +97,8 @@ func fromGGUF(g GGUF) (*BPE, error) {
 	var added []addedToken
 	for i, kind := range g.Types {
 		if kind == ggufControl || kind == ggufUnknown || kind == ggufUserDefined {
-			added = append(added, addedToken{id: ID(i), content: g.Tokens[i], special: kind != ggufUserDefined, merged: kind == ggufUserDefined})
+			users := kind == ggufUserDefined
+			added = append(added, addedToken{id: ID(i), content: g.Tokens[i], special: !users, merged: users})
 		}
 	}
 	build := g.byBytes
@@ -179,8 +181,8 @@ func (g *GGUF) byBytes(vocab map[string]ID, added []addedToken) (*BPE, bool, err
 	return b, pre.bos, err
 }
 
-// byScores makes SentencePiece's tokenizer: of all pairs that make a token, the one whose token has the highest score is
-// merged, the leftmost one first.
+// byScores makes SentencePiece's tokenizer: of all pairs that make a token, the one whose token has the highest score
+// is merged, the leftmost one first.
 func (g *GGUF) byScores(vocab map[string]ID, added []addedToken) (*BPE, bool, error) {
 	const space = `{"type":"Replace","pattern":{"String":" "},"content":"▁"}`
 	normal := []string{space}
@@ -189,7 +191,8 @@ func (g *GGUF) byScores(vocab map[string]ID, added []addedToken) (*BPE, bool, er
 		normal = []string{`{"type":"Prepend","prepend":"▁"}`, space}
 		decode = append(decode, `{"type":"Strip","content":" ","start":1,"stop":0}`)
 	}
-	doc := document{parts: parts{Normalizer: sequenceOf("normalizers", normal...), Decoder: sequenceOf("decoders", decode...)}}
+	doc := document{}
+	doc.Normalizer, doc.Decoder = sequenceOf("normalizers", normal...), sequenceOf("decoders", decode...)
 	s, err := readSettings(doc, bpeModel{FuseUnknown: true, ByteFallback: slices.Contains(g.Types, ggufByte)})
 	if err != nil {
 		return nil, false, err
@@ -199,7 +202,8 @@ func (g *GGUF) byScores(vocab map[string]ID, added []addedToken) (*BPE, bool, er
 	return b, true, err
 }
 
-// scored returns all pairs that make a token, those of higher scores first, and their ranks: the same for the same score.
+// scored returns all pairs that make a token, those of higher scores first, and their ranks: the same for the same
+// score.
 func (g *GGUF) scored(vocab map[string]ID) ([]merge, []int32) {
 	apart := func(id ID) bool {
 		return g.Types != nil && slices.Contains([]int32{ggufUnknown, ggufControl, ggufByte}, g.Types[id])

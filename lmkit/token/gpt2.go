@@ -11,7 +11,8 @@ import (
 const endOfText = "<|endoftext|>"
 
 // LoadGPT2 reads the two files of GPT-2's tokenizer: encoder.json (each token's ID) and vocab.bpe (the merges, one a
-// line, first learned first). A token <|endoftext|> in encoder.json becomes a special token, as in GPT-2's tokenizer.json.
+// line, first learned first). A token <|endoftext|> in encoder.json becomes a special token, as in GPT-2's
+// tokenizer.json.
 func LoadGPT2(encoderJSON, vocabBPE io.Reader) (*BPE, error) {
 	data, err := io.ReadAll(encoderJSON)
 	if err != nil {

@@ -58,13 +58,15 @@ type literalOrNot struct {
 	Regex  string `json:"Regex,omitempty"`
 }
 
-// eachStep calls do for a part of a tokenizer.json, or for each step where the part is a Sequence, which holds its steps
-// under the name list. A part that is null has no steps.
+// eachStep calls do for a part of a tokenizer.json, or for each step where the part is a Sequence, which holds its
+// steps under the name list. A part that is null has no steps.
 func eachStep(part json.RawMessage, list string, do func(kind string, step json.RawMessage) error) error {
 	return eachStepWithin(part, list, 0, do)
 }
 
-func eachStepWithin(part json.RawMessage, list string, depth int, do func(kind string, step json.RawMessage) error) error {
+func eachStepWithin(
+	part json.RawMessage, list string, depth int, do func(kind string, step json.RawMessage) error,
+) error {
 	if isNull(part) {
 		return nil
 	}

@@ -36,8 +36,8 @@ func spacePiece(text string) int {
 	return end - last // the last one goes with what follows
 }
 
-// The patterns of other families: of Llama 3, GPT-4 and OLMo 2; of Qwen 2, which takes digits one by one; and of Mistral's
-// Tekken and GPT-4o, which cut before a capital letter.
+// The patterns of other families: of Llama 3, GPT-4 and OLMo 2; of Qwen 2, which takes digits one by one; and of
+// Mistral's Tekken and GPT-4o, which cut before a capital letter.
 const (
 	llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|` + lineEnd
 	qwen2Pattern  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|` + lineEnd
@@ -51,9 +51,10 @@ const (
 	casedEnd      = ` ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
-// linePattern returns whether a pattern is that of Llama 3 or of Qwen 2, and how many digits it takes at once. Spellings
-// with possessive quantifiers, or with [\r\n] for [\r\n]+, find the same pieces: what such a quantifier does not give back
-// could not match otherwise, and \s* has taken all line breaks but one before [\r\n]+ looks for them.
+// linePattern returns whether a pattern is that of Llama 3 or of Qwen 2, and how many digits it takes at once.
+// Spellings with possessive quantifiers, or with [\r\n] for [\r\n]+, find the same pieces: what such a quantifier
+// does not give back could not match otherwise, and \s* has taken all line breaks but one before [\r\n]+ looks for
+// them.
 func linePattern(pattern string) (digits int, known bool) {
 	for from, to := range map[string]string{`]?+\p{L}`: `]?\p{L}`, `]++[`: `]+[`, `\s*[\r\n]|`: `\s*[\r\n]+|`} {
 		pattern = strings.Replace(pattern, from, to, 1)

@@ -34,7 +34,8 @@ type finding struct {
 
 var behaviors = []string{"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"}
 
-// patternTimeout bounds how long a file's own pattern may look for one match: patterns can be written that take for ever.
+// patternTimeout bounds how long a file's own pattern may look for one match: patterns can be written that take for
+// ever.
 const patternTimeout = 5 * time.Second
 
 // split calls yield with each piece.
@@ -227,8 +228,8 @@ type splitStep struct {
 	StrRep     string       `json:"str_rep"` // an older spelling of replacement, beside it
 }
 
-// readSplitters reads the part "pre_tokenizer" of a tokenizer.json, and whether it is byte-level: then the model's tokens
-// are bytes.
+// readSplitters reads the part "pre_tokenizer" of a tokenizer.json, and whether it is byte-level: then the model's
+// tokens are bytes.
 func readSplitters(part json.RawMessage) (out []splitter, byteLevel bool, err error) {
 	err = eachStep(part, "pretokenizers", func(kind string, step json.RawMessage) error {
 		if byteLevel {
@@ -276,7 +277,8 @@ func (s *splitStep) splitter(step json.RawMessage) (splitter, error) {
 			}
 		}
 		if utf8.RuneCountInString(s.Replace) != 1 || !slices.Contains([]string{"always", "first", "never"}, s.Scheme) {
-			return splitter{}, unsupported("pre_tokenizer", step, "Metaspace with one character and prepend_scheme always, first or never")
+			return splitter{}, unsupported("pre_tokenizer", step,
+				"Metaspace with one character and prepend_scheme always, first or never")
 		}
 		return splitter{find: finding{kind: "text", pattern: s.Replace}, behavior: "MergedWithNext",
 			replacement: s.Replace, prepend: s.Scheme, whole: s.Cut != nil && !*s.Cut}, nil

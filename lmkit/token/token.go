@@ -20,8 +20,8 @@ type Encoding struct {
 // Piece returns the bytes of the text that token i covers.
 func (e Encoding) Piece(i int) string { return e.Text[e.Spans[i].Start:e.Spans[i].End] }
 
-// Options say how a text is read. The zero value reads it as text that a person wrote: what looks like a special token is
-// text, and the tokens that the model's file puts around every text are there.
+// Options say how a text is read. The zero value reads it as text that a person wrote: what looks like a special
+// token is text, and the tokens that the model's file puts around every text are there.
 type Options struct {
 	Special bool   // a special token's text is that token
 	Written []Span // with Special: what a person wrote all the same, where it never is
@@ -31,8 +31,8 @@ type Options struct {
 // Tokenizer turns text into tokens and back. Implementations are immutable after they were made, and safe for
 // concurrent use.
 type Tokenizer interface {
-	// Encode returns the tokens of a text that a person wrote. It fails when text is not valid UTF-8, or holds something
-	// that the vocabulary cannot express and the tokenizer has no unknown token for.
+	// Encode returns the tokens of a text that a person wrote. It fails when text is not valid UTF-8, or holds
+	// something that the vocabulary cannot express and the tokenizer has no unknown token for.
 	Encode(text string) (Encoding, error)
 	// Decode returns the text of the tokens. It fails on an ID outside the vocabulary.
 	Decode(ids []ID) (string, error)

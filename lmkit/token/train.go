@@ -11,10 +11,10 @@ import (
 	"slices"
 )
 
-// TrainBPE learns a byte-level BPE vocabulary of at most size tokens from texts: the 256 bytes, one more token for each
-// merge, and the special tokens last. The most frequent pair is merged first; among equally frequent ones the pair
-// with the lower IDs. A pair that occurs once is not worth a token, so a short text can yield fewer tokens than size.
-// The order of texts does not matter. Texts are cut at special tokens.
+// TrainBPE learns a byte-level BPE vocabulary of at most size tokens from texts: the 256 bytes, one more token for
+// each merge, and the special tokens last. The most frequent pair is merged first; among equally frequent ones the
+// pair with the lower IDs. A pair that occurs once is not worth a token, so a short text can yield fewer tokens than
+// size. The order of texts does not matter. Texts are cut at special tokens.
 func TrainBPE(ctx context.Context, texts iter.Seq[string], size int, special ...string) (*BPE, error) {
 	if least := 256 + len(special); size < least || size > math.MaxInt32 {
 		return nil, fmt.Errorf("train BPE: a vocabulary of %d tokens: give %d (the bytes and the special tokens) or more", size, least)
@@ -41,8 +41,8 @@ func TrainBPE(ctx context.Context, texts iter.Seq[string], size int, special ...
 	return b, nil
 }
 
-// trainer holds each distinct pre-token once, with how often it occurs, and the counts of all pairs in them, which a merge
-// updates only where it happens.
+// trainer holds each distinct pre-token once, with how often it occurs, and the counts of all pairs in them, which a
+// merge updates only where it happens.
 type trainer struct {
 	tokens []string
 	ids    map[string]ID
