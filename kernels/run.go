@@ -96,7 +96,7 @@ func (o *output) prepare(args []string) []string {
 			return append(slices.Clip(args), "--json")
 		}
 	case "explain", "compare":
-		if !slices.Contains(args, "--json") {
+		if !slices.Contains(args, "--json") && !slices.Contains(args, "--print-request") {
 			o.draw = draw
 			if args[0] == "compare" {
 				o.draw = drawComparison

@@ -17,6 +17,7 @@ var rooms = map[string]string{
 	// Ground: what everything stands on.
 	"progress":                   "",
 	"internal/whole":             "",
+	"internal/strict":            "",
 	"internal/numerics":          "",
 	"internal/safetensors":       "internal/whole",
 	"internal/net":               "",
@@ -35,7 +36,7 @@ var rooms = map[string]string{
 	"train":        "token corpus backend lm plot internal/net internal/program internal/safetensors internal/whole",
 	"generate":     "token lm",
 	// Explanations.
-	"explain":             "token lm",
+	"explain":             "token lm internal/strict",
 	"explain/explaintest": "token lm explain backend/backendtest",
 	"explain/attention":   "token lm explain",
 	"explain/faithful":    "token lm explain corpus/plant",
@@ -49,7 +50,7 @@ var rooms = map[string]string{
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
 	"lmkit": "token corpus backend lm train explain explain/attention explain/gradient explain/perturb" +
-		" explain/relevance explain/shapley explain/surrogate",
+		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":               "token corpus corpus/plant backend lm train plot progress",
 	"trial/board":         "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
 	"trial/demo":          "lmkit token corpus/plant backend lm explain trial plot render progress internal/whole",

@@ -23,20 +23,13 @@ func Open(dir string) (*lm.Model, error) {
 }
 
 // Explain says why the model predicts what it does after a prompt: why its first choice rather than its second, once
-// for each method (integrated gradients if none is named). Use an explain.Question and a Method for all other questions.
+// for each method (integrated gradients if none is named). Use a [Request] for all other questions.
 func Explain(ctx context.Context, m *lm.Model, prompt string, methods ...string) ([]*explain.Attribution, error) {
-	if len(methods) == 0 {
-		methods = []string{"integrated-gradients"}
+	a, err := Request{Prompt: prompt, Methods: methods}.Answer(ctx, m)
+	if err != nil {
+		return nil, err
 	}
-	var named []explain.Method
-	for _, name := range methods {
-		method, err := Method(name, Settings{})
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, method)
-	}
-	return explain.Explain(ctx, m, explain.Question{Prompt: prompt}, named...)
+	return a.Attributions, nil
 }
 
 // Training says what to train, and on what. Every zero value but Corpus has a sane default.

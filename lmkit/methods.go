@@ -20,11 +20,11 @@ import (
 // Settings are what methods have in common to be set by name. A method that has no such setting ignores it (see
 // MethodInfo.Settings); the zero value is each method's own default.
 type Settings struct {
-	Steps   int   // points of an integral; 0: as many as the tolerance needs
-	Samples int   // random draws; 0: the method's default
-	Budget  int   // coalitions of features to try; of lime and surrogate-tree the same as Samples; 0: the method's default
-	Layers  []int // of a Transformer, from 0; nil: all
-	Heads   []int // of a Transformer, from 0; nil: all
+	Steps   int   `json:"steps,omitempty"`   // points of an integral; 0: as many as the tolerance needs
+	Samples int   `json:"samples,omitempty"` // random draws; 0: the method's default
+	Budget  int   `json:"budget,omitempty"`  // coalitions of features to try; of lime and surrogate-tree the same as Samples; 0: the method's default
+	Layers  []int `json:"layers,omitempty"`  // of a Transformer, from 0; nil: all
+	Heads   []int `json:"heads,omitempty"`   // of a Transformer, from 0; nil: all
 }
 
 // What methods need of what they explain.

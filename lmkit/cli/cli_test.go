@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TINY", "--layers=1 --width=8")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut, "attributions": attributions},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut, "attributions": attributions, "alike": alike},
 	})
 }
 
@@ -107,6 +107,24 @@ func attributions(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(explain.Write(&again, as...))
 	if again.String() != text {
 		ts.Fatalf("writing what was read gives another text")
+	}
+}
+
+// alike FILE FILE: the attributions are the same but for the seconds that they took.
+func alike(ts *testscript.TestScript, neg bool, args []string) {
+	var texts []string
+	for _, name := range args {
+		as, err := explain.Read(strings.NewReader(ts.ReadFile(name)))
+		ts.Check(err)
+		for _, a := range as {
+			a.Cost.Seconds, a.Cost.CompileSeconds = 0, 0
+		}
+		var text bytes.Buffer
+		ts.Check(explain.Write(&text, as...))
+		texts = append(texts, text.String())
+	}
+	if (texts[0] == texts[1]) == neg {
+		ts.Fatalf("%s and %s are alike: %v", args[0], args[1], !neg)
 	}
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,26 +19,21 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/whole"
-	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
-	"lmkit.internal/lmkit/token"
 )
 
 // explainFlags are what explain and compare share.
 type explainFlags struct {
-	explain.Question
-	settings     lmkit.Settings
-	ids          string
-	target, foil string
-	methods      []string
-	memory       string
-	json         bool
-	html, svg    string
-	strict       bool
-	compare      bool // side by side
-	all          bool // methods that do not suit the question are left out
-	flags        *pflag.FlagSet
+	lmkit.Request
+	ids, memory string
+	from        string // the file of a request to run
+	print       bool   // the request, in place of running it
+	json        bool
+	html, svg   string
+	strict      bool
+	compare     bool // side by side
+	flags       *pflag.FlagSet
 }
 
 func (a *app) explainCmd() *cobra.Command {
@@ -93,19 +89,21 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	o.flags = f
 	f.SortFlags = false
 	f.StringVar(&o.ids, "ids", "", "the prompt as token IDs: 3,7,1")
-	f.StringVar(&o.target, "target", "", "the token to explain, by its text or as #ID (default: the model's first choice)")
-	f.StringVar(&o.foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
+	f.StringVar(&o.Target, "target", "", "the token to explain, by its text or as #ID (default: the model's first choice)")
+	f.StringVar(&o.Foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
 	f.StringVar(&o.Objective, "objective", explain.Contrast, "what about the target: "+strings.Join(explain.Objectives, ", "))
-	f.StringSliceVar(&o.methods, "method", methods, "methods, with commas between; auto; all")
+	f.StringSliceVar(&o.Methods, "method", methods, "methods, with commas between; auto; all")
 	f.StringVar(&o.Baseline, "baseline", "", "what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
-	f.IntVar(&o.settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
-	f.IntVar(&o.settings.Samples, "samples", 0, "random draws (default: the method's)")
-	f.IntVar(&o.settings.Budget, "budget", 0, "coalitions of features to try, or rows for auto (default: the method's)")
-	f.IntSliceVar(&o.settings.Layers, "layer", nil, "attention of these layers, from 0 (default: all)")
-	f.IntSliceVar(&o.settings.Heads, "head", nil, "attention of these heads, from 0 (default: all)")
+	f.IntVar(&o.Settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
+	f.IntVar(&o.Settings.Samples, "samples", 0, "random draws (default: the method's)")
+	f.IntVar(&o.Settings.Budget, "budget", 0, "coalitions of features to try, or rows for auto (default: the method's)")
+	f.IntSliceVar(&o.Settings.Layers, "layer", nil, "attention of these layers, from 0 (default: all)")
+	f.IntSliceVar(&o.Settings.Heads, "head", nil, "attention of these heads, from 0 (default: all)")
 	f.Float64Var(&o.Tolerance, "tolerance", 0.01, "by how much the scores may miss their sum, relative")
 	f.Uint64Var(&o.Seed, "seed", 0, "of random draws")
+	f.StringVar(&o.from, "request", "", "run the request in this JSON `FILE` (- is stdin), in place of a prompt and flags about it")
+	f.BoolVar(&o.print, "print-request", false, "write the request that the flags make as JSON, and run nothing")
 	f.StringVar(&o.memory, "memory", "", "memory for activations, about, such as 512MB (default: an eighth of the machine's, at most 1GB)")
 	f.BoolVar(&o.json, "json", false, "write JSON: an object for one method, an array for several")
 	f.StringVar(&o.html, "html", "", "write a page to this `FILE`, too")
@@ -113,71 +111,92 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.BoolVar(&o.strict, "strict", false, fmt.Sprintf("exit with %d when scores do not add up as their method promises", exitBroken))
 }
 
-// check says what is wrong with the flags, before anything slow.
-func (o *explainFlags) check() (methods []explain.Method, err error) {
-	if !slices.Contains(explain.Objectives, o.Objective) {
-		return nil, usage("there is no objective %q; there are %s", o.Objective, strings.Join(explain.Objectives, ", "))
+// request is what the flags and arguments ask, or the request in a file.
+func (a *app) request(args []string, o *explainFlags) (err error) {
+	if o.html != "" && samePath(o.html, o.svg) {
+		return usage("--html and --svg both write %s; give each a file of its own", o.html)
 	}
-	if by := []string{explain.ByToken, explain.ByWord, explain.BySentence}; !slices.Contains(by, o.By) {
-		return nil, usage("there is no grouping by %q; there are %s", o.By, strings.Join(by, ", "))
-	}
-	if o.foil != "" && o.Objective != explain.Contrast {
-		return nil, usage("--foil belongs to --objective contrast, not to %s", o.Objective)
-	}
-	if !(o.Tolerance > 0) {
-		return nil, usage("--tolerance is %v; it must be above 0", o.Tolerance)
-	}
-	if o.settings.Steps < 0 || o.settings.Samples < 0 || o.settings.Budget < 0 {
-		return nil, usage("--steps, --samples and --budget cannot be negative")
+	if o.from != "" {
+		return a.readRequest(args, o)
 	}
 	if o.memory != "" {
 		if o.Memory, err = parseBytes(o.memory); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if o.all = slices.Equal(o.methods, []string{"all"}); o.all {
-		o.methods = lmkit.MethodNames()
+	if o.Tolerance == 0 {
+		return usage("--tolerance is 0; it must be above 0")
 	}
-	for i, name := range o.methods {
-		o.methods[i] = strings.TrimSpace(name)
-		if slices.Contains(o.methods[:i], o.methods[i]) {
-			return nil, usage("the method %s was given twice", o.methods[i])
-		}
-		method, err := lmkit.Method(o.methods[i], o.settings)
-		if err != nil {
-			return nil, usage("%w", err)
-		}
-		methods = append(methods, method)
+	for i, name := range o.Methods {
+		o.Methods[i] = strings.TrimSpace(name)
 	}
-	if len(methods) == 0 {
-		return nil, usage("no method was given; there is --method all")
+	if len(o.Methods) == 0 {
+		return usage("no method was given; there is --method all")
 	}
-	if o.html != "" && samePath(o.html, o.svg) {
-		return nil, usage("--html and --svg both write %s; give each a file of its own", o.html)
+	asked := o.Request
+	asked.Prompt, asked.IDs = "-", nil // which stdin may have to be read for
+	if err := mistakes(asked.Validate()); err != nil {
+		return err
 	}
-	if o.svg != "" && len(methods) > 1 && !o.compare {
-		return nil, usage("--svg draws one method; lmkit compare draws several side by side")
+	if o.Prompt, o.IDs, err = a.prompt(args, o.ids); err != nil {
+		return err
 	}
-	return methods, o.heeded()
+	return mistakes(o.Validate())
 }
 
-// heeded returns an error if a setting was given that none of the methods has.
-func (o *explainFlags) heeded() error {
-	for _, setting := range []string{"steps", "samples", "budget", "layer", "head"} {
-		if !o.flags.Changed(setting) || setting == "budget" && slices.Contains(o.methods, "auto") {
-			continue
+// readRequest reads the request that --request names.
+func (a *app) readRequest(args []string, o *explainFlags) error {
+	var others []string
+	o.flags.Visit(func(f *pflag.Flag) {
+		if !slices.Contains([]string{"request", "print-request", "json", "html", "svg", "strict", "engine"}, f.Name) {
+			others = append(others, "--"+f.Name)
 		}
-		var who []string
-		for _, m := range lmkit.Methods() {
-			if slices.Contains(m.Settings, setting) {
-				who = append(who, m.Name)
-			}
+	})
+	if len(args) > 1 {
+		others = append(others, "a prompt")
+	}
+	if others != nil {
+		return usage("%s cannot go with --request, which says all that is asked", strings.Join(others, ", "))
+	}
+	in := a.in
+	if o.from != "-" {
+		file, err := os.Open(o.from)
+		if err != nil {
+			return fmt.Errorf("the request %s: %w", o.from, plain(err))
 		}
-		if !slices.ContainsFunc(o.methods, func(name string) bool { return slices.Contains(who, name) }) {
-			return usage("--%s means nothing to %s; it belongs to %s", setting, strings.Join(o.methods, ", "), strings.Join(who, ", "))
-		}
+		defer file.Close()
+		in = file
+	}
+	var err error
+	if o.Request, err = lmkit.ReadRequest(in); err != nil {
+		return usage("%s: %w", o.from, err)
 	}
 	return nil
+}
+
+// mistakes names the settings of a request as flags do.
+func mistakes(err error) error {
+	if err == nil {
+		return nil
+	}
+	all := []error{err}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		all = several.Unwrap()
+	}
+	var said []string
+	for _, err := range all {
+		text := err.Error()
+		var m *lmkit.Mistake
+		if errors.As(err, &m) && m.Setting != "" {
+			flag := m.Setting
+			if one, ok := map[string]string{"layers": "layer", "heads": "head"}[flag]; ok {
+				flag = one
+			}
+			text = "--" + flag + " " + m.Problem
+		}
+		said = append(said, text)
+	}
+	return usage("%s", strings.Join(said, "; "))
 }
 
 // parseBytes reads a size such as 512MB.
@@ -197,97 +216,35 @@ func parseBytes(text string) (int64, error) {
 }
 
 func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error {
-	methods, err := o.check()
-	if err != nil {
+	if err := a.request(args, o); err != nil {
 		return err
 	}
-	if o.Prompt, o.IDs, err = a.prompt(args, o.ids); err != nil {
-		return err
+	if o.print {
+		return o.Write(a.out)
+	}
+	several := len(o.Methods) > 1 || slices.Equal(o.Methods, []string{lmkit.All})
+	if o.svg != "" && several && !o.compare {
+		return usage("--svg draws one method; lmkit compare draws several side by side")
 	}
 	m, err := a.openModel(ctx, args[0], backend.Options{})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	if o.Target, err = find(m, o.target); err != nil {
-		return err
-	}
-	if o.Foil, err = find(m, o.foil); err != nil {
-		return err
-	}
-	as, err := a.answers(ctx, m, methods, o)
+	answer, err := o.Answer(ctx, m)
 	if err != nil {
 		return err
 	}
-	if err := a.show(as, o); err != nil {
+	for _, note := range answer.Notes {
+		a.note("%s", note)
+	}
+	if err := a.show(answer.Attributions, o); err != nil {
 		return err
 	}
 	if o.strict {
-		return promises(as)
+		return promises(answer.Attributions)
 	}
 	return nil
-}
-
-// answers asks the methods. Of all methods, those that do not suit the model, or the question, are left out, and named.
-func (a *app) answers(ctx context.Context, m *lm.Model, methods []explain.Method, o *explainFlags) ([]*explain.Attribution, error) {
-	p, err := explain.Prepare(ctx, m, o.Question)
-	if err != nil { // what suits no method at all
-		return nil, err
-	}
-	if o.all {
-		methods = a.suited(methods, m.Config().Arch)
-	}
-	var found []*explain.Scored
-	for _, method := range methods {
-		f, err := p.Score(ctx, method)
-		switch {
-		case err != nil && o.all && ctx.Err() == nil:
-			a.note("left out %s", without(err, method.Name()))
-			continue
-		case err != nil:
-			return nil, err
-		}
-		if c, ok := f.Settings.(lmkit.Choice); ok {
-			a.note("auto chose %s: %s", c.Chosen, c.Why)
-		}
-		found = append(found, f)
-	}
-	return p.Attributions(ctx, found...)
-}
-
-// suited is those of the methods that explain an architecture. It names the others.
-func (a *app) suited(methods []explain.Method, arch string) (fit []explain.Method) {
-	infos := lmkit.Methods()
-	var others []string
-	for _, method := range methods { // all of them: each is in the list
-		i := slices.IndexFunc(infos, func(x lmkit.MethodInfo) bool { return x.Name == method.Name() })
-		if x := infos[i]; x.Arch != "" && x.Arch != arch {
-			others = append(others, x.Name)
-			continue
-		}
-		fit = append(fit, method)
-	}
-	a.note("left out, as they do not explain the architecture %s: %s", arch, strings.Join(others, ", "))
-	return fit
-}
-
-// without begins an error with the method's name, once.
-func without(err error, method string) string {
-	if strings.HasPrefix(err.Error(), method) {
-		return err.Error()
-	}
-	return method + ": " + err.Error()
-}
-
-func find(m *lm.Model, text string) (*token.ID, error) {
-	if text == "" {
-		return nil, nil
-	}
-	id, err := explain.FindToken(m, text)
-	if err != nil {
-		return nil, err
-	}
-	return &id, nil
 }
 
 // show writes the explanations everywhere that was asked for.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"math"
 	"unicode/utf8"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // MaxBytes bounds the JSON that Read accepts: thousands of long prompts, but not a file that fills the memory.
@@ -55,7 +57,7 @@ func Read(r io.Reader) ([]*Attribution, error) {
 	case !utf8.Valid(data):
 		return nil, errors.New("not attributions: the input is not UTF-8 text")
 	}
-	if err := syntax(data); err != nil {
+	if err := strict.Syntax(data); err != nil {
 		return nil, err
 	}
 	if bytes.TrimSpace(data)[0] != '[' {
@@ -84,21 +86,6 @@ func Read(r io.Reader) ([]*Attribution, error) {
 	return as, nil
 }
 
-// syntax says on which line JSON stops being JSON.
-func syntax(data []byte) error {
-	if json.Valid(data) {
-		return nil
-	}
-	var raw json.RawMessage
-	err := json.Unmarshal(data, &raw)
-	var at *json.SyntaxError
-	if errors.As(err, &at) {
-		line := 1 + bytes.Count(data[:min(int(at.Offset), len(data))], []byte("\n"))
-		return fmt.Errorf("not JSON: line %d: %w", line, err)
-	}
-	return fmt.Errorf("not JSON: %w", err)
-}
-
 // readOne reads a JSON value that is known to be well-formed. The schema comes first: it decides what the rest means.
 func readOne(data []byte) (*Attribution, error) {
 	var head struct {
@@ -112,13 +99,13 @@ func readOne(data []byte) (*Attribution, error) {
 		return nil, errors.New("not an attribution: the field schema is missing")
 	}
 	if json.Unmarshal(head.Schema, &schema) != nil || schema < 1 {
-		return nil, fmt.Errorf("schema: expected a whole number from 1, found %q", cut(string(head.Schema)))
+		return nil, fmt.Errorf("schema: expected a whole number from 1, found %q", strict.Cut(string(head.Schema)))
 	}
 	if schema > Schema {
 		return nil, fmt.Errorf("this file has schema %d; this lmkit reads up to %d: upgrade lmkit", schema, Schema)
 	}
 	a := new(Attribution)
-	if err := decodeStrict(data, a); err != nil {
+	if err := strict.Unmarshal(data, a); err != nil {
 		return nil, err
 	}
 	if err := a.Validate(); err != nil {

@@ -1,0 +1,305 @@
+package lmkit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
+)
+
+// All, as the one method of a request, stands for every method that suits the model and the question.
+const All = "all"
+
+// Request is everything that can be asked about what a model predicts after one text, as it can be written down: the
+// command, notebooks, pages and programs fill in the same struct. Every zero value has a sane default; a request must have a
+// prompt or token IDs. Its JSON is read strictly: [ReadRequest].
+type Request struct {
+	// The text.
+	Prompt string     `json:"prompt,omitempty"`
+	IDs    []token.ID `json:"ids,omitempty"` // or: its tokens
+
+	// What about its next token is explained.
+	Objective string `json:"objective,omitempty"` // see explain.Objectives; "": contrast
+	Target    string `json:"target,omitempty"`    // a token by its text, or as #ID; "": the model's first choice
+	Foil      string `json:"foil,omitempty"`      // of a contrast; "": the best of the others
+
+	// What gets a score, and what an absent token is.
+	By       string  `json:"by,omitempty"`       // token, word or sentence; "": token
+	Groups   [][]int `json:"groups,omitempty"`   // or: any grouping of token positions
+	Baseline string  `json:"baseline,omitempty"` // see explain.Question; several with commas
+
+	// How it is scored.
+	Methods   []string            `json:"methods,omitempty"`   // by their names; auto; all alone; none: integrated-gradients
+	Settings  Settings            `json:"settings,omitzero"`   // of all methods that have such a setting
+	Each      map[string]Settings `json:"each,omitempty"`      // of one method, by its name: what is not 0 goes before Settings
+	Tolerance float64             `json:"tolerance,omitempty"` // by how much scores may miss their sum, relative; 0: 0.01
+	Seed      uint64              `json:"seed,omitempty"`      // of random draws
+	Memory    int64               `json:"memory,omitempty"`    // bytes of activations to hold at once, about; 0: lm's default
+}
+
+// Answer is what came of a request.
+type Answer struct {
+	Attributions []*explain.Attribution `json:"attributions"`    // one a method
+	Notes        []string               `json:"notes,omitempty"` // what was left out or chosen, and why
+}
+
+// Mistake is one thing that is wrong with a request.
+type Mistake struct {
+	Setting string // its JSON name, where the mistake is about one
+	Problem string // "is 0; it must be ...", or a sentence of its own
+}
+
+func (m *Mistake) Error() string {
+	if m.Setting == "" {
+		return m.Problem
+	}
+	return m.Setting + " " + m.Problem
+}
+
+// What a setting may ask for at most: rows of the model, which take hours then, and points of an integral, whose places
+// take as many steps each to find.
+const (
+	maxRows   = 1 << 22
+	maxPoints = 1 << 14
+)
+
+// Validate returns all mistakes of a request that can be found without a model, each a [Mistake].
+func (r Request) Validate() error {
+	var errs []error
+	say := func(setting, format string, args ...any) {
+		errs = append(errs, &Mistake{setting, fmt.Sprintf(format, args...)})
+	}
+	switch {
+	case r.Prompt != "" && r.IDs != nil:
+		say("", "both a prompt and token IDs were given; give one")
+	case r.Prompt == "" && len(r.IDs) == 0:
+		say("", "there is no prompt")
+	}
+	for _, id := range r.IDs {
+		if id < 0 {
+			say("ids", "hold %d; token IDs are 0 or more", id)
+			break
+		}
+	}
+	objective := cmp.Or(r.Objective, explain.Contrast)
+	if !slices.Contains(explain.Objectives, objective) {
+		say("", "there is no objective %q; there are %s", objective, strings.Join(explain.Objectives, ", "))
+	}
+	if r.Foil != "" && objective != explain.Contrast {
+		say("foil", "belongs to the objective contrast, not to %s", objective)
+	}
+	if by := []string{"", explain.ByToken, explain.ByWord, explain.BySentence}; !slices.Contains(by, r.By) {
+		say("", "there is no grouping by %q; there are %s", r.By, strings.Join(by[1:], ", "))
+	}
+	if r.Groups != nil && r.By != "" && r.By != explain.ByToken {
+		say("groups", "and by %s were given; give one", r.By)
+	}
+	if !(r.Tolerance >= 0 && r.Tolerance <= 1e9) {
+		say("tolerance", "is %v; it must be above 0", r.Tolerance)
+	}
+	if r.Memory < 0 {
+		say("memory", "is %d bytes; it cannot be negative", r.Memory)
+	}
+	return errors.Join(append(errs, r.checkMethods()...)...)
+}
+
+// names are those of the methods that are asked for.
+func (r Request) names() []string {
+	switch {
+	case len(r.Methods) == 0:
+		return []string{"integrated-gradients"}
+	case r.all():
+		return MethodNames()
+	}
+	return r.Methods
+}
+
+func (r Request) all() bool { return slices.Equal(r.Methods, []string{All}) }
+
+// checkMethods finds the mistakes of methods and of their settings.
+func (r Request) checkMethods() (errs []error) {
+	names := r.names()
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			errs = append(errs, &Mistake{"", fmt.Sprintf("the method %s was given twice", name)})
+		}
+		if name == All {
+			errs = append(errs, &Mistake{"", "all stands for every method; give it alone"})
+		} else if _, err := Method(name, Settings{}); err != nil {
+			errs = append(errs, &Mistake{"", err.Error()})
+		}
+	}
+	errs = append(errs, r.Settings.check("", names)...)
+	for _, name := range slices.Sorted(maps.Keys(r.Each)) {
+		if !slices.Contains(names, name) {
+			errs = append(errs, &Mistake{"", fmt.Sprintf("each has settings of %s, which is not among the methods", name)})
+			continue
+		}
+		errs = append(errs, r.Each[name].check("each."+name+".", []string{name})...)
+	}
+	return errs
+}
+
+// check finds the mistakes of settings that are for some methods: numbers out of range, and what none of them heeds.
+func (s Settings) check(prefix string, names []string) (errs []error) {
+	for _, x := range []struct {
+		name, flag string // in JSON, and in MethodInfo.Settings
+		given      bool
+		least      int
+		most       int
+	}{
+		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
+		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
+		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt}, {"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
+	} {
+		say := func(format string, args ...any) {
+			errs = append(errs, &Mistake{prefix + x.name, fmt.Sprintf(format, args...)})
+		}
+		if x.least < 0 {
+			say("is %d; it cannot be negative", x.least)
+		}
+		if x.least > x.most {
+			say("is %d: the model would run for as many rows or more, and the limit is %d", x.least, x.most)
+		}
+		if x.given && !slices.ContainsFunc(names, func(name string) bool { return heeds(name, x.flag) }) {
+			say("means nothing to %s; it belongs to %s", strings.Join(names, ", "), strings.Join(heeding(x.flag), ", "))
+		}
+	}
+	return errs
+}
+
+func least(of []int) int {
+	if len(of) == 0 {
+		return 0
+	}
+	return slices.Min(of)
+}
+
+// heeds reports whether a method has a setting.
+func heeds(method, setting string) bool {
+	if method == autoName {
+		return setting == "budget"
+	}
+	return slices.Contains(heeding(setting), method)
+}
+
+// heeding are the methods that have a setting.
+func heeding(setting string) (names []string) {
+	for _, m := range methods {
+		if slices.Contains(m.Settings, setting) {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// over is s, with what is set in t in its place.
+func (s Settings) over(t Settings) Settings {
+	s.Steps, s.Samples, s.Budget = cmp.Or(t.Steps, s.Steps), cmp.Or(t.Samples, s.Samples), cmp.Or(t.Budget, s.Budget)
+	if len(t.Layers) > 0 {
+		s.Layers = t.Layers
+	}
+	if len(t.Heads) > 0 {
+		s.Heads = t.Heads
+	}
+	return s
+}
+
+// Question makes the request's question precise for a model: target and foil are found in its vocabulary.
+func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
+	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups, Baseline: r.Baseline,
+		Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
+	if q.Target, err = find(m, r.Target); err == nil {
+		q.Foil, err = find(m, r.Foil)
+	}
+	return q, err
+}
+
+func find(m *lm.Model, text string) (*token.ID, error) {
+	if text == "" {
+		return nil, nil
+	}
+	id, err := explain.FindToken(m, text)
+	if err != nil {
+		return nil, err
+	}
+	return &id, nil
+}
+
+// Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the notes name
+// them; a method that was asked for by its name is an error if it does not.
+func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	q, err := r.Question(m)
+	if err != nil {
+		return nil, err
+	}
+	p, err := explain.Prepare(ctx, m, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &Answer{}
+	names := r.names()
+	if r.all() {
+		names = out.suited(names, m.Config().Arch)
+	}
+	var found []*explain.Scored
+	for _, name := range names {
+		method, err := Method(name, r.Settings.over(r.Each[name]))
+		if err != nil {
+			return nil, err
+		}
+		f, err := p.Score(ctx, method)
+		if err != nil && r.all() && ctx.Err() == nil {
+			out.note("left out %s", named(err, name))
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c, ok := f.Settings.(Choice); ok {
+			out.note("auto chose %s: %s", c.Chosen, c.Why)
+		}
+		found = append(found, f)
+	}
+	out.Attributions, err = p.Attributions(ctx, found...)
+	return out, err
+}
+
+func (a *Answer) note(format string, args ...any) {
+	a.Notes = append(a.Notes, fmt.Sprintf(format, args...))
+}
+
+// suited are those of all methods that explain an architecture. The others are noted.
+func (a *Answer) suited(names []string, arch string) (fit []string) {
+	var others []string
+	for _, m := range methods {
+		switch {
+		case !slices.Contains(names, m.Name):
+		case m.Arch != "" && m.Arch != arch:
+			others = append(others, m.Name)
+		default:
+			fit = append(fit, m.Name)
+		}
+	}
+	a.note("left out, as they do not explain the architecture %s: %s", arch, strings.Join(others, ", "))
+	return fit
+}
+
+// named is what an error says, with the method's name before it, once.
+func named(err error, method string) string {
+	if strings.HasPrefix(err.Error(), method) {
+		return err.Error()
+	}
+	return method + ": " + err.Error()
+}

@@ -1,0 +1,48 @@
+package lmkit
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"lmkit.internal/lmkit/internal/strict"
+)
+
+// MaxRequestBytes bounds the JSON that ReadRequest accepts.
+const MaxRequestBytes = 32 << 20
+
+// Write writes a request as indented JSON, fields in the order of the struct. What Write wrote, ReadRequest reads back to
+// an equal request.
+func (r Request) Write(w io.Writer) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("write the request: %w", err)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// ReadRequest reads the JSON of a request, and validates it. It fails on a field that is unknown (and says which was meant,
+// if one is close), repeated, null or of another type, on text that is not UTF-8, and on anything after the end: what it
+// returns is all that the input said.
+func ReadRequest(from io.Reader) (Request, error) {
+	var r Request
+	data, err := io.ReadAll(io.LimitReader(from, MaxRequestBytes+1))
+	switch {
+	case err != nil:
+	case len(data) > MaxRequestBytes:
+		err = fmt.Errorf("it is larger than %d MiB", MaxRequestBytes>>20)
+	default:
+		if err = strict.Unmarshal(data, &r); err == nil {
+			err = r.Validate()
+		}
+	}
+	if err != nil {
+		return Request{}, fmt.Errorf("the request: %w", err)
+	}
+	return r, nil
+}
