@@ -50,12 +50,12 @@ func random(t testing.TB, c lm.Config, seed uint64) *lm.Model {
 		t.Fatal(err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(ws)) {
-		if c.Arch == lm.Transformer && !strings.Contains(name, "ln_") {
+		if c.Attends() && !strings.Contains(name, ".ln") && !strings.HasPrefix(name, "final.") {
 			for i := range ws[name].Data {
 				ws[name].Data[i] *= 12
 			}
 		}
-		if name == "embed.weight" || name == "linear.weight" {
+		if c.Recurrent() && (name == "embed.weight" || name == "head.weight") {
 			for i := range ws[name].Data {
 				ws[name].Data[i] *= 8
 			}
@@ -185,15 +185,15 @@ func TestLinear(t *testing.T) {
 // itself, with a stabiliser that depends on its size, and keeps this only roughly.
 func TestConstantLogit(t *testing.T) {
 	eachMethod(t, quick, func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method) {
-		if m.Config().Arch != lm.LSTM { // a Transformer's head has no bias to add it to
+		if !m.Config().Recurrent() { // a Transformer's head has no bias to add it to
 			return
 		}
 		ws, err := m.Weights()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range ws["linear.bias"].Data {
-			ws["linear.bias"].Data[i] += 2
+		for i := range ws["head.bias"].Data {
+			ws["head.bias"].Data[i] += 2
 		}
 		tolerance := 1e-4
 		if strings.HasPrefix(info.Name, "lrp") {
@@ -237,18 +237,18 @@ func shuffled(t *testing.T, m *lm.Model) *lm.Model {
 	}
 	c := m.Config()
 	rng := rand.New(rand.NewPCG(5, 5))
-	if c.Arch == lm.LSTM {
+	if c.Recurrent() {
 		order := rng.Perm(c.Hidden)
-		for _, name := range []string{"lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_ih_l0", "lstm.bias_hh_l0"} {
+		for _, name := range []string{"lstm.0.input.weight", "lstm.0.hidden.weight", "lstm.0.input.bias", "lstm.0.hidden.bias"} {
 			permute(name, 0, 4, order)
 		}
-		permute("lstm.weight_hh_l0", 1, 1, order)
-		permute("lstm.weight_ih_l1", 1, 1, order)
+		permute("lstm.0.hidden.weight", 1, 1, order)
+		permute("lstm.1.input.weight", 1, 1, order)
 	} else {
-		order := rng.Perm(ws["h.0.mlp.c_fc.bias"].Dims[0])
-		permute("h.0.mlp.c_fc.weight", 1, 1, order)
-		permute("h.0.mlp.c_fc.bias", 0, 1, order)
-		permute("h.0.mlp.c_proj.weight", 0, 1, order)
+		order := rng.Perm(ws["block.0.mlp.pre.bias"].Dims[0])
+		permute("block.0.mlp.pre.weight", 0, 1, order)
+		permute("block.0.mlp.pre.bias", 0, 1, order)
+		permute("block.0.mlp.out.weight", 1, 1, order)
 	}
 	return fromWeights(t, m, ws)
 }
@@ -277,7 +277,7 @@ func TestFutureTokens(t *testing.T) {
 	ctx := context.Background()
 	for name, m := range models(t) {
 		for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.LRP, lm.LRPHalf, lm.DeepLIFT} {
-			if rules.Check(m.Config().Arch) != nil {
+			if rules.Check(m.Config()) != nil {
 				continue
 			}
 			ids := explaintest.IDs()

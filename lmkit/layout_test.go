@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -32,8 +35,9 @@ var rooms = map[string]string{
 	"token":        "",
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
-	"lm":           "token backend internal/net internal/program internal/safetensors internal/whole",
-	"train":        "token corpus backend lm plot internal/net internal/program internal/safetensors internal/whole",
+	"lm/format":    "internal/net internal/safetensors",
+	"lm":           "token backend lm/format internal/net internal/program internal/safetensors internal/whole",
+	"train":        "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors internal/whole",
 	"generate":     "token lm",
 	// Explanations.
 	"explain":             "token lm internal/strict",
@@ -143,5 +147,30 @@ func TestImports(t *testing.T) {
 		if !seen[name] {
 			t.Errorf("%s is in the list of rooms, but no package", name)
 		}
+	}
+}
+
+// Only lm/format knows what other programs call the tensors of a model.
+func TestForeignNames(t *testing.T) {
+	foreign := regexp.MustCompile(`\b(wte|wpe|c_attn|c_proj|c_fc|lm_head|ln_[12f]|(weight|bias)_[ih]h_l|self_attn|[qkvo]_proj|embed_tokens|` +
+		`(gate|up|down)_proj|input_layernorm|query_key_value|dense_h_to_4h|token_embd|attn_output|ffn_\w+)`)
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == "format" {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if name := foreign.Find(text); name != nil {
+			t.Errorf("%s speaks of %s, which is another program's name: see lm/format", path, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

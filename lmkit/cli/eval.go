@@ -145,7 +145,7 @@ func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpu
 	if o.length != 0 {
 		length = o.length
 	}
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		if o.rows == 0 {
 			rows = max(1, min(rows, stream.Len()/2))
 		}

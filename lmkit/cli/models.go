@@ -163,11 +163,12 @@ func (a *app) taps(dir string, asJSON bool) error {
 	taps := []tap{}
 	wide := 0
 	for _, t := range c.Taps() {
-		axes := strings.TrimSuffix(strings.Join(strings.Split(t.Axes, ""), ", "), ".")
-		if t.Width > 0 {
-			axes += fmt.Sprint(t.Width)
+		axes, width := strings.Join(strings.Split(t.Axes, ""), ", "), 0
+		if rest, ok := strings.CutSuffix(axes, "."); ok {
+			width = t.Sizes[len(t.Sizes)-1]
+			axes = rest + fmt.Sprint(width)
 		}
-		taps = append(taps, tap{t.Name, "[" + axes + "]", t.Width})
+		taps = append(taps, tap{t.Name, "[" + axes + "]", width})
 		wide = max(wide, len(t.Name))
 	}
 	if asJSON {

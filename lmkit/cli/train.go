@@ -236,9 +236,9 @@ func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
 	rows, length := full.Rows, full.Length
 	epoch := max(1, (tokens/rows+length-1)/length)
 	switch {
-	case r.model.Arch == lm.LSTM && c.Steps == 0:
+	case r.model.Recurrent() && c.Steps == 0:
 		return max(1, c.Epochs) * epoch, nil
-	case r.model.Arch == lm.LSTM:
+	case r.model.Recurrent():
 	case c.Schedule == train.StepLR:
 		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random windows have none; take %s or %s", train.StepLR, train.Cosine, train.Constant)
 	case c.Epochs > 0:

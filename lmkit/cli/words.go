@@ -14,7 +14,7 @@ func shape(c lm.Config) string {
 	if c.Layers == 1 {
 		layers = "1 layer"
 	}
-	if c.Arch == lm.LSTM {
+	if c.Recurrent() {
 		return fmt.Sprintf("%s of %d, embedding of %d", layers, c.Hidden, c.Width)
 	}
 	return fmt.Sprintf("%s of %d, %d heads, context of %d", layers, c.Width, c.Heads, c.Context)

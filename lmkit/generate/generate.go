@@ -204,12 +204,12 @@ const maxMemory = 1 << 30
 // keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are new tokens. The
 // rows come from the shortest to the longest, and all of a group have room for its longest one.
 func alike(c lm.Config, rows []*row, tokens int) [][]*row {
-	if c.Arch == lm.Transformer {
+	if c.Attends() {
 		rows = slices.SortedStableFunc(slices.Values(rows), func(a, b *row) int { return len(a.ids) - len(b.ids) })
 	}
 	var groups [][]*row
 	for i, r := range rows {
-		apart := c.Arch == lm.Transformer && i > 0 && len(r.ids)-len(rows[i-1].ids) > tokens
+		apart := c.Attends() && i > 0 && len(r.ids)-len(rows[i-1].ids) > tokens
 		if i == 0 || apart || (len(groups[len(groups)-1])+1)*lm.RowBytes(c, len(r.ids), tokens) > maxMemory {
 			groups = append(groups, nil)
 		}
@@ -283,7 +283,7 @@ func (w *window) add(r *row, next lm.Choice, yield func(row int, t Token) bool) 
 // open shows the model the rows, as far as it can read them at once.
 func (w *window) open(ctx context.Context) error {
 	shortest := math.MaxInt
-	if w.model.Config().Arch == lm.Transformer {
+	if w.model.Config().Attends() {
 		for _, r := range w.rows {
 			shortest = min(shortest, len(r.ids))
 		}

@@ -38,7 +38,7 @@ type Decoder struct {
 	on       []*tensors.Tensor // an ID for each row that stands for the chosen one, [B, 1], and the length 1, [B]
 	chosen   *tensors.Tensor   // [B]
 	logits   *tensors.Tensor   // [B, V]
-	memory   []*tensors.Tensor // keys and values [B, S, H, K] a layer; hidden states and cells [B, H] a layer
+	memory   []*tensors.Tensor // keys and values [B, S, G, K] a layer; hidden states and cells [B, H] a layer
 	closed   bool
 }
 
@@ -59,7 +59,7 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 		if err := m.CheckRow(r); err != nil {
 			return nil, fmt.Errorf("row %d: %w", i, err)
 		}
-		if m.config.Arch == Transformer && len(r) != len(rows[0]) {
+		if m.config.Attends() && len(r) != len(rows[0]) {
 			return nil, fmt.Errorf("row %d has %d tokens, and row 0 %d: a Transformer goes on with rows of one length; cut them, and push what is left over", i, len(r), len(rows[0]))
 		}
 	}
@@ -67,7 +67,7 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 		return nil, err
 	}
 	d := &Decoder{model: m, sampling: s.reduced(m.config.Vocab), rows: len(rows)}
-	if m.config.Arch == Transformer {
+	if m.config.Attends() {
 		for _, r := range rows {
 			d.texts = append(d.texts, slices.Clone(r))
 		}
@@ -132,7 +132,7 @@ func (d *Decoder) Logits() ([][]float32, error) {
 
 // Room is how many more tokens every row can take: what is left of a Transformer's context.
 func (d *Decoder) Room() int {
-	if d.model.config.Arch == LSTM {
+	if d.model.config.Recurrent() {
 		return math.MaxInt
 	}
 	return d.model.config.Context - len(d.texts[0])
@@ -224,15 +224,14 @@ func (d *Decoder) prepare() error {
 // start reads texts into an empty memory.
 func (d *Decoder) start(texts [][]token.ID, room int) error {
 	c, B := d.model.config, program.Bucket(d.rows, 1)
-	dims := []int{B, c.Hidden}
 	d.at, d.size = 0, 0
-	if c.Arch == Transformer {
+	if c.Attends() {
 		if !d.model.engine.Loops() {
 			return d.readTokens(texts)
 		}
 		d.size = cached(c, longest(texts), room)
-		dims = []int{B, d.size, c.Heads, c.Width / c.Heads}
 	}
+	dims := c.Memory(B, d.size)
 	program.Free(d.memory...)
 	d.memory = nil
 	zeros := make([]float32, product(dims))
@@ -329,8 +328,8 @@ func (d *Decoder) read(ids, length *tensors.Tensor, n int) error {
 // State returns an LSTM's state after the tokens that were read, of each row.
 func (d *Decoder) State() ([]State, error) {
 	c := d.model.config
-	if c.Arch != LSTM {
-		return nil, fmt.Errorf("a %s has no state to carry; only an LSTM has", c.Arch)
+	if !c.Recurrent() {
+		return nil, errNoState
 	}
 	if d.closed {
 		return nil, errors.New("the decoder is closed")

@@ -12,8 +12,8 @@ func cached(c Config, longest, room int) int {
 // are there twice, before a step and after it.
 func RowBytes(c Config, longest, room int) int {
 	bytes := 4 * c.Vocab
-	if c.Arch == Transformer {
-		bytes += 2 * 2 * 4 * c.Layers * cached(c, longest, room) * c.Width
+	if c.Attends() {
+		bytes += 2 * 2 * 4 * c.Layers * product(c.Memory(1, cached(c, longest, room)))
 	}
 	return bytes
 }

@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"sort"
 	"strings"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
+	"lmkit.internal/lmkit/lm/format"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -37,7 +36,7 @@ func Open(e *backend.Engine, dir string) (*Model, error) {
 }
 
 func open(e *backend.Engine, dir string) (*Model, error) {
-	c, err := ReadConfig(dir)
+	f, c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -47,16 +46,17 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	}
 	ts, err := safetensors.ReadFile(filepath.Join(dir, WeightsFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("it has no %s; a model directory holds %s, %s and %s", WeightsFile, ConfigFile, WeightsFile, TokenizerFile)
+		return nil, fmt.Errorf("it has no %s; a model directory holds %s, %s and %s",
+			WeightsFile, ConfigFile, WeightsFile, TokenizerFile)
 	}
 	if err != nil {
 		return nil, err
 	}
-	ws, err := adopt(c, ts)
+	u, err := format.Unpack(f, c, format.Loaded(ts))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
 	}
-	m, err := FromWeights(e, c, tok, ws)
+	m, err := assemble(e, c, tok, u.Param)
 	if err != nil {
 		return nil, err
 	}
@@ -73,21 +73,25 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 
 // ReadConfig reads the config.json of a model directory.
 func ReadConfig(dir string) (Config, error) {
-	var c Config
+	_, c, err := readConfig(dir)
+	return c, err
+}
+
+func readConfig(dir string) (f format.Format, c Config, err error) {
 	data, err := os.ReadFile(filepath.Join(dir, ConfigFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); err != nil {
-			return c, fmt.Errorf("there is no such directory")
+			return nil, c, fmt.Errorf("there is no such directory")
 		}
-		return c, fmt.Errorf("it has no %s, so it is not a model directory", ConfigFile)
+		return nil, c, fmt.Errorf("it has no %s, so it is not a model directory", ConfigFile)
 	}
 	if err != nil {
-		return c, err
+		return nil, c, err
 	}
-	if err := json.Unmarshal(data, &c); err != nil {
-		return c, fmt.Errorf("%s: %s", ConfigFile, strings.ReplaceAll(err.Error(), "\n", "; "))
+	if f, c, err = format.Read(data); err != nil {
+		return nil, c, fmt.Errorf("%s: %s", ConfigFile, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
-	return c, nil
+	return f, c, nil
 }
 
 // ReadTokenizer reads the tokenizer.json of a model directory. The error is fs.ErrNotExist when there is none.
@@ -97,59 +101,6 @@ func ReadTokenizer(dir string) (token.Tokenizer, error) {
 		return nil, err
 	}
 	return token.Unmarshal(data)
-}
-
-// adopt finds each parameter of c among the tensors of a file, under the names that different programs save it by.
-func adopt(c Config, ts map[string]safetensors.Tensor) (map[string]Array, error) {
-	named := make(map[string]safetensors.Tensor, len(ts))
-	for n, t := range ts {
-		named[ourName(c, n)] = t
-	}
-	ws := map[string]Array{}
-	for _, p := range c.Params() {
-		t, ok := named[p.Name]
-		if !ok {
-			return nil, fmt.Errorf("tensor %q is missing; %s asks for it with shape %v", p.Name, ConfigFile, p.Dims)
-		}
-		if !slices.Equal(t.Dims, p.Dims) {
-			return nil, fmt.Errorf("tensor %q has shape %v, but %s asks for %v", p.Name, t.Dims, ConfigFile, p.Dims)
-		}
-		ws[p.Name] = Array(t)
-		delete(named, p.Name)
-	}
-	var extra []string
-	for n := range named {
-		if !harmless(c, n) {
-			extra = append(extra, n)
-		}
-	}
-	if len(extra) > 0 {
-		sort.Strings(extra)
-		return nil, fmt.Errorf("tensor %q belongs to no part of the model that %s describes (%d such tensors)", extra[0], ConfigFile, len(extra))
-	}
-	return ws, nil
-}
-
-// ourName maps the names that other programs use: GPT-2's with the prefix of the class that holds it; the LSTM's with
-// the attribute names of PyTorch's word language model examples.
-func ourName(c Config, name string) string {
-	if c.Arch == Transformer {
-		return strings.TrimPrefix(name, "transformer.")
-	}
-	for _, alias := range [][2]string{{"encoder.", "embed."}, {"embedding.", "embed."}, {"rnn.", "lstm."}, {"decoder.", "linear."}, {"fc.", "linear."}} {
-		if rest, ok := strings.CutPrefix(name, alias[0]); ok {
-			return alias[1] + rest
-		}
-	}
-	return name
-}
-
-// harmless tells tensors that change nothing: GPT-2's causal masks, and copies of a tied output matrix.
-func harmless(c Config, name string) bool {
-	if c.Arch == Transformer {
-		return strings.HasSuffix(name, ".attn.bias") || strings.HasSuffix(name, ".attn.masked_bias") || (c.Tied && name == "lm_head.weight")
-	}
-	return c.Tied && name == "linear.weight"
 }
 
 // Save writes the model as a directory. Each file is replaced as a whole or not at all.
@@ -179,11 +130,11 @@ func writeDir(dir string, c Config, tok token.Tokenizer, weights map[string]Arra
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	conf, err := json.MarshalIndent(c, "", "  ")
+	f, config, err := format.Write(c)
 	if err != nil {
 		return err
 	}
-	if err := whole.Write(filepath.Join(dir, ConfigFile), append(conf, '\n')); err != nil {
+	if err := whole.Write(filepath.Join(dir, ConfigFile), config); err != nil {
 		return err
 	}
 	if tok != nil {
@@ -200,7 +151,12 @@ func writeDir(dir string, c Config, tok token.Tokenizer, weights map[string]Arra
 			return err
 		}
 	}
-	return safetensors.WriteFile(filepath.Join(dir, WeightsFile), tensorsOf(weights))
+	ts := map[string]safetensors.Tensor{}
+	get := func(param string) []float32 { return weights[param].Data }
+	format.Pack(f, c, get, func(name string, dims []int, data []float32) {
+		ts[name] = safetensors.Tensor{Dims: dims, Data: data}
+	})
+	return safetensors.WriteFile(filepath.Join(dir, WeightsFile), ts)
 }
 
 // Training is how the weights came about: the contents of training.json, or nil.

@@ -19,14 +19,14 @@ type replacement struct {
 
 // replacements sorts the edits of a query by their slots. It returns the slots in a fixed order, as two queries that
 // differ only in the order of their edits run the same program.
-func replacements(c Config, edits []Edit) ([]replacement, error) {
+func (m *Model) replacements(edits []Edit) ([]replacement, error) {
 	var all []replacement
 	at := map[net.Slot]int{}
 	for _, e := range edits {
 		s := net.Slot{Tap: e.Tap, Row: e.With.row > 0}
 		k, ok := at[s]
 		if !ok {
-			info, err := c.Tap(e.Tap)
+			info, err := m.Tap(e.Tap)
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +93,7 @@ type replaced struct {
 // replace computes the inputs of one replacement. Edits that have no row in the batch cost no more than to see that.
 // covered says, for each tap, what earlier replacements have replaced already.
 func (in *inputs) replace(r replacement, covered map[Tap][]bool) (replaced, error) {
-	dims := in.sizes(r.info, in.B, in.T)
+	dims := r.info.Shape(in.B, in.T)
 	last := len(dims) - 1
 	out := replaced{weight: zeros(append(slices.Clone(dims[:last]), 1))}
 	if covered[r.slot.Tap] == nil {

@@ -14,15 +14,16 @@ import (
 func TestReplacedEqualsTheDefinition(t *testing.T) {
 	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
 	rapid.Check(t, func(t *rapid.T) {
-		r := &run{Model: &Model{config: c}, length: rapid.IntRange(1, 5).Draw(t, "length")}
+		m := &Model{config: c, taps: tapsOf(c)}
+		r := &run{Model: m, length: rapid.IntRange(1, 5).Draw(t, "length")}
 		r.Rows = make([][]token.ID, rapid.IntRange(1, 5).Draw(t, "rows"))
 		tap := rapid.SampledFrom([]Tap{"embed", "block.0.attn.q", "block.0.attn.pattern", "final.scale"}).Draw(t, "tap")
-		info, err := c.Tap(tap)
+		info, err := m.Tap(tap)
 		if err != nil {
 			t.Fatal(err)
 		}
 		edits := drawEdits(t, r, info)
-		all, err := replacements(c, edits)
+		all, err := m.replacements(edits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +56,7 @@ func drawEdits(t *rapid.T, r *run, info TapInfo) []Edit {
 		}
 		return rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, n, rapid.ID[int]).Draw(t, what)
 	}
-	sizes := r.sizes(info, len(r.Rows), r.length)
+	sizes := info.Shape(len(r.Rows), r.length)
 	var edits []Edit
 	shared := FromValues(drawValues(t, sizes))
 	for range rapid.IntRange(1, 3).Draw(t, "edits") {
@@ -108,7 +109,7 @@ func (e Edit) covers(axes string, at []int) bool {
 }
 
 func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {
-	sizes, double := r.sizes(info, len(r.Rows), r.length), false
+	sizes, double := info.Shape(len(r.Rows), r.length), false
 	each := make([][]int, len(sizes))
 	for k := range each {
 		each[k] = orAll(nil, sizes[k])
@@ -128,7 +129,7 @@ func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {
 
 // checkReplaced compares what a replacement came to with the definition, at each number of the rows in the batch.
 func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got replaced) {
-	sizes := in.sizes(info, len(in.rows), in.length)
+	sizes := info.Shape(len(in.rows), in.length)
 	each := make([][]int, len(sizes))
 	for k := range each {
 		each[k] = orAll(nil, sizes[k])

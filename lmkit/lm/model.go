@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -20,16 +21,15 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
-	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/token"
 )
 
-// Config is the shape of a model. Its JSON form is config.json: Hugging Face's keys for GPT-2, PyTorch's for the LSTM.
+// Config is the shape of a model.
 type Config = net.Config
 
 // The architectures.
 const (
-	Transformer = net.Transformer // GPT-2: pre-LayerNorm, learned positions, causal attention
+	Transformer = net.Transformer // a causal decoder: GPT-2, Llama and their relatives
 	LSTM        = net.LSTM        // PyTorch's nn.Embedding, nn.LSTM, nn.Linear
 )
 
@@ -62,6 +62,7 @@ type Model struct {
 	tokenizer token.Tokenizer
 	engine    *backend.Engine
 	params    []*tensors.Tensor // in the order of config.Params(), on the engine
+	taps      map[Tap]TapInfo
 	hash      string
 	ends      []token.ID // see Ends
 	training  json.RawMessage
@@ -87,65 +88,30 @@ func New(e *backend.Engine, c Config, tok token.Tokenizer, seed uint64) (*Model,
 	}
 	ws := map[string]Array{}
 	for i, p := range c.Params() {
-		rng := rand.New(rand.NewPCG(seed, uint64(i)))
-		n := 1
-		for _, d := range p.Dims {
-			n *= d
-		}
-		a := Array{Dims: p.Dims, Data: make([]float32, n)}
-		draw := initial(c, p.Name, rng)
-		for k := range a.Data {
-			a.Data[k] = float32(draw())
-		}
-		ws[p.Name] = a
+		ws[p.Name] = Array{Dims: p.Dims, Data: fresh(p, rand.New(rand.NewPCG(seed, uint64(i))))}
 	}
 	return FromWeights(e, c, tok, ws)
 }
 
-// initial draws the fresh numbers of one parameter.
-func initial(c Config, name string, rng *rand.Rand) func() float64 {
-	uniform := func(r float64) func() float64 { return func() float64 { return r * (2*rng.Float64() - 1) } }
-	constant := func(v float64) func() float64 { return func() float64 { return v } }
-	if c.Arch == LSTM {
-		switch {
-		case name == "linear.bias":
-			return constant(0)
-		case strings.HasPrefix(name, "lstm."):
-			return uniform(1 / math.Sqrt(float64(c.Hidden)))
+// fresh draws the numbers of a parameter.
+func fresh(p net.Param, rng *rand.Rand) []float32 {
+	data := make([]float32, product(p.Dims))
+	for k := range data {
+		switch x := p.Init; {
+		case x.Normal > 0:
+			data[k] = float32(x.Value + x.Normal*rng.NormFloat64())
+		case x.Uniform > 0:
+			data[k] = float32(x.Value + x.Uniform*(2*rng.Float64()-1))
+		default:
+			data[k] = float32(x.Value)
 		}
-		return uniform(0.1)
 	}
-	sd := 0.02
-	switch {
-	case strings.HasSuffix(name, ".bias"):
-		return constant(0)
-	case strings.Contains(name, "ln_"):
-		return constant(1)
-	case strings.HasSuffix(name, "c_proj.weight"):
-		sd /= math.Sqrt(float64(2 * c.Layers))
-	}
-	return func() float64 { return sd * rng.NormFloat64() }
+	return data
 }
 
 // FromWeights makes a model of given weights, named and shaped as c.Params() says.
 func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[string]Array) (*Model, error) {
-	c = c.WithDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if tok != nil && tok.Size() != c.Vocab {
-		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
-	}
-	m := &Model{config: c, tokenizer: tok, engine: e, ends: tokenizerEnds(tok),
-		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
-	sum := sha256.New()
-	conf, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	sum.Write(conf)
-	var buf []byte
-	for _, p := range c.Params() {
+	return assemble(e, c, tok, func(p net.Param) ([]float32, error) {
 		a, ok := weights[p.Name]
 		if !ok {
 			return nil, fmt.Errorf("there is no weight %q, which should have shape %v", p.Name, p.Dims)
@@ -153,24 +119,62 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 		if !slices.Equal(a.Dims, p.Dims) {
 			return nil, fmt.Errorf("weight %q has shape %v, where the configuration asks for %v", p.Name, a.Dims, p.Dims)
 		}
-		for chunk := range slices.Chunk(a.Data, 1<<16) {
-			buf = buf[:0]
-			for _, v := range chunk {
-				if v-v != 0 {
-					return nil, fmt.Errorf("weight %q holds a number that is not finite (%v): the file is damaged, or its training diverged", p.Name, v)
-				}
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
-			}
-			sum.Write(buf)
-		}
-		t, err := program.Put(e, a.Data, a.Dims...)
-		if err != nil {
+		return a.Data, nil
+	})
+}
+
+// assemble makes a model of weights that it takes one at a time.
+func assemble(e *backend.Engine, c Config, tok token.Tokenizer,
+	take func(net.Param) ([]float32, error)) (*Model, error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if tok != nil && tok.Size() != c.Vocab {
+		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
+	}
+	m := &Model{config: c, tokenizer: tok, engine: e, ends: tokenizerEnds(tok), taps: tapsOf(c),
+		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
+	shape, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.New()
+	sum.Write(shape)
+	for _, p := range c.Params() {
+		if err := m.put(p, take, sum); err != nil {
+			program.Free(m.params...)
 			return nil, err
 		}
-		m.params = append(m.params, t)
 	}
 	m.hash = hex.EncodeToString(sum.Sum(nil))
 	return m, nil
+}
+
+// put takes a weight, checks it, adds it to the hash, and gives it to the engine.
+func (m *Model) put(p net.Param, take func(net.Param) ([]float32, error), sum hash.Hash) error {
+	data, err := take(p)
+	if err != nil {
+		return err
+	}
+	var buf []byte
+	for chunk := range slices.Chunk(data, 1<<16) {
+		buf = buf[:0]
+		for _, v := range chunk {
+			if v-v != 0 {
+				return fmt.Errorf("weight %q holds a number that is not finite (%v): the file is damaged, or its training diverged",
+					p.Name, v)
+			}
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+		}
+		sum.Write(buf)
+	}
+	t, err := program.Put(m.engine, data, p.Dims...)
+	if err != nil {
+		return err
+	}
+	m.params = append(m.params, t)
+	return nil
 }
 
 // Config is the model's shape.
@@ -187,6 +191,31 @@ func (m *Model) Hash() string { return m.hash }
 
 // Taps lists the activations that can be recorded, replaced and differentiated by, in the order of computation.
 func (m *Model) Taps() []TapInfo { return m.config.Taps() }
+
+// tapsOf is a model's activations by their names.
+func tapsOf(c Config) map[Tap]TapInfo {
+	taps := map[Tap]TapInfo{}
+	for _, t := range c.Taps() {
+		taps[t.Name] = t
+	}
+	return taps
+}
+
+// Tap finds an activation by its name.
+func (m *Model) Tap(name Tap) (TapInfo, error) {
+	if t, ok := m.taps[name]; ok {
+		return t, nil
+	}
+	all := m.Taps()
+	last := name[strings.LastIndex(name, ".")+1:]
+	for _, t := range all {
+		if strings.HasSuffix(t.Name, "."+last) {
+			return TapInfo{}, fmt.Errorf("the model has no activation %q; did you mean %s?", name, t.Name)
+		}
+	}
+	return TapInfo{}, fmt.Errorf("the model has no activation %q; its activations run from %s to %s (Taps lists them)",
+		name, all[0].Name, all[len(all)-1].Name)
+}
 
 // Params is the number of trained numbers.
 func (m *Model) Params() int {
@@ -238,7 +267,7 @@ func (m *Model) Weights() (map[string]Array, error) {
 func (m *Model) Embedding() (Array, error) {
 	t := &m.table
 	t.once.Do(func() {
-		if t.all, t.err = m.Weight(m.config.Params()[0].Name); t.err == nil {
+		if t.all, t.err = m.Weight("embed.weight"); t.err == nil {
 			t.mean = meanRow(t.all)
 		}
 	})
@@ -298,12 +327,4 @@ func (m *Model) use() (done func(), err error) {
 		return nil, errors.New("the model is closed")
 	}
 	return m.life.RUnlock, nil
-}
-
-func tensorsOf(ws map[string]Array) map[string]safetensors.Tensor {
-	ts := make(map[string]safetensors.Tensor, len(ws))
-	for n, a := range ws {
-		ts[n] = safetensors.Tensor(a)
-	}
-	return ts
 }

@@ -85,7 +85,7 @@ const fewTokens = 256
 // padding where a question is about one row or two.
 func (r *run) leastRows() int {
 	least := 8
-	if r.config.Arch != Transformer || slices.ContainsFunc(r.Edits, func(e Edit) bool { return e.With.row != 0 }) {
+	if !r.config.Attends() || slices.ContainsFunc(r.Edits, func(e Edit) bool { return e.With.row != 0 }) {
 		return least // and rows that copy from others take these with them into every batch
 	}
 	for least > r.unit() && least*program.Bucket(r.length, 8) > fewTokens {
@@ -98,7 +98,7 @@ func (r *run) leastRows() int {
 // fits the memory that the query may take, about.
 func (r *run) batchRows() int {
 	most, least := enoughRows, r.leastRows()
-	if r.config.Arch == Transformer {
+	if r.config.Attends() {
 		most = enoughTokens / program.Bucket(r.length, 8)
 	}
 	most = max(least, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/least*least)
@@ -123,15 +123,8 @@ func (r *run) memory() int64 {
 
 // rowBytes estimates what the activations of one row take.
 func (r *run) rowBytes() int64 {
-	c, T := r.config, int64(r.length)
-	D, V := int64(c.Width), int64(c.Vocab)
-	var token int64 // numbers a token, in all layers
-	if c.Arch == LSTM {
-		token = 2*D + int64(c.Layers)*14*int64(c.Hidden)
-	} else {
-		token = 2*D + int64(c.Layers)*(12*D+3*int64(c.Inner)+3*int64(c.Heads)*T)
-	}
-	n := T * token
+	T, V := int64(r.length), int64(r.config.Vocab)
+	n := T * int64(r.config.Activations(r.length))
 	if len(r.Wrt) > 0 {
 		n = n * 5 / 2
 	}
@@ -150,8 +143,8 @@ func (r *run) rowBytes() int64 {
 	}
 	for _, taps := range [][]Tap{r.Query.Taps, r.Wrt} {
 		for _, t := range taps {
-			info, _ := r.config.Tap(t)
-			n += int64(product(r.sizes(info, 1, r.length)))
+			info, _ := r.Tap(t)
+			n += int64(product(info.Shape(1, r.length)))
 		}
 	}
 	return 4 * n

@@ -165,6 +165,8 @@ func (m *Model) Gradient(ctx context.Context, rows [][]token.ID, of []Objective,
 	return m.Run(ctx, Query{Rows: rows, Of: of, Wrt: wrt, Edits: edits})
 }
 
+var errNoState = errors.New("a transformer has no state to carry; only an LSTM has")
+
 // validate reports the mistakes of a query before anything is compiled.
 func (m *Model) validate(q Query) error {
 	if len(q.Rows) == 0 {
@@ -175,8 +177,8 @@ func (m *Model) validate(q Query) error {
 			return fmt.Errorf("row %d: %w", i, err)
 		}
 	}
-	if (q.States != nil || q.Final) && m.config.Arch != LSTM {
-		return fmt.Errorf("a %s has no state to carry; only an LSTM has", m.config.Arch)
+	if (q.States != nil || q.Final) && !m.config.Recurrent() {
+		return errNoState
 	}
 	if q.States != nil && len(q.States) != len(q.Rows) {
 		return fmt.Errorf("%d states were given for %d rows", len(q.States), len(q.Rows))
@@ -190,7 +192,7 @@ func (m *Model) validate(q Query) error {
 		}
 	}
 	for _, t := range append(append([]Tap{}, q.Taps...), q.Wrt...) {
-		if _, err := m.config.Tap(t); err != nil {
+		if _, err := m.Tap(t); err != nil {
 			return err
 		}
 	}
@@ -271,11 +273,11 @@ func (t Term) at(row []token.ID) int {
 }
 
 func (m *Model) validateEdit(q Query, e Edit) error {
-	info, err := m.config.Tap(e.Tap)
+	info, err := m.Tap(e.Tap)
 	if err != nil {
 		return err
 	}
-	sizes := m.sizes(info, len(q.Rows), longest(q.Rows))
+	sizes := info.Shape(len(q.Rows), longest(q.Rows))
 	for _, x := range []struct {
 		axis byte
 		what string
@@ -286,7 +288,7 @@ func (m *Model) validateEdit(q Query, e Edit) error {
 		}
 		n := 0
 		for k, c := range []byte(info.Axes) {
-			if c == x.axis {
+			if c == x.axis || c == 'G' && x.axis == 'H' {
 				n = sizes[k]
 			}
 		}
@@ -315,24 +317,6 @@ func (m *Model) validateEdit(q Query, e Edit) error {
 		}
 	}
 	return nil
-}
-
-// sizes is the shape of an activation for B rows of T tokens.
-func (m *Model) sizes(info TapInfo, B, T int) []int {
-	d := make([]int, len(info.Axes))
-	for k, c := range []byte(info.Axes) {
-		switch c {
-		case 'B':
-			d[k] = B
-		case 'T', 'S':
-			d[k] = T
-		case 'H':
-			d[k] = m.config.Heads
-		default:
-			d[k] = info.Width
-		}
-	}
-	return d
 }
 
 // alignDims puts 1s before dims, up to the rank.

@@ -26,7 +26,7 @@ const (
 
 // validateRules reports what a query lacks for its rules.
 func (m *Model) validateRules(q Query) error {
-	if err := q.Rules.Check(m.config.Arch); err != nil {
+	if err := q.Rules.Check(m.config); err != nil {
 		return err
 	}
 	if q.Rules.Conserve() && len(q.Of) > 0 && q.Of[0].Unit != Logit {

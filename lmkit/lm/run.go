@@ -29,7 +29,7 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	slices.Sort(q.Taps)
 	r := &run{Model: m, Query: q, length: longest(q.Rows)}
 	var err error
-	if r.replacements, err = replacements(m.config, q.Edits); err != nil {
+	if r.replacements, err = m.replacements(q.Edits); err != nil {
 		return nil, err
 	}
 	r.key = net.Program{
@@ -64,7 +64,7 @@ type run struct {
 
 // onlyLast reports whether a Transformer's last layer need be computed for the last token of each row alone.
 func (r *run) onlyLast() bool {
-	if r.config.Arch != Transformer || r.Logits == AllLogits {
+	if !r.config.Attends() || r.Logits == AllLogits {
 		return false
 	}
 	for i, row := range r.Rows {
@@ -125,8 +125,8 @@ func (r *run) all(ctx context.Context) (*Answer, error) {
 func (r *run) arrays(taps []Tap) map[Tap]Array {
 	out := make(map[Tap]Array, len(taps))
 	for _, t := range taps {
-		info, _ := r.config.Tap(t)
-		d := r.sizes(info, len(r.Rows), r.length)
+		info, _ := r.Tap(t)
+		d := info.Shape(len(r.Rows), r.length)
 		out[t] = Array{Dims: d, Data: make([]float32, product(d))}
 	}
 	return out

@@ -43,7 +43,7 @@ func (r *run) share() *shared {
 	}
 	s.sort()
 	size := enoughRows
-	bytes := r.rowBytes() + 16*int64(r.config.Layers)*int64(r.config.Width)*int64(r.length)
+	bytes := r.rowBytes() + 8*int64(r.config.Layers)*int64(product(r.config.Memory(1, r.length)))
 	if m := r.memory() / bytes; m < int64(size) {
 		size = int(m)
 	}

@@ -41,19 +41,21 @@ const stateVersion = 1
 
 // state is state.json: all of a checkpoint that is not a tensor.
 type state struct {
-	Version  int       `json:"version"`
-	Step     int       `json:"step"`           // done: also the position in the data
-	Logged   int       `json:"logged"`         // the last step that has its event
-	Pending  int       `json:"pending_tokens"` // trained on since
-	Best     *best     `json:"best,omitempty"`
-	Since    int       `json:"evaluations_since_best"`
-	Seconds  float64   `json:"seconds"`
-	Events   int64     `json:"events_bytes"` // length of events.jsonl
-	Tensors  string    `json:"tensors"`      // the slot
-	SHA256   string    `json:"sha256"`       // of the slot
-	Data     string    `json:"data"`         // fingerprint
-	Model    lm.Config `json:"model"`
-	Settings Config    `json:"settings"`
+	Version  int             `json:"version"`
+	Step     int             `json:"step"`           // done: also the position in the data
+	Logged   int             `json:"logged"`         // the last step that has its event
+	Pending  int             `json:"pending_tokens"` // trained on since
+	Best     *best           `json:"best,omitempty"`
+	Since    int             `json:"evaluations_since_best"`
+	Seconds  float64         `json:"seconds"`
+	Events   int64           `json:"events_bytes"` // length of events.jsonl
+	Tensors  string          `json:"tensors"`      // the slot
+	SHA256   string          `json:"sha256"`       // of the slot
+	Data     string          `json:"data"`         // fingerprint
+	Model    json.RawMessage `json:"model"`        // config.json
+	Settings Config          `json:"settings"`
+
+	model lm.Config // what Model says
 
 	saved struct{ step, logged int } // the checkpoint that is on disk
 }
@@ -73,7 +75,7 @@ const (
 // keptNames are the tensors that a run keeps from step to step, in the order of stepGraph.
 func keptNames(m lm.Config) []string {
 	var names []string
-	for _, prefix := range []string{"", firstOf, secondOf} {
+	for _, prefix := range trained {
 		for _, p := range m.Params() {
 			names = append(names, prefix+p.Name)
 		}
@@ -186,7 +188,7 @@ func (r *Run) found(arrays map[string]lm.Array) error {
 			return err
 		}
 	}
-	if _, err := writeSlot(filepath.Join(r.dir, lastDir, slots[1]), arrays); err != nil {
+	if _, err := writeSlot(filepath.Join(r.dir, lastDir, slots[1]), r.model, arrays); err != nil {
 		return fmt.Errorf("the run's folder has no room for two checkpoints: %w", err)
 	}
 	return r.checkpoint(arrays)
@@ -220,7 +222,7 @@ func (r *Run) checkpoint(arrays map[string]lm.Array) error {
 		next.Tensors = slots[1]
 	}
 	var err error
-	if next.SHA256, err = writeSlot(filepath.Join(r.dir, lastDir, next.Tensors), arrays); err != nil {
+	if next.SHA256, err = writeSlot(filepath.Join(r.dir, lastDir, next.Tensors), r.model, arrays); err != nil {
 		return r.unwritten(err)
 	}
 	data, err := json.MarshalIndent(next, "", "  ")
@@ -244,17 +246,17 @@ func (r *Run) unwritten(err error) error {
 }
 
 // writeSlot writes tensors over a file in place, and returns their SHA-256.
-func writeSlot(path string, arrays map[string]lm.Array) (sum string, err error) {
+func writeSlot(path string, m lm.Config, arrays map[string]lm.Array) (sum string, err error) {
 	passing(filepath.Base(path))
+	ts, err := pack(m, arrays)
+	if err != nil {
+		return "", err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	ts := make(map[string]safetensors.Tensor, len(arrays))
-	for n, a := range arrays {
-		ts[n] = safetensors.Tensor(a)
-	}
 	hash, out := sha256.New(), bufio.NewWriterSize(f, 1<<20)
 	if err := safetensors.Write(io.MultiWriter(hash, out), ts); err != nil {
 		return "", err

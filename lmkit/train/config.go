@@ -72,7 +72,7 @@ type Config struct {
 // Recipe is what suits an architecture: for a Transformer AdamW with a warm-up and a cosine, for an LSTM Adam with a
 // learning rate that falls each epoch. How long to train is left open.
 func Recipe(m lm.Config) Config {
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		return Config{Optimizer: Adam, LearningRate: 1e-3, Clip: 0.25, Schedule: StepLR, Gamma: 0.95, Hide: 0.05}
 	}
 	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 2e-4, Hide: 0.05}
@@ -83,7 +83,7 @@ func Small(m lm.Config) lm.Config {
 	m.Arch = or(m.Arch, lm.Transformer)
 	m.Width = or(m.Width, 128)
 	m.Layers = or(m.Layers, 2)
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		m.Hidden = or(m.Hidden, m.Width)
 		return m
 	}
@@ -95,7 +95,7 @@ func Small(m lm.Config) lm.Config {
 // WithDefaults fills in the zero values that do not depend on the data.
 func (c Config) WithDefaults(m lm.Config) Config {
 	rows, length := 12, m.Context
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		rows, length = 20, 35
 	}
 	c.Rows = or(c.Rows, rows)
@@ -221,7 +221,7 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 	c = c.WithDefaults(m.WithDefaults())
 	var d Data
 	var err error
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		d.Train, err = corpus.Carried(train, c.Rows, c.Length)
 	} else {
 		d.Train, err = corpus.Windows(train, c.Rows, c.Length, c.Seed)
@@ -235,7 +235,7 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 	if valid == nil {
 		return d, nil
 	}
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		d.Valid, err = corpus.Carried(valid, c.ValidRows, c.Length)
 	} else {
 		d.Valid, err = corpus.Sweep(valid, c.ValidRows, c.Length)

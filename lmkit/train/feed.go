@@ -44,7 +44,7 @@ func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
 
 // checkBatch returns an error unless the model can read a batch.
 func checkBatch(m lm.Config, b corpus.Batch) error {
-	if m.Arch == lm.Transformer && b.Length > m.Context {
+	if m.Attends() && b.Length > m.Context {
 		return fmt.Errorf("rows of %d tokens are longer than the model's context of %d: take shorter rows, or a model with a longer context", b.Length, m.Context)
 	}
 	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != len(b.Inputs) {

@@ -18,6 +18,7 @@ import (
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/lm/format"
 )
 
 // Stored is what the folder of a run says of it.
@@ -38,7 +39,7 @@ func Read(dir string) (Stored, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Stored{}, fmt.Errorf("read run %s: %w", dir, err)
 	}
-	return Stored{Step: s.Step, Settings: s.Settings, Model: s.Model, Source: source}, nil
+	return Stored{Step: s.Step, Settings: s.Settings, Model: s.model, Source: source}, nil
 }
 
 // Resume opens the run in a folder at its newest checkpoint. The data must be those that the run was started with;
@@ -81,14 +82,14 @@ func (r *Run) reopen(e *backend.Engine, steps int) error {
 		}
 		s.Settings.Steps, s.Since = steps, 0
 	}
-	if c, err := lm.ReadConfig(r.dir); err == nil && c != s.Model {
+	if c, err := lm.ReadConfig(r.dir); err == nil && c != s.model {
 		return fmt.Errorf("the checkpoint is of another model than %s describes", lm.ConfigFile)
 	}
 	tok, err := lm.ReadTokenizer(r.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	r.feeder, r.tokenizer, r.config = feeder{engine: e, model: s.Model}, tok, s.Settings
+	r.feeder, r.tokenizer, r.config = feeder{engine: e, model: s.model}, tok, s.Settings
 	if err := r.open(); err != nil {
 		return err
 	}
@@ -141,7 +142,9 @@ func readState(dir string) (s state, err error) {
 	if s.Version != stateVersion {
 		return s, fmt.Errorf("%s has version %d; this program knows version %d", stateFile, s.Version, stateVersion)
 	}
-	if err := errors.Join(s.Settings.Validate(), s.Model.Validate()); err != nil {
+	var wrong error
+	_, s.model, wrong = format.Read(s.Model)
+	if err := errors.Join(s.Settings.Validate(), wrong); err != nil {
 		return s, fmt.Errorf("%s is damaged: %w", stateFile, err)
 	}
 	if s.Step < 0 || s.Logged > s.Step || s.Logged < 0 || !slices.Contains(slots[:], s.Tensors) {
@@ -163,13 +166,9 @@ func (r *Run) readSlot() (map[string]lm.Array, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.state.Tensors, err)
 	}
-	arrays := map[string]lm.Array{}
-	for _, n := range keptNames(r.model) {
-		t, ok := ts[n]
-		if !ok {
-			return nil, fmt.Errorf("%s has no tensor %q", r.state.Tensors, n)
-		}
-		arrays[n] = lm.Array(t)
+	arrays, err := unpack(r.model, ts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.state.Tensors, err)
 	}
 	return arrays, nil
 }

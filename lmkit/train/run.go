@@ -12,6 +12,7 @@ import (
 
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/lm/format"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -115,7 +116,11 @@ func (r *Run) open() (err error) {
 	if err != nil {
 		return err
 	}
-	r.state = state{Version: stateVersion, Settings: r.config, Model: r.model, Data: print}
+	_, config, err := format.Write(r.model)
+	if err != nil {
+		return err
+	}
+	r.state = state{Version: stateVersion, Settings: r.config, Model: config, model: r.model, Data: print}
 	first, err := r.data.Train.At(0)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 // states is the number of layers whose state is carried from batch to batch.
 func states(m lm.Config) int {
-	if m.Arch == lm.LSTM {
+	if m.Recurrent() {
 		return m.Layers
 	}
 	return 0

@@ -61,7 +61,7 @@ func Train(ctx context.Context, e *backend.Engine, task *plant.Task, c Config) (
 		return nil, err
 	}
 	m := lm.Config{Arch: c.Arch, Vocab: tok.Size(), Width: c.Width, Layers: 2, Dropout: 0.1}
-	if c.Arch == lm.LSTM {
+	if m.Recurrent() {
 		m.Hidden, m.Layers, m.Dropout = c.Width, 1, 0.3
 	} else {
 		m.Heads, m.Context, m.Tied = Heads, longest, true

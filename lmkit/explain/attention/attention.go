@@ -193,7 +193,7 @@ type answer struct {
 
 // suits refuses a model without attention.
 func suits(m *lm.Model, method string) error {
-	if m.Config().Arch != lm.Transformer {
+	if !m.Config().Attends() {
 		return fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or integrated-gradients", method)
 	}
 	return nil

@@ -113,13 +113,13 @@ func TestReadsReconstruct(t *testing.T) {
 	}
 	for l, r := range rs {
 		weight := func(name string) lm.Array {
-			w, err := p.Model.Weight(fmt.Sprintf("h.%d.attn.%s", l, name))
+			w, err := p.Model.Weight(fmt.Sprintf("block.%d.attn.%s", l, name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			return w
 		}
-		out, qkv, matrix := weight("c_proj.bias").Data, weight("c_attn.bias").Data, weight("c_proj.weight")
+		out, values, matrix := weight("out.bias").Data, weight("v.bias").Data, weight("out.weight")
 		for i := range p.IDs {
 			for _, biased := range []bool{false, true} {
 				for d, want := range r.out.Index(i).Data {
@@ -127,9 +127,9 @@ func TestReadsReconstruct(t *testing.T) {
 					for _, part := range r.parts(i, biased) {
 						got += part[d]
 					}
-					for k := range matrix.Dims[0] {
+					for k, x := range matrix.Index(d).Data {
 						if !biased { // a pattern's rows add up to 1: the values' bias comes through as it is
-							got += float64(qkv[2*matrix.Dims[0]+k]) * float64(matrix.Index(k).Data[d])
+							got += float64(values[k]) * float64(x)
 						}
 					}
 					if math.Abs(got-float64(want)) > 1e-5 {

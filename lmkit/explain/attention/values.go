@@ -146,38 +146,37 @@ func reads(ctx context.Context, p *explain.Problem, layers []int) ([]read, error
 	var rs []read
 	for _, l := range layers {
 		pattern, v, in, out := taps(l)
-		w, err := p.Model.Weight(fmt.Sprintf("h.%d.attn.c_proj.weight", l)) // [D, D]: heads side by side, to D
+		w, err := p.Model.Weight(fmt.Sprintf("block.%d.attn.out.weight", l)) // [D, D]: to D, of heads side by side
 		if err != nil {
 			return nil, err
 		}
-		bias, err := p.Model.Weight(fmt.Sprintf("h.%d.attn.c_attn.bias", l)) // [3D]: of q, k, v
+		bias, err := p.Model.Weight(fmt.Sprintf("block.%d.attn.v.bias", l)) // [D]
 		if err != nil {
 			return nil, err
 		}
 		r := read{pattern: a.At[pattern].Index(0), in: a.At[in].Index(0), out: a.At[out].Index(0)}
-		r.brought, r.biased = project(a.At[v].Index(0), w, bias.Data[2*w.Dims[0]:])
+		r.brought, r.biased = project(a.At[v].Index(0), w, bias.Data)
 		rs = append(rs, r)
 	}
 	return rs, nil
 }
 
-// project is values [T, H, K] times each head's part of the output matrix [H*K, D], without and with their bias [H*K].
+// project is values [T, H, K] times each head's part of the output matrix [D, H*K], without and with their bias [H*K].
 func project(v, w lm.Array, bias []float32) (plain, biased [][]float64) {
-	T, H, K, D := v.Dims[0], v.Dims[1], v.Dims[2], w.Dims[1]
+	T, H, K, D := v.Dims[0], v.Dims[1], v.Dims[2], w.Dims[0]
 	for h := range H {
-		constant := make([]float64, D) // what the bias comes to
-		for k := range K {
-			for d, x := range w.Index(h*K + k).Data {
-				constant[d] += float64(bias[h*K+k]) * float64(x)
-			}
-		}
-		for t := range T {
-			with, without := make([]float64, D), make([]float64, D)
-			for k, value := range v.Index(t, h).Data {
-				for d, x := range w.Index(h*K + k).Data {
-					with[d] += float64(value) * float64(x)
+		part := func(values []float32) []float64 { // what a head's values come to
+			out := make([]float64, D)
+			for d := range out {
+				for k, x := range w.Index(d).Data[h*K : (h+1)*K] {
+					out[d] += float64(values[k]) * float64(x)
 				}
 			}
+			return out
+		}
+		constant := part(bias[h*K : (h+1)*K])
+		for t := range T {
+			with, without := part(v.Index(t, h).Data), make([]float64, D)
 			for d := range D {
 				without[d] = with[d] - constant[d]
 			}

@@ -46,13 +46,13 @@ func markerModel(t testing.TB, ruby, jade, bias float32) *lm.Model {
 	set(biases, "yes", 0)
 	set(biases, "no", bias)
 	m, err := lm.FromWeights(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: V, Width: 1, Hidden: 1, Layers: 1}, tok, map[string]lm.Array{
-		"embed.weight":      {Dims: []int{V, 1}, Data: embedding},
-		"lstm.weight_ih_l0": {Dims: []int{4, 1}, Data: []float32{0, 0, 5, 0}}, // i, f, g, o
-		"lstm.weight_hh_l0": {Dims: []int{4, 1}, Data: make([]float32, 4)},
-		"lstm.bias_ih_l0":   {Dims: []int{4}, Data: []float32{30, 30, 0, 30}}, // open gates
-		"lstm.bias_hh_l0":   {Dims: []int{4}, Data: make([]float32, 4)},
-		"linear.weight":     {Dims: []int{V, 1}, Data: out},
-		"linear.bias":       {Dims: []int{V}, Data: biases},
+		"embed.weight":         {Dims: []int{V, 1}, Data: embedding},
+		"lstm.0.input.weight":  {Dims: []int{4, 1}, Data: []float32{0, 0, 5, 0}}, // i, f, g, o
+		"lstm.0.hidden.weight": {Dims: []int{4, 1}, Data: make([]float32, 4)},
+		"lstm.0.input.bias":    {Dims: []int{4}, Data: []float32{30, 30, 0, 30}}, // open gates
+		"lstm.0.hidden.bias":   {Dims: []int{4}, Data: make([]float32, 4)},
+		"head.weight":          {Dims: []int{V, 1}, Data: out},
+		"head.bias":            {Dims: []int{V}, Data: biases},
 	})
 	if err != nil {
 		t.Fatal(err)

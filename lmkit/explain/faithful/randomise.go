@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
+	"slices"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
@@ -32,9 +32,9 @@ func Randomize(m *lm.Model, seed uint64) iter.Seq2[Stage, error] {
 			yield(Stage{}, err)
 			return
 		}
-		for _, part := range parts(c) {
+		for _, part := range slices.Backward(c.Parts()) {
 			for _, p := range c.Params() {
-				if partOf(c, p.Name) == part {
+				if p.Part == part {
 					ws[p.Name] = fresh[p.Name]
 				}
 			}
@@ -62,42 +62,6 @@ func freshWeights(like *lm.Model, c lm.Config, seed uint64) (map[string]lm.Array
 	}
 	defer m.Close()
 	return m.Weights()
-}
-
-const (
-	head  = "head"
-	embed = "embed"
-)
-
-// parts is the parts of a model from the output down.
-func parts(c lm.Config) []string {
-	out := []string{head}
-	for l := c.Layers - 1; l >= 0; l-- {
-		out = append(out, layer(c, l))
-	}
-	return append(out, embed)
-}
-
-func layer(c lm.Config, l int) string {
-	if c.Arch == lm.LSTM {
-		return fmt.Sprintf("lstm.%d", l)
-	}
-	return fmt.Sprintf("block.%d", l)
-}
-
-// partOf is the part that a weight belongs to.
-func partOf(c lm.Config, weight string) string {
-	for l := range c.Layers {
-		if c.Arch == lm.LSTM && strings.HasPrefix(weight, "lstm.") && strings.HasSuffix(weight, fmt.Sprintf("_l%d", l)) ||
-			c.Arch == lm.Transformer && strings.HasPrefix(weight, fmt.Sprintf("h.%d.", l)) {
-			return layer(c, l)
-		}
-	}
-	switch weight {
-	case "wte.weight", "wpe.weight", "embed.weight":
-		return embed
-	}
-	return head
 }
 
 // StageScore is how much of an explanation is left at a stage of randomisation.

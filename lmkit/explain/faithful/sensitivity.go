@@ -107,7 +107,7 @@ func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Metho
 	if err != nil {
 		return 0, err
 	}
-	table := ws[c.Params()[0].Name]
+	table := ws[embedding]
 	return MaxSensitivity(ctx, len(used)*c.Width, n, func(ctx context.Context, delta []float32) ([]float64, error) {
 		noisy := lm.Array{Dims: table.Dims, Data: slices.Clone(table.Data)}
 		for i, id := range used {
@@ -115,7 +115,7 @@ func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Metho
 				noisy.Index(int(id)).Data[d] = v + delta[i*c.Width+d]
 			}
 		}
-		ws[c.Params()[0].Name] = noisy
+		ws[embedding] = noisy
 		moved, err := lm.FromWeights(m.Engine(), c, m.Tokenizer(), ws)
 		if err != nil {
 			return nil, err
@@ -148,19 +148,17 @@ func untied(m *lm.Model) (map[string]lm.Array, lm.Config, error) {
 	}
 	c := m.Config()
 	if c.Tied {
-		table := ws[c.Params()[0].Name]
 		c.Tied = false
-		ws[outputMatrix(c)] = table
+		ws[output] = ws[embedding]
 	}
 	return ws, c, nil
 }
 
-func outputMatrix(c lm.Config) string {
-	if c.Arch == lm.LSTM {
-		return "linear.weight"
-	}
-	return "lm_head.weight"
-}
+// The parameters that a model may share.
+const (
+	embedding = "embed.weight"
+	output    = "head.weight"
+)
 
 // scoresOn is the scores of a method on a model. No evidence is measured.
 func scoresOn(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question) ([]float64, error) {

@@ -29,7 +29,7 @@ func (x Activation) Matrix(ctx context.Context, m *lm.Model, q explain.Question)
 	if err := checkSteps(x.Name(), x.Steps, x.MaxSteps); err != nil {
 		return nil, err
 	}
-	info, err := m.Config().Tap(x.Tap)
+	info, err := m.Tap(x.Tap)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 
 // Suits implements explain.Selective: the model must be an LSTM.
 func (c Carried) Suits(m *lm.Model, _ explain.Question) error {
-	if m.Config().Arch != lm.LSTM {
+	if !m.Config().Recurrent() {
 		return fmt.Errorf("%s: a Transformer carries no state over a cut: use integrated-gradients", c.Name())
 	}
 	return checkSteps(c.Name(), c.Steps, c.MaxSteps)

@@ -86,7 +86,7 @@ func (x LRPHalf) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 
 // suits refuses an architecture that the rules are not for, and an objective that is not in logits.
 func suits(m *lm.Model, q explain.Question, rules lm.Rules, name string) error {
-	if err := rules.Check(m.Config().Arch); err != nil {
+	if err := rules.Check(m.Config()); err != nil {
 		return err
 	}
 	if slices.Contains([]string{explain.LogProb, explain.Prob, explain.Loss}, q.Objective) {
@@ -129,7 +129,7 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 
 // entrance is the activation at which tokens enter the first layer.
 func entrance(m *lm.Model) lm.Tap {
-	if m.Config().Arch == lm.LSTM {
+	if m.Config().Recurrent() {
 		return "embed"
 	}
 	return "block.0.resid.pre"

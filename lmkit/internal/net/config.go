@@ -2,261 +2,197 @@
 package net
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"strings"
 )
 
 // The architectures.
 const (
-	Transformer = "transformer" // GPT-2: pre-LayerNorm, learned positions, causal attention
+	Transformer = "transformer" // a causal decoder: GPT-2, Llama and their relatives, as the switches of Config say
 	LSTM        = "lstm"        // PyTorch's nn.Embedding, nn.LSTM, nn.Linear
 )
 
-// Config is the shape of a model. Widths count float32 numbers a token.
+// The activations of a feed-forward layer.
+const (
+	GELUTanh = "gelu_new" // GELU by its tanh approximation
+	GELU     = "gelu"     // GELU by the error function
+	ReLU     = "relu"
+	SiLU     = "silu" // x * sigmoid(x), which gates of Llama's kind use
+)
+
+// The norms, and where in a block they are.
+const (
+	LayerNorm = "layer" // (x - mean)/sd, times a gain, plus a bias
+	RMSNorm   = "rms"   // x/sqrt(mean of x²), times a gain
+	PlainNorm = "plain" // (x - mean)/sd
+
+	PreNorm   = "pre"  // x + f(norm(x)), and a norm before the head
+	PostNorm  = "post" // x + norm(f(x)), and a norm before the head
+	BothNorms = "both" // x + norm(f(norm(x))), and a norm before the head
+	SumNorm   = "sum"  // norm(x + f(x))
+)
+
+// How attention and feed-forward layer read the residual stream.
+const (
+	Sequential  = "sequential"   // the feed-forward layer reads what attention has added
+	Parallel    = "parallel"     // both read the same stream, each through a norm of its own
+	ParallelOne = "parallel-one" // both read the same stream through one norm
+)
+
+// What queries and keys are normalised over.
+const (
+	EachHead = "head"  // the K numbers of each head
+	AllHeads = "whole" // all H*K numbers of a token
+)
+
+// How a Transformer knows where a token stands.
+const (
+	Learned     = "learned" // a table of embeddings, one a position
+	Rotary      = "rotary"  // queries and keys turn with their position: Rope
+	NoPositions = "none"    // only by what attention does not see
+)
+
+// The letters of Config.Pattern: what a layer's attention reads.
+const (
+	Full     = 'f' // all earlier tokens
+	Sliding  = 's' // the last Window tokens, itself among them; turned by LocalRope
+	Unturned = 'n' // all earlier tokens, and queries and keys are not turned
+)
+
+// Config is the shape of a model: numbers and switches, comparable with ==. It knows nothing of files, which are
+// lm/format's. Widths count numbers a token.
 type Config struct {
-	Arch       string  // Transformer or LSTM
-	Vocab      int     // V, entries of the vocabulary
-	Width      int     // D, the token embedding
-	Layers     int     // L
-	Context    int     // Transformer: the longest text it can read, in tokens; LSTM: 0, any length
-	Heads      int     // H, Transformer; D must be a multiple
-	Inner      int     // F, Transformer: the feed-forward width; 0: 4 D
-	Hidden     int     // LSTM: the hidden state's width
-	Activation string  // Transformer: gelu_new (default), gelu or relu
-	Tied       bool    // the output matrix is the embedding
-	Epsilon    float64 // Transformer: added to LayerNorm's variance; 0: 1e-5
-	Dropout    float64 // share of activations dropped in training
+	Arch    string  // Transformer or LSTM
+	Vocab   int     // V, entries of the vocabulary
+	Width   int     // D, the token embedding
+	Layers  int     // L
+	Context int     // Transformer: the longest text it can read, in tokens; LSTM: 0, any length
+	Hidden  int     // LSTM: the hidden state's width
+	Tied    bool    // the output matrix is the embedding
+	Dropout float64 // share of activations dropped in training
+
+	// All that follows is a Transformer's. Its zero value is GPT-2.
+
+	Heads     int     // H, of queries
+	KVHeads   int     // G, of keys and values, each read by H/G heads; 0: H
+	HeadWidth int     // K; 0: D/H
+	Scale     float64 // of the scores; 0: 1/sqrt(K)
+	ScoreCap  float64 // scores s become cap*tanh(s/cap); 0: they stay
+	QKNorm    string  // over what queries and keys are normalised: EachHead, AllHeads; "": they are not
+
+	Positions      string // Learned (default without a Rope), Rotary (default with one) or NoPositions
+	PositionOffset int    // Learned: entries of the table before that of the first position
+	Rope           Rope   // of queries and keys
+	LocalRope      Rope   // the same in Sliding layers; zero: Rope
+	Window         int    // tokens that a Sliding layer reads
+	Pattern        string // a letter a layer: Full, Sliding, Unturned; "": all Sliding if there is a Window, else all Full
+
+	Inner      int    // F, the feed-forward width; 0: 4 D
+	Activation string // GELUTanh (default), GELU, ReLU or SiLU
+	Gated      bool   // the feed-forward layer is out(activation(gate(x)) * up(x)), not out(activation(pre(x)))
+
+	Norm       string  // LayerNorm (default), RMSNorm or PlainNorm
+	NormOffset float64 // added to the gains of all norms: 1 where the weights are what a gain differs from 1 by
+	NormPlace  string  // PreNorm (default), PostNorm, BothNorms or SumNorm
+	Epsilon    float64 // added to the mean square in a norm; 0: 1e-5
+	Residual   string  // Sequential (default), Parallel or ParallelOne
+
+	EmbedScale float64     // token embeddings are multiplied by it; 0: 1
+	LogitCap   float64     // logits x become cap*tanh(x/cap); 0: they stay
+	NoBias     Projections // which projections have no bias
+	HeadBias   bool        // the output matrix has one
 }
 
-// WithDefaults returns c with the zero values that have a default filled in.
-func (c Config) WithDefaults() Config {
-	if c.Arch == Transformer {
-		if c.Inner == 0 {
-			c.Inner = 4 * c.Width
-		}
-		if c.Activation == "" {
-			c.Activation = "gelu_new"
-		}
-		if c.Epsilon == 0 {
-			c.Epsilon = 1e-5
-		}
-	}
-	return c
+// Projections is a set of a block's linear maps.
+type Projections struct {
+	QKV bool // to queries, keys and values
+	Out bool // from the heads to the residual stream
+	MLP bool // of the feed-forward layer
 }
+
+// Recurrent says whether the model reads a text by carrying a state from token to token.
+func (c Config) Recurrent() bool { return c.Arch == LSTM }
+
+// Attends says whether the model's tokens read each other by attention.
+func (c Config) Attends() bool { return c.Arch == Transformer }
 
 // Out is the width of the hidden states that the output matrix multiplies.
 func (c Config) Out() int {
-	if c.Arch == LSTM {
+	if c.Recurrent() {
 		return c.Hidden
 	}
 	return c.Width
 }
 
-const (
-	maxDim    = 1 << 30
-	maxLayers = 1 << 12
-)
+// hasHeadBias says whether the output matrix has a bias. An LSTM's always has one.
+func (c Config) hasHeadBias() bool { return c.HeadBias || c.Recurrent() }
 
-// Validate reports every mistake at once.
-func (c Config) Validate() error {
-	var errs []error
-	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	least := func(name string, v int) {
-		if v < 1 || v > maxDim {
-			say("%s is %d; it must be between 1 and %d", name, v, maxDim)
-		}
+// Memory is the shape of what is kept of earlier tokens, twice a layer, by a model that reads B rows on: the keys and
+// values of S tokens [B, S, G, K], or the hidden state and the cell [B, H].
+func (c Config) Memory(B, S int) []int {
+	if c.Recurrent() {
+		return []int{B, c.Hidden}
 	}
-	least("the vocabulary size", c.Vocab)
-	least("the embedding width", c.Width)
-	least("the number of layers", c.Layers)
-	if c.Layers > maxLayers {
-		say("%d layers are more than the %d that lmkit takes", c.Layers, maxLayers)
-	}
-	if c.Dropout < 0 || c.Dropout >= 1 || math.IsNaN(c.Dropout) {
-		say("dropout is %v; it must be at least 0 and below 1", c.Dropout)
-	}
-	switch c.Arch {
-	case Transformer:
-		least("the context length", c.Context)
-		least("the number of heads", c.Heads)
-		if c.Inner < 0 || c.Inner > maxDim {
-			say("the feed-forward width is %d; it must be positive, or 0 for 4 times the width", c.Inner)
-		}
-		if c.Heads > 0 && c.Width%c.Heads != 0 {
-			say("the width %d is not a multiple of the %d heads", c.Width, c.Heads)
-		}
-		if c.Epsilon < 0 || math.IsNaN(c.Epsilon) || math.IsInf(c.Epsilon, 0) {
-			say("the LayerNorm epsilon is %v; it must be a positive number", c.Epsilon)
-		}
-		switch c.Activation {
-		case "", "gelu_new", "gelu", "relu":
-		default:
-			say("the activation %q is not supported; there are gelu_new, gelu and relu", c.Activation)
-		}
-	case LSTM:
-		least("the hidden width", c.Hidden)
-		if c.Tied && c.Hidden != c.Width {
-			say("a tied output matrix needs equal widths, but the embedding has %d and the hidden state %d", c.Width, c.Hidden)
-		}
-	default:
-		say("there is no architecture %q; there are %s and %s", c.Arch, Transformer, LSTM)
-	}
-	return errors.Join(errs...)
-}
-
-// Param is a trained tensor by its name in the model's file.
-type Param struct {
-	Name string
-	Dims []int
-}
-
-// Params lists the model's tensors in a fixed order, with the names and layouts of Hugging Face's GPT-2 (matrices
-// [in, out]) or PyTorch's nn.LSTM (matrices [out, in], gates in the order i, f, g, o).
-func (c Config) Params() []Param {
 	c = c.WithDefaults()
-	var ps []Param
-	add := func(name string, dims ...int) { ps = append(ps, Param{name, dims}) }
-	if c.Arch == LSTM {
-		add("embed.weight", c.Vocab, c.Width)
-		in := c.Width
-		for l := range c.Layers {
-			add(fmt.Sprintf("lstm.weight_ih_l%d", l), 4*c.Hidden, in)
-			add(fmt.Sprintf("lstm.weight_hh_l%d", l), 4*c.Hidden, c.Hidden)
-			add(fmt.Sprintf("lstm.bias_ih_l%d", l), 4*c.Hidden)
-			add(fmt.Sprintf("lstm.bias_hh_l%d", l), 4*c.Hidden)
-			in = c.Hidden
-		}
-		if !c.Tied {
-			add("linear.weight", c.Vocab, c.Hidden)
-		}
-		add("linear.bias", c.Vocab)
-		return ps
-	}
-	D, F := c.Width, c.Inner
-	add("wte.weight", c.Vocab, D)
-	add("wpe.weight", c.Context, D)
-	for l := range c.Layers {
-		h := fmt.Sprintf("h.%d.", l)
-		add(h+"ln_1.weight", D)
-		add(h+"ln_1.bias", D)
-		add(h+"attn.c_attn.weight", D, 3*D)
-		add(h+"attn.c_attn.bias", 3*D)
-		add(h+"attn.c_proj.weight", D, D)
-		add(h+"attn.c_proj.bias", D)
-		add(h+"ln_2.weight", D)
-		add(h+"ln_2.bias", D)
-		add(h+"mlp.c_fc.weight", D, F)
-		add(h+"mlp.c_fc.bias", F)
-		add(h+"mlp.c_proj.weight", F, D)
-		add(h+"mlp.c_proj.bias", D)
-	}
-	add("ln_f.weight", D)
-	add("ln_f.bias", D)
-	if !c.Tied {
-		add("lm_head.weight", c.Vocab, D)
-	}
-	return ps
+	return []int{B, S, c.KVHeads, c.HeadWidth}
 }
 
-// configJSON is config.json: the keys of Hugging Face's GPT-2, and those of the LSTM.
-type configJSON struct {
-	ModelType     string   `json:"model_type"`
-	Architectures []string `json:"architectures,omitempty"`
-	Vocab         int      `json:"vocab_size"`
-	Tied          *bool    `json:"tie_word_embeddings,omitempty"`
-
-	Positions  *int     `json:"n_positions,omitempty"`
-	Width      *int     `json:"n_embd,omitempty"`
-	Layers     *int     `json:"n_layer,omitempty"`
-	Heads      *int     `json:"n_head,omitempty"`
-	Inner      *int     `json:"n_inner,omitempty"`
-	Activation *string  `json:"activation_function,omitempty"`
-	Epsilon    *float64 `json:"layer_norm_epsilon,omitempty"`
-	EmbdDrop   *float64 `json:"embd_pdrop,omitempty"`
-	AttnDrop   *float64 `json:"attn_pdrop,omitempty"`
-	ResidDrop  *float64 `json:"resid_pdrop,omitempty"`
-
-	EmbedSize  *int     `json:"embed_size,omitempty"`
-	HiddenSize *int     `json:"hidden_size,omitempty"`
-	NumLayers  *int     `json:"num_layers,omitempty"`
-	Dropout    *float64 `json:"dropout,omitempty"`
-
-	// What changes the computation, and is not supported here.
-	ScaleAttn     *bool `json:"scale_attn_weights,omitempty"`
-	InverseLayer  bool  `json:"scale_attn_by_inverse_layer_idx,omitempty"`
-	CrossAttn     bool  `json:"add_cross_attention,omitempty"`
-	Bidirectional bool  `json:"bidirectional,omitempty"`
-	ProjSize      int   `json:"proj_size,omitempty"`
-}
-
-// MarshalJSON writes config.json.
-func (c Config) MarshalJSON() ([]byte, error) {
+// Activations is about how many numbers a forward pass computes for each of T tokens, the logits not among them.
+func (c Config) Activations(T int) int {
+	if c.Recurrent() {
+		return 2*c.Width + c.Layers*14*c.Hidden
+	}
 	c = c.WithDefaults()
-	j := configJSON{Vocab: c.Vocab, Tied: &c.Tied}
-	if c.Arch == LSTM {
-		j.ModelType = "lstm"
-		j.EmbedSize, j.HiddenSize, j.NumLayers, j.Dropout = &c.Width, &c.Hidden, &c.Layers, &c.Dropout
-	} else {
-		j.ModelType, j.Architectures = "gpt2", []string{"GPT2LMHeadModel"}
-		j.Positions, j.Width, j.Layers, j.Heads, j.Inner = &c.Context, &c.Width, &c.Layers, &c.Heads, &c.Inner
-		j.Activation, j.Epsilon = &c.Activation, &c.Epsilon
-		j.EmbdDrop, j.AttnDrop, j.ResidDrop = &c.Dropout, &c.Dropout, &c.Dropout
+	mlp := 3
+	if c.Gated {
+		mlp = 4
 	}
-	return json.Marshal(j)
+	heads := 2 * (c.Heads + c.KVHeads) * c.HeadWidth
+	return 2*c.Width + c.Layers*(8*c.Width+heads+mlp*c.Inner+3*c.Heads*T)
 }
 
-// UnmarshalJSON reads config.json. Keys that change nothing in the computation are ignored; those that would are errors.
-func (c *Config) UnmarshalJSON(data []byte) error {
-	var j configJSON
-	if err := json.Unmarshal(data, &j); err != nil {
-		return err
+// WithDefaults returns c with the zero values that have a default filled in, and without what its architecture has not.
+func (c Config) WithDefaults() Config {
+	if c.Recurrent() {
+		return Config{Arch: c.Arch, Vocab: c.Vocab, Width: c.Width, Layers: c.Layers, Hidden: c.Hidden, Tied: c.Tied,
+			Dropout: c.Dropout}
 	}
-	or := func(p *int, v int) int {
-		if p == nil {
-			return v
-		}
-		return *p
+	if !c.Attends() {
+		return c
 	}
-	drop := func(ps ...*float64) float64 {
-		for _, p := range ps {
-			if p != nil {
-				return *p
-			}
-		}
-		return 0
+	c.Hidden = 0
+	or(&c.KVHeads, c.Heads)
+	if c.Heads > 0 && c.Width%c.Heads == 0 {
+		or(&c.HeadWidth, c.Width/c.Heads)
 	}
-	var unsupported []string
-	for _, u := range []struct {
-		is  bool
-		key string
-	}{{j.ScaleAttn != nil && !*j.ScaleAttn, "scale_attn_weights=false"}, {j.InverseLayer, "scale_attn_by_inverse_layer_idx"},
-		{j.CrossAttn, "add_cross_attention"}, {j.Bidirectional, "bidirectional"}, {j.ProjSize != 0, "proj_size"}} {
-		if u.is {
-			unsupported = append(unsupported, u.key)
-		}
+	if c.HeadWidth > 0 {
+		or(&c.Scale, 1/math.Sqrt(float64(c.HeadWidth)))
 	}
-	if unsupported != nil {
-		return fmt.Errorf("not supported: %s", strings.Join(unsupported, ", "))
+	or(&c.Positions, Learned)
+	if c.Rope.Theta != 0 && c.Positions == Learned {
+		c.Positions = Rotary
 	}
-	switch j.ModelType {
-	case "gpt2":
-		*c = Config{Arch: Transformer, Vocab: j.Vocab, Width: or(j.Width, 768), Layers: or(j.Layers, 12), Context: or(j.Positions, 1024),
-			Heads: or(j.Heads, 12), Inner: or(j.Inner, 0), Tied: j.Tied == nil || *j.Tied, Dropout: drop(j.ResidDrop, j.EmbdDrop, j.AttnDrop)}
-		if j.Activation != nil {
-			c.Activation = *j.Activation
-		}
-		if j.Epsilon != nil {
-			c.Epsilon = *j.Epsilon
-		}
-	case "lstm":
-		*c = Config{Arch: LSTM, Vocab: j.Vocab, Width: or(j.EmbedSize, 0), Hidden: or(j.HiddenSize, 0), Layers: or(j.NumLayers, 0),
-			Tied: j.Tied != nil && *j.Tied, Dropout: drop(j.Dropout)}
-	default:
-		return fmt.Errorf("model_type %q is not supported; there are gpt2 and lstm", j.ModelType)
+	kind := Full
+	if c.Window > 0 {
+		kind = Sliding
 	}
-	*c = c.WithDefaults()
-	return c.Validate()
+	if c.Layers > 0 && c.Layers <= maxLayers {
+		or(&c.Pattern, strings.Repeat(string(kind), c.Layers))
+	}
+	or(&c.Inner, 4*c.Width)
+	or(&c.Activation, GELUTanh)
+	or(&c.Norm, LayerNorm)
+	or(&c.NormPlace, PreNorm)
+	or(&c.Epsilon, 1e-5)
+	or(&c.Residual, Sequential)
+	or(&c.EmbedScale, 1)
+	return c
+}
+
+// or sets a value that is zero to its default.
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
 }

@@ -9,24 +9,24 @@ import (
 )
 
 // Decode is one step of generation: the newest tokens ids [B, T] after `at` earlier ones, to the logits of the last
-// one [B, V] and what later tokens need to know (Transformer: keys and values [B, S, H, K] a layer; LSTM: hidden and
+// one [B, V] and what later tokens need to know (Transformer: keys and values [B, S, G, K] a layer; LSTM: hidden and
 // cell [B, H] a layer). An ID below 0 stands for the row's one in chosen [B]. memory is what the step before returned;
 // a Transformer without any reads a whole text, and leaves nothing.
 func Decode(c Config, w Weights, ids, chosen, at, length *Node, memory []*Node, loops bool) (logits *Node, next []*Node) {
 	L := c.Layers
-	p := &pass{loop: loopOf(loops)}
+	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops)}
 	switch {
-	case c.Arch == LSTM:
+	case c.Recurrent():
 		p.state = &state{hidden: memory[:L], cell: memory[L:], length: length}
 	case len(memory) > 0:
 		p.cache = &cache{at: at, keys: append([]*Node{}, memory[:L]...), vals: append([]*Node{}, memory[L:]...)}
 	}
 	given := GreaterOrEqual(ids, ZerosLike(ids))
 	ids = Where(given, ids, BroadcastToDims(ExpandAxes(chosen, -1), ids.Shape().Dimensions...))
-	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D]
-	logits = output(c, w, atLast(TransposeAllDims(h, 1, 0, 2), length))
+	h := forward(p, w.embed(ids)) // [B, T, D]
+	logits = p.output(pick(h, AddScalar(length, -1)))
 	switch {
-	case c.Arch == LSTM:
+	case c.Recurrent():
 		next = append(p.state.lastHidden, p.state.lastCell...)
 	case p.cache != nil:
 		next = append(p.cache.keys, p.cache.vals...)
@@ -43,9 +43,9 @@ type Sampling struct {
 	TopP        *Node // scalar: then among the fewest of these with this share of the probability; nil: all
 }
 
-// Choose takes a token in each row of logits [B, V]; of equally likely ones the lower ID is before the higher. It returns
-// the IDs, int32 [B], and the log-probabilities of these tokens before temperature and filters [B]: NaN in a row
-// whose logits are not all finite.
+// Choose takes a token in each row of logits [B, V]; of equally likely ones the lower ID is before the higher. It
+// returns the IDs, int32 [B], and the log-probabilities of these tokens before temperature and filters [B]: NaN in a
+// row whose logits are not all finite.
 func Choose(logits *Node, s Sampling) (ids, logProbs *Node) {
 	top := ReduceAndKeep(logits, ReduceMax, -1) // [B, 1]
 	finite := ReduceLogicalAnd(IsFinite(logits), -1)

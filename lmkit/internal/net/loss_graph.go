@@ -23,13 +23,13 @@ type LossOf struct {
 
 // Loss runs the model on a batch. loops says whether the engine has While and DynamicSlice.
 func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
-	p := &pass{loop: loopOf(loops), state: &state{hidden: b.Hidden, cell: b.Cell}}
+	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops), state: &state{hidden: b.Hidden, cell: b.Cell}}
 	if b.Seed != nil && c.Dropout > 0 {
 		p.drop = dropout(c.Dropout, b.Seed)
 	}
-	h := forward(p, c, w, embed(c, w, b.IDs)) // [B, T, D]
+	h := forward(p, w.embed(b.IDs)) // [B, T, D]
 	B, T, D := h.Shape().Dimensions[0], h.Shape().Dimensions[1], h.Shape().Dimensions[2]
-	logits := output(c, w, Reshape(h, B*T, D)) // [N, V]
+	logits := p.output(Reshape(h, B*T, D)) // [N, V]
 	mean, count := crossEntropy(logits, Reshape(b.Targets, B*T))
 	r := LossOf{Mean: mean, Count: count}
 	for l := range p.state.lastHidden {
@@ -40,8 +40,8 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 }
 
 // output is the head: hidden states [..., D] to logits [..., V].
-func output(c Config, w Weights, h *Node) *Node {
-	matrix, bias := head(c, w)
+func (p *pass) output(h *Node) *Node {
+	matrix, bias := p.weights.head(p.config)
 	eq := "nd,vd->nv"
 	if h.Rank() == 3 {
 		eq = "btd,vd->btv"
@@ -50,7 +50,7 @@ func output(c Config, w Weights, h *Node) *Node {
 	if bias != nil {
 		logits = Add(logits, lift(bias, logits))
 	}
-	return logits
+	return p.capped(logits, p.config.LogitCap)
 }
 
 // crossEntropy is the mean of logsumexp(logits) - logits[target] over the targets that are not negative. Its gradient
@@ -58,14 +58,15 @@ func output(c Config, w Weights, h *Node) *Node {
 func crossEntropy(logits, targets *Node) (mean, count *Node) {
 	g, N, V := logits.Graph(), logits.Shape().Dimensions[0], logits.Shape().Dimensions[1]
 	x := StopGradient(logits)
-	counted := ConvertDType(GreaterOrEqual(targets, ZerosLike(targets)), x.DType()) // [N]
+	is := GreaterOrEqual(targets, ZerosLike(targets)) // [N]
+	counted := ConvertDType(is, x.DType())
 	count = Max(ReduceAllSum(counted), scalar(x, 1))
 	target := Max(targets, ZerosLike(targets))
 	top := ReduceAndKeep(x, ReduceMax, -1)
 	lse := Add(Log(ReduceAndKeep(Exp(Sub(x, top)), ReduceSum, -1)), top) // [N, 1]
 	row := Iota(g, shapes.Make(dtypes.Int32, N, 1), 0)
 	picked := Gather(x, Concatenate([]*Node{row, ExpandAxes(target, 1)}, 1)) // [N]
-	out := Div(ReduceAllSum(Mul(counted, Sub(Reshape(lse, N), picked))), count)
+	out := Div(ReduceAllSum(Where(is, Sub(Reshape(lse, N), picked), ZerosLike(picked))), count)
 	mean = customVJP([]*Node{logits}, out, func(v *Node) []*Node {
 		share := ExpandAxes(Mul(counted, Div(v, count)), 1) // [N, 1]
 		onehot := Equal(Iota(g, shapes.Make(dtypes.Int32, N, V), 1), BroadcastToDims(ExpandAxes(target, 1), N, V))

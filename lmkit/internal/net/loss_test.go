@@ -15,6 +15,7 @@ import (
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/lm/format"
 )
 
 func engines(t *testing.T) []*backend.Engine {
@@ -44,14 +45,20 @@ func TestReferenceLossAndGradients(t *testing.T) {
 				}, append(append([]*tensors.Tensor{}, m.Tensors()...), ids(t, e, want["ids"]), ids(t, e, want["targets"]))...)
 				near(t, "loss", outs[0], want["loss"].Data)
 				near(t, "count", outs[1], []float32{float32(len(want["ids"].Data))})
-				grads := map[string][]float32{}
+				ours, grads := map[string][]float32{}, map[string][]float32{}
 				for i, p := range c.Params() {
-					grads[p.Name] = outs[2+i]
+					ours[p.Name] = outs[2+i]
 				}
+				f, _, err := format.Write(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				format.Pack(f, c, func(param string) []float32 { return ours[param] },
+					func(name string, _ []int, data []float32) { grads[name] = data })
 				found := 0
 				for k, w := range want {
 					if p, ok := strings.CutPrefix(k, "grad/"); ok {
-						near(t, k, grads[strings.TrimPrefix(p, "transformer.")], w.Data)
+						near(t, k, grads[f.Name(p)], w.Data)
 						found++
 					}
 				}

@@ -1,8 +1,6 @@
 package net
 
 import (
-	"fmt"
-
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
@@ -16,11 +14,11 @@ type state struct {
 
 // lstm is a stack of PyTorch LSTM layers: x is the token embeddings [B, T, D], the result the last layer's hidden
 // states [B, T, H].
-func lstm(p *pass, c Config, w Weights, x *Node) *Node {
+func lstm(p *pass, x *Node) *Node {
 	x = p.dropout(p.tap("embed", x))
 	x = TransposeAllDims(x, 1, 0, 2) // [T, B, D]
-	for l := range c.Layers {
-		x = p.dropout(lstmLayer(p.in("lstm.%d", l), c, w.in("lstm"), l, x))
+	for l := range p.config.Layers {
+		x = p.dropout(lstmLayer(p.inLayer("lstm", l), x))
 	}
 	return TransposeAllDims(x, 1, 0, 2) // [B, T, H]
 }
@@ -30,13 +28,13 @@ func lstm(p *pass, c Config, w Weights, x *Node) *Node {
 // differentiated, the layer is replayed, all steps at once, with every previous state known: ordinary graph code that
 // records the taps and carries the gradients. What the replay cannot see, the gradient that comes back from later
 // steps, is added by the same adjoint.
-func lstmLayer(p *pass, c Config, w Weights, l int, x *Node) *Node {
-	T, B, H := x.Shape().Dimensions[0], x.Shape().Dimensions[1], c.Hidden
-	wh := w.get(fmt.Sprintf("weight_hh_l%d", l)) // [4H, H]
-	bias := Add(w.get(fmt.Sprintf("bias_ih_l%d", l)), w.get(fmt.Sprintf("bias_hh_l%d", l)))
-	in := Einsum("tbe,ge->tbg", x, w.get(fmt.Sprintf("weight_ih_l%d", l)))
+func lstmLayer(p *pass, x *Node) *Node {
+	T, B, H := x.Shape().Dimensions[0], x.Shape().Dimensions[1], p.config.Hidden
+	wh := p.weight("hidden.weight") // [4H, H]
+	bias := Add(p.weight("input.bias"), p.weight("hidden.bias"))
+	in := Einsum("tbe,ge->tbg", x, p.weight("input.weight"))
 	in = p.replay().bias(in, bias) // [T, B, 4H]
-	h0, c0 := p.start(l, in, B, H)
+	h0, c0 := p.start(in, B, H)
 
 	shape, gates := shapes.Make(x.DType(), B, H), shapes.Make(x.DType(), B, 4*H)
 	inS, whS := StopGradient(in), StopGradient(wh)
@@ -62,9 +60,9 @@ func lstmLayer(p *pass, c Config, w Weights, l int, x *Node) *Node {
 }
 
 // start is the hidden state and cell before the first token [B, H].
-func (p *pass) start(l int, like *Node, B, H int) (h, c *Node) {
+func (p *pass) start(like *Node, B, H int) (h, c *Node) {
 	if p.state != nil && p.state.hidden != nil {
-		h, c = p.state.hidden[l], p.state.cell[l]
+		h, c = p.state.hidden[p.layer], p.state.cell[p.layer]
 	} else {
 		zero := Zeros(like.Graph(), shapes.Make(like.DType(), B, H))
 		h, c = Identity(zero), Identity(zero)
@@ -87,10 +85,8 @@ func (p *pass) finish(last, out []*Node) {
 
 // atLast is xs[length[b]-1, b] for xs [T, B, H]: [B, H].
 func atLast(xs, length *Node) *Node {
-	g, T, B := xs.Graph(), xs.Shape().Dimensions[0], xs.Shape().Dimensions[1]
-	t := Iota(g, shapes.Make(length.DType(), T, B), 0)
-	is := Equal(t, BroadcastToDims(ExpandAxes(AddScalar(length, -1), 0), T, B))
-	return ReduceSum(Mul(xs, ExpandAxes(ConvertDType(is, xs.DType()), -1)), 0)
+	b := Iota(xs.Graph(), shapes.Make(length.DType(), length.Shape().Dimensions[0], 1), 0)
+	return Gather(xs, Concatenate([]*Node{ExpandAxes(AddScalar(length, -1), -1), b}, 1))
 }
 
 // lstmCell turns pre-activations z [..., 4H] (gate order i, f, g, o) and the previous cell into hidden and cell.

@@ -8,29 +8,46 @@ import (
 )
 
 // pass is one walk through a model's forward function: where it stands (scope), which activations it records, which
-// it replaces, and by which rules gradients go back. The zero pass is plain inference: every method is then the identity or the ordinary operation,
-// and the compiled program is the one without it.
+// it replaces, and by which rules gradients go back. A pass of a model alone is plain inference: every method is then
+// the identity or the ordinary operation, and the compiled program is the one without it.
 type pass struct {
-	scope string            // "block.2.attn."
+	// What runs, and where the walk stands.
+	config  Config
+	weights Weights
+	scope   string // "block.2.attn."
+	layer   int    // the number of the layer
+
+	// What is recorded and replaced, and what gradients do.
 	want  map[string]bool   // names to record; a set "*" records everything
 	seen  map[string]*Node  // recorded: shared by all scopes of the walk
 	edits map[string][]edit // replacements, by tap name
 	rules Rules             // how gradients pass what is not linear
 	one   *Node             // [B] ones that every constant is multiplied by, where relevance is conserved
 	drop  func(*Node) *Node // dropout; nil: none
-	cache *cache            // generation: what earlier tokens left; nil: the whole text is there
-	state *state            // LSTM: where the recurrence starts, and where it ended
-	last  *Node             // Transformer: int32 [B], the one token a row whose prediction is asked for; nil: all
-	cells bool              // LSTM: gates are recorded, or gradients go through them by rules (replay the recurrence)
-	loop  loopFunc          // how a recurrence runs: whileLoop or unrolledLoop
-	rows  int               // the axis of rows: 0, or 1 in the time-major replay of an LSTM
+
+	// What is known of a text besides its tokens.
+	cache *cache // generation: what earlier tokens left; nil: the whole text is there
+	state *state // LSTM: where the recurrence starts, and where it ended
+	last  *Node  // Transformer: int32 [B], the one token a row whose prediction is asked for; nil: all
+
+	// LSTM.
+	cells bool     // gates are recorded, or gradients go through them by rules (replay the recurrence)
+	loop  loopFunc // how a recurrence runs: whileLoop or unrolledLoop
+	rows  int      // the axis of rows: 0, or 1 in the time-major replay of an LSTM
 }
 
-// in enters a part of the model: p.in("block.%d", 2).in("attn").tap("pattern", x) is "block.2.attn.pattern".
-func (p *pass) in(format string, args ...any) *pass {
+// in enters a part of the model: p.in("attn").tap("pattern", x) is "block.2.attn.pattern" where p stands in block 2.
+func (p *pass) in(name string) *pass {
 	q := *p
-	q.scope += fmt.Sprintf(format, args...) + "."
+	q.scope += name + "."
 	return &q
+}
+
+// inLayer enters a layer: p.inLayer("block", 2) stands in "block.2.".
+func (p *pass) inLayer(kind string, l int) *pass {
+	q := p.in(fmt.Sprintf("%s.%d", kind, l))
+	q.layer = l
+	return q
 }
 
 // tap names an activation. What comes back is what the model goes on with: x, or its replacement.

@@ -23,7 +23,7 @@ type Program struct {
 	Edits     []Slot
 	Unit      string // of the objective: "" (none), Logit, LogProb or Prob
 	Logits    string // "" (none), "last" (of each row's last token) or "all"
-	Last      bool   // Transformer: only the last token's prediction is asked for, and no activation after the last layer's keys and values
+	Last      bool   // Transformer: only the last token is asked about, and nothing after the last layer's keys and values
 	StateIn   bool   // LSTM: the recurrence starts from given states
 	StateOut  bool   // LSTM: return the states after each row's last token
 	Rules     Rules  // of the gradients
@@ -42,8 +42,8 @@ func (k Program) Key() string { return fmt.Sprintf("%+v", k) }
 // Build is the whole program. Inputs: the weights in the order of c.Params(); ids [B, T]; length [B]; with an
 // objective: pos, id, coef [B, K]; with StateIn: hidden, cell [L, B, H]; for every slot: weight [B, T, ...], and then
 // donors [B] or values [.., T, ...]. Outputs: objective [B], logits [B, T or 1, V], hidden and cell [L, B, H], taps,
-// gradients, and the gradient by one [B] (what constants took of each row's relevance, under rules that conserve it), as
-// far as asked for.
+// gradients, and the gradient by one [B] (what constants took of each row's relevance, under rules that conserve it),
+// as far as asked for.
 func Build(c Config, k Program, in []*Node) (outs []*Node) {
 	n := len(c.Params())
 	w := NewWeights(c, in[:n])
@@ -54,7 +54,8 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 	if k.Unit != "" {
 		pos, id, coef = take(), take(), take()
 	}
-	p := &pass{want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{}, loop: loopOf(k.Loops), state: &state{length: length}, rules: k.Rules, cells: k.Rules != Ordinary}
+	p := &pass{config: c.WithDefaults(), weights: w, want: map[string]bool{}, seen: map[string]*Node{},
+		edits: map[string][]edit{}, rules: k.Rules, loop: loopOf(k.Loops), state: &state{length: length}, cells: k.Rules != Ordinary}
 	if k.Rules.Conserve() {
 		p.one = leaf(Ones(ids.Graph(), shapes.Make(dtypes.Float32, ids.Shape().Dimensions[0])))
 	}
@@ -72,20 +73,20 @@ func Build(c Config, k Program, in []*Node) (outs []*Node) {
 		p.cells = p.cells || strings.HasPrefix(t, "lstm.") && !strings.Contains(t, ".state.")
 	}
 
-	h := forward(p, c, w, embed(c, w, ids)) // [B, T, D], or of the last token [B, 1, D]
+	h := forward(p, w.embed(ids)) // [B, T, D], or of the last token [B, 1, D]
 	if k.Last && k.Unit != "" {
 		pos = ZerosLike(pos)
 	}
 	if k.Unit != "" {
-		outs = append(outs, objective(p, c, w, k.Unit, h, pos, id, coef))
+		outs = append(outs, objective(p, k.Unit, h, pos, id, coef))
 	}
 	switch {
 	case k.Last && k.Logits == "last":
-		outs = append(outs, output(c, w, h))
+		outs = append(outs, p.output(h))
 	case k.Logits == "last":
-		outs = append(outs, output(c, w, ExpandAxes(atLast(TransposeAllDims(h, 1, 0, 2), length), 1)))
+		outs = append(outs, p.output(ExpandAxes(pick(h, AddScalar(length, -1)), 1)))
 	case k.Logits == "all":
-		outs = append(outs, output(c, w, h))
+		outs = append(outs, p.output(h))
 	}
 	if k.StateOut {
 		outs = append(outs, Stack(p.state.lastHidden, 0), Stack(p.state.lastCell, 0))
@@ -133,21 +134,18 @@ func takeEdit(c Config, s Slot, take func() *Node) edit {
 
 // rowMajor exchanges the axes of rows and tokens of what lives inside an LSTM's recurrence (it is its own inverse).
 func rowMajor(c Config, tap string, x *Node) *Node {
-	if c.Arch == LSTM && strings.HasPrefix(tap, "lstm.") && x.Rank() == 3 {
+	if c.Recurrent() && strings.HasPrefix(tap, "lstm.") && x.Rank() == 3 {
 		return TransposeAllDims(x, 1, 0, 2)
 	}
 	return x
 }
 
-func embed(c Config, w Weights, ids *Node) *Node {
-	return Gather(embedding(c, w), ExpandAxes(ids, -1)) // [B, T, D]
-}
-
-func forward(p *pass, c Config, w Weights, x *Node) *Node {
-	if c.Arch == LSTM {
-		x = lstm(p, c, w, x)
+// forward turns the embeddings of tokens [B, T, D] into the hidden states that the output matrix multiplies.
+func forward(p *pass, x *Node) *Node {
+	if p.config.Recurrent() {
+		x = lstm(p, x)
 	} else {
-		x = transformer(p, c, w, x)
+		x = transformer(p, x)
 	}
 	return p.tap("head.in", x)
 }
@@ -169,20 +167,20 @@ func unstack(x *Node) []*Node {
 }
 
 // objective is sum_k coef * unit(token id_k at position pos_k): [B]. Only what it needs of the head is computed.
-func objective(p *pass, c Config, w Weights, unit string, h, pos, id, coef *Node) *Node {
+func objective(p *pass, unit string, h, pos, id, coef *Node) *Node {
 	g := h.Graph()
 	B, K := pos.Shape().Dimensions[0], pos.Shape().Dimensions[1]
 	row := Iota(g, shapes.Make(dtypes.Int32, B, K, 1), 0)
 	at := Gather(h, Concatenate([]*Node{row, ExpandAxes(pos, -1)}, -1)) // [B, K, D]
-	matrix, bias := head(c, w)
+	matrix, bias := p.weights.head(p.config)
 	columns := Gather(matrix, ExpandAxes(id, -1)) // [B, K, D]
 	x := ReduceSum(Mul(at, columns), -1)          // [B, K]
 	if bias != nil {
 		x = p.plus(x, Gather(bias, ExpandAxes(id, -1)))
 	}
-	x = p.linear(x)
+	x = p.capped(p.linear(x), p.config.LogitCap)
 	if unit != Logit {
-		all := output(c, w, at) // [B, K, V]
+		all := p.output(at) // [B, K, V]
 		top := p.shared(StopGradient(ReduceAndKeep(all, ReduceMax, -1)))
 		x = Sub(x, Add(p.act(Log, ReduceSum(p.act(Exp, Sub(all, top)), -1)), Reshape(top, B, K)))
 	}

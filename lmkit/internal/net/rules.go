@@ -19,34 +19,20 @@ const (
 // Conserve says whether activation times gradient is relevance.
 func (r Rules) Conserve() bool { return r != Ordinary && r != DeepLIFT }
 
-// Check says what is wrong with these rules for an architecture, if anything.
-func (r Rules) Check(arch string) error {
-	want := arch
+// Check says what is wrong with these rules for a model, if anything.
+func (r Rules) Check(c Config) error {
 	switch r {
 	case Ordinary, DeepLIFT:
 	case AttnLRP, CPLRP:
-		want = Transformer
+		if !c.Attends() {
+			return fmt.Errorf("%s is for a Transformer, and this model is an LSTM; use %s, %s or %s", r, LRP, LRPHalf, DeepLIFT)
+		}
 	case LRP, LRPHalf:
-		want = LSTM
+		if !c.Recurrent() {
+			return fmt.Errorf("%s is for an LSTM, and this model is a Transformer; use %s, %s or %s", r, AttnLRP, CPLRP, DeepLIFT)
+		}
 	default:
 		return fmt.Errorf("there are no rules %q; there are %s, %s, %s, %s and %s", r, AttnLRP, CPLRP, LRP, LRPHalf, DeepLIFT)
 	}
-	if arch != want {
-		return fmt.Errorf("%s is for %s, and this model is %s; %s", r, named(want), named(arch), instead(arch))
-	}
 	return nil
-}
-
-func named(arch string) string {
-	if arch == LSTM {
-		return "an LSTM"
-	}
-	return "a Transformer"
-}
-
-func instead(arch string) string {
-	if arch == LSTM {
-		return fmt.Sprintf("use %s, %s or %s", LRP, LRPHalf, DeepLIFT)
-	}
-	return fmt.Sprintf("use %s, %s or %s", AttnLRP, CPLRP, DeepLIFT)
 }

@@ -21,9 +21,10 @@ func (k Shared) Key() string { return fmt.Sprintf("shared %+v", k) }
 
 // BuildShared is the whole program. Inputs: the weights in the order of c.Params(); of every level ids [N, T], the
 // weight of the value [N, T, 1], and from the second on parent [N], a node of the level before; the value [1, 1, D];
-// length [N], the tokens of each row in the last level; with an objective id, coef [N, K]. Outputs, as far as asked for:
-// objective [N], logits [N, 1, V].
+// length [N], the tokens of each row in the last level; with an objective id, coef [N, K]. Outputs, as far as asked
+// for: objective [N], logits [N, 1, V].
 func BuildShared(c Config, k Shared, in []*Node) (outs []*Node) {
+	c = c.WithDefaults()
 	n := len(c.Params())
 	w := NewWeights(c, in[:n])
 	in = in[n:]
@@ -41,7 +42,8 @@ func BuildShared(c Config, k Shared, in []*Node) (outs []*Node) {
 	var h *Node
 	memory, at := make([]*Node, 2*c.Layers), 0 // what each node of the level before left
 	for l, x := range levels {
-		p := &pass{loop: loopOf(k.Loops), edits: map[string][]edit{"embed": {{keep: OneMinus(x.weight), weight: x.weight, add: Mul(x.weight, value)}}}}
+		replace := edit{keep: OneMinus(x.weight), weight: x.weight, add: Mul(x.weight, value)}
+		p := &pass{config: c, weights: w, loop: loopOf(k.Loops), edits: map[string][]edit{"embed": {replace}}}
 		if l > 0 {
 			for i := range memory {
 				memory[i] = takeRows(memory[i], x.parent, 0)
@@ -56,21 +58,22 @@ func BuildShared(c Config, k Shared, in []*Node) (outs []*Node) {
 		if l == k.Levels-1 {
 			p.last = AddScalar(length, -1)
 		}
-		h = forward(p, c, w, embed(c, w, x.ids)) // [N, T, D]
-		if c.Arch == LSTM {
+		h = forward(p, w.embed(x.ids)) // [N, T, D]
+		if c.Recurrent() {
 			memory = append(p.state.lastHidden, p.state.lastCell...)
 		}
 		at += x.ids.Shape().Dimensions[1]
 	}
-	if c.Arch == LSTM {
-		h = ExpandAxes(atLast(TransposeAllDims(h, 1, 0, 2), length), 1)
+	if c.Recurrent() {
+		h = ExpandAxes(pick(h, AddScalar(length, -1)), 1)
 	}
+	p := &pass{config: c, weights: w}
 	if k.Unit != "" {
 		id, coef := take(), take()
-		outs = append(outs, objective(&pass{}, c, w, k.Unit, h, ZerosLike(id), id, coef)) // of [N, 1, D]
+		outs = append(outs, objective(p, k.Unit, h, ZerosLike(id), id, coef)) // of [N, 1, D]
 	}
 	if k.Logits {
-		outs = append(outs, output(c, w, h))
+		outs = append(outs, p.output(h))
 	}
 	return outs
 }

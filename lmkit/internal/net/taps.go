@@ -2,84 +2,142 @@ package net
 
 import (
 	"fmt"
-	"strings"
+	"slices"
 )
 
-// TapInfo describes an activation that can be recorded, differentiated by, and replaced. Axes has a letter an axis:
-// B rows, T tokens, H heads, S tokens attended to, and "." for features, of which there are Width.
+// TapInfo describes an activation that can be recorded, differentiated by, and replaced. Axes has a letter an axis: B
+// rows, T tokens, H heads, G heads of keys and values, S tokens attended to, and "." for features. Sizes is how long
+// each axis is: -1 where that depends on the rows and their tokens.
 type TapInfo struct {
 	Name  string
 	Axes  string
-	Width int
+	Sizes []int
+}
+
+// Shape is the activation's shape for B rows of T tokens.
+func (t TapInfo) Shape(B, T int) []int {
+	d := make([]int, len(t.Sizes))
+	for k, n := range t.Sizes {
+		switch {
+		case n >= 0:
+			d[k] = n
+		case t.Axes[k] == 'B':
+			d[k] = B
+		default:
+			d[k] = T
+		}
+	}
+	return d
 }
 
 // Taps lists the activations of a model in the order in which they are computed.
 func (c Config) Taps() []TapInfo {
-	c = c.WithDefaults()
-	var taps []TapInfo
-	add := func(name, axes string, width int) { taps = append(taps, TapInfo{name, axes, width}) }
-	add("embed", "BT.", c.Width)
-	if c.Arch == LSTM {
-		for l := range c.Layers {
-			p := fmt.Sprintf("lstm.%d.", l)
-			add(p+"state.hidden", "B.", c.Hidden)
-			add(p+"state.cell", "B.", c.Hidden)
-			add(p+"pre", "BT.", 4*c.Hidden)
-			for _, g := range []string{"i", "f", "g", "o"} {
-				add(p+"gate."+g, "BT.", c.Hidden)
-			}
-			add(p+"cell", "BT.", c.Hidden)
-			add(p+"hidden", "BT.", c.Hidden)
-		}
-		add("head.in", "BT.", c.Hidden)
-		return taps
+	l := &tapList{Config: c.WithDefaults()}
+	l.add("embed", "BT.", c.Width)
+	if c.Recurrent() {
+		l.lstm()
+	} else {
+		l.transformer()
 	}
-	add("pos_embed", "BT.", c.Width)
-	norm := func(p string) {
-		add(p+".scale", "BT.", 1)
-		add(p+".normalized", "BT.", c.Width)
-	}
-	for l := range c.Layers {
-		p := fmt.Sprintf("block.%d.", l)
-		add(p+"resid.pre", "BT.", c.Width)
-		norm(p + "ln1")
-		K := c.Width / c.Heads
-		for _, n := range []string{"q", "k", "v"} {
-			add(p+"attn."+n, "BTH.", K)
-		}
-		add(p+"attn.scores", "BHTS", 0)
-		add(p+"attn.pattern", "BHTS", 0)
-		add(p+"attn.z", "BTH.", K)
-		add(p+"attn.out", "BT.", c.Width)
-		add(p+"resid.mid", "BT.", c.Width)
-		norm(p + "ln2")
-		add(p+"mlp.pre", "BT.", c.Inner)
-		add(p+"mlp.post", "BT.", c.Inner)
-		add(p+"mlp.out", "BT.", c.Width)
-		add(p+"resid.post", "BT.", c.Width)
-	}
-	norm("final")
-	add("head.in", "BT.", c.Width)
-	return taps
+	l.add("head.in", "BT.", c.Out())
+	return l.all
 }
 
-// Tap finds an activation by name.
-func (c Config) Tap(name string) (TapInfo, error) {
-	taps := c.Taps()
-	for _, t := range taps {
-		if t.Name == name {
-			return t, nil
+// tapList gathers activations.
+type tapList struct {
+	Config
+	all []TapInfo
+}
+
+// add appends an activation; sizes are those of its last axes, and all axes before have the rows' and tokens'.
+func (l *tapList) add(name, axes string, sizes ...int) {
+	t := TapInfo{Name: name, Axes: axes, Sizes: make([]int, len(axes))}
+	for k := range t.Sizes {
+		t.Sizes[k] = -1
+	}
+	copy(t.Sizes[len(axes)-len(sizes):], sizes)
+	l.all = append(l.all, t)
+}
+
+func (l *tapList) lstm() {
+	for i := range l.Layers {
+		p := fmt.Sprintf("lstm.%d.", i)
+		l.add(p+"state.hidden", "B.", l.Hidden)
+		l.add(p+"state.cell", "B.", l.Hidden)
+		l.add(p+"pre", "BT.", 4*l.Hidden)
+		for _, g := range []string{"i", "f", "g", "o"} {
+			l.add(p+"gate."+g, "BT.", l.Hidden)
+		}
+		l.add(p+"cell", "BT.", l.Hidden)
+		l.add(p+"hidden", "BT.", l.Hidden)
+	}
+}
+
+func (l *tapList) transformer() {
+	D := l.Width
+	if l.Positions == Learned {
+		l.add("pos_embed", "BT.", D)
+	}
+	for i := range l.Layers {
+		p := fmt.Sprintf("block.%d.", i)
+		l.add(p+"resid.pre", "BT.", D)
+		l.norm(p+"ln1", l.normsBefore(), "BT.", D)
+		l.attention(p+"attn.", l.Pattern[i])
+		l.norm(p+"ln1_post", l.normsAfter(), "BT.", D)
+		if l.Residual == Sequential {
+			l.add(p+"resid.mid", "BT.", D)
+		}
+		l.norm(p+"ln2", l.normsBefore() && l.Residual != ParallelOne, "BT.", D)
+		if l.Gated {
+			l.add(p+"mlp.gate", "BT.", l.Inner)
+			l.add(p+"mlp.up", "BT.", l.Inner)
+		} else {
+			l.add(p+"mlp.pre", "BT.", l.Inner)
+		}
+		l.add(p+"mlp.post", "BT.", l.Inner)
+		l.add(p+"mlp.out", "BT.", D)
+		l.norm(p+"ln2_post", l.normsAfter(), "BT.", D)
+		l.add(p+"resid.post", "BT.", D)
+	}
+	l.norm("final", l.NormPlace != SumNorm, "BT.", D)
+}
+
+// attention adds the activations of a layer's attention. Queries and keys are q and k as they are projected, q_norm
+// and k_norm where they are normalised, and q_rot and k_rot where they are turned.
+func (l *tapList) attention(p string, kind byte) {
+	H, G, K := l.Heads, l.KVHeads, l.HeadWidth
+	kv := "BTH."
+	if G != H {
+		kv = "BTG."
+	}
+	l.add(p+"q", "BTH.", H, K)
+	l.add(p+"k", kv, G, K)
+	l.add(p+"v", kv, G, K)
+	for _, x := range []struct {
+		name, axes string
+		heads      int
+	}{{"q", "BTH.", H}, {"k", kv, G}} {
+		if l.QKNorm == AllHeads {
+			l.norm(p+x.name+"_norm", true, "BT.", x.heads*K)
+		}
+		l.norm(p+x.name+"_norm", l.QKNorm == EachHead, x.axes, x.heads, K)
+		if l.rope(kind).Theta != 0 {
+			l.add(p+x.name+"_rot", x.axes, x.heads, K)
 		}
 	}
-	var near []string
-	last := name[strings.LastIndex(name, ".")+1:]
-	for _, t := range taps {
-		if strings.HasSuffix(t.Name, "."+last) {
-			near = append(near, t.Name)
-		}
+	l.add(p+"scores", "BHTS", H, -1, -1)
+	l.add(p+"pattern", "BHTS", H, -1, -1)
+	l.add(p+"z", "BTH.", H, K)
+	l.add(p+"out", "BT.", l.Width)
+}
+
+// norm adds the activations of a norm over arrays of such axes and sizes, if there is one.
+func (l *tapList) norm(name string, is bool, axes string, sizes ...int) {
+	if !is {
+		return
 	}
-	if len(near) > 0 {
-		return TapInfo{}, fmt.Errorf("the model has no activation %q; did you mean %s?", name, near[0])
-	}
-	return TapInfo{}, fmt.Errorf("the model has no activation %q; its activations run from %s to %s (Taps lists them)", name, taps[0].Name, taps[len(taps)-1].Name)
+	one := slices.Clone(sizes)
+	one[len(one)-1] = 1
+	l.add(name+".scale", axes, one...)
+	l.add(name+".normalized", axes, sizes...)
 }

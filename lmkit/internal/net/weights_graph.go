@@ -6,51 +6,51 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Weights are the parameters as graph nodes, by their names in the file.
-type Weights struct {
-	prefix string
-	nodes  map[string]*Node
-}
+// Weights are the parameters as graph nodes, by their names.
+type Weights map[string]*Node
 
 // NewWeights names the nodes in the order of c.Params().
 func NewWeights(c Config, nodes []*Node) Weights {
-	w := Weights{nodes: map[string]*Node{}}
+	w := Weights{}
 	for i, p := range c.Params() {
-		w.nodes[p.Name] = nodes[i]
+		w[p.Name] = nodes[i]
 	}
 	return w
 }
 
-func (w Weights) in(format string, args ...any) Weights {
-	return Weights{w.prefix + fmt.Sprintf(format, args...) + ".", w.nodes}
-}
-
 func (w Weights) get(name string) *Node {
-	n := w.nodes[w.prefix+name]
+	n := w[name]
 	if n == nil {
-		panic(fmt.Errorf("no weight %q", w.prefix+name))
+		panic(fmt.Errorf("no weight %q", name))
 	}
 	return n
 }
 
-// embedding is the table of token embeddings [V, D].
-func embedding(c Config, w Weights) *Node {
-	if c.Arch == LSTM {
-		return w.get("embed.weight")
+// embed is the embeddings of ids [B, T]: [B, T, D].
+func (w Weights) embed(ids *Node) *Node { return Gather(w.get("embed.weight"), ExpandAxes(ids, -1)) }
+
+// head is the output matrix [V, D] and its bias [V], or nil.
+func (w Weights) head(c Config) (matrix, bias *Node) {
+	if c.Tied {
+		return w.get("embed.weight"), w["head.bias"]
 	}
-	return w.get("wte.weight")
+	return w.get("head.weight"), w["head.bias"]
 }
 
-// head is the output matrix [V, D] and bias [V], or nil.
-func head(c Config, w Weights) (matrix, bias *Node) {
-	if c.Arch == LSTM {
-		bias = w.get("linear.bias")
+// weight is a parameter of the part of the model where the pass stands, or nil: parameters are named as activations
+// are.
+func (p *pass) weight(name string) *Node { return p.weights[p.scope+name] }
+
+// dense is W·x + b for x [..., in], where W [out, in] is the parameter name.weight, and b [out] is name.bias, if
+// there is one: [..., out].
+func (p *pass) dense(name string, x *Node) *Node {
+	d := x.Shape().Dimensions
+	y := matmul(Reshape(x, -1, d[len(d)-1]), p.weights.get(p.scope+name+".weight"))
+	if b := p.weight(name + ".bias"); b != nil {
+		y = p.bias(y, b)
 	}
-	switch {
-	case c.Tied:
-		return embedding(c, w), bias
-	case c.Arch == LSTM:
-		return w.get("linear.weight"), bias
-	}
-	return w.get("lm_head.weight"), nil
+	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), y.Shape().Dimensions[1])...)
 }
+
+// matmul is x [N, K] times the transpose of w [M, K]: [N, M].
+func matmul(x, w *Node) *Node { return Einsum("nk,mk->nm", x, w) }

@@ -33,7 +33,7 @@ func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*e
 		render.Section{Heading: name + ": why it answers “" + item.Label + "”", Paragraphs: []string{"The planted cause, in brackets: " + d.truth(item) + "."},
 			Figures: render.Figures(as[main])},
 		render.Section{Heading: name + ": all methods side by side", Paragraphs: []string{"Where each ranks the planted cause: " + strings.Join(found, "; ") + "."}, Figures: []plot.Figure{comparison}})
-	if m.Config().Arch == lm.Transformer {
+	if m.Config().Attends() {
 		s, err := attention(ctx, m, as[0])
 		if err != nil {
 			return err

@@ -1,7 +1,6 @@
-package net
+package format
 
 import (
-	"encoding/json"
 	"testing"
 )
 
@@ -16,19 +15,18 @@ func FuzzConfig(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var c Config
-		if json.Unmarshal(data, &c) != nil {
+		_, c, err := Read(data)
+		if err != nil {
 			return
 		}
 		if err := c.Validate(); err != nil {
 			t.Fatalf("%s was read as an impossible configuration: %v", data, err)
 		}
-		out, err := json.Marshal(c)
+		_, out, err := Write(c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var back Config
-		if err := json.Unmarshal(out, &back); err != nil || back != c {
+		if _, back, err := Read(out); err != nil || back != c {
 			t.Fatalf("%s was read as %+v, written and read again as %+v (%v)", data, c, back, err)
 		}
 	})
@@ -40,12 +38,23 @@ func TestUnsupportedConfigs(t *testing.T) {
 		`{"model_type":"bert"}`: `model_type "bert" is not supported; there are gpt2 and lstm`,
 		`{"model_type":"gpt2","vocab_size":3,"scale_attn_by_inverse_layer_idx":true}`:                             "not supported: scale_attn_by_inverse_layer_idx",
 		`{"model_type":"lstm","vocab_size":3,"embed_size":2,"hidden_size":2,"num_layers":1,"bidirectional":true}`: "not supported: bidirectional",
-		`{"model_type":"gpt2","vocab_size":3,"activation_function":"swish"}`:                                      `the activation "swish" is not supported; there are gelu_new, gelu and relu`,
+		`{"model_type":"gpt2","vocab_size":3,"activation_function":"swish"}`:                                      `the activation "swish" is not supported; there are gelu_new, gelu, relu and silu`,
 		`{"model_type":"lstm","vocab_size":3,"embed_size":2,"num_layers":1}`:                                      "the hidden width is 0; it must be between 1 and 1073741824",
+		`{"model_type":"gpt2","vocab_size":3,"rope_scaling":{"factor":2},"sliding_window":7}`:                     `not supported: rope_scaling={"factor":2}, sliding_window=7`,
+		`{"model_type":"gpt2","vocab_size":3,"scale_attn_weights":false}`:                                         "not supported: scale_attn_weights=false",
+		`{"model_type":"gpt2","vocab_size":"3"}`:                                                                  `vocab_size is "3": it must be a whole number`,
 	} {
-		var c Config
-		if err := json.Unmarshal([]byte(in), &c); err == nil || err.Error() != want {
+		if _, _, err := Read([]byte(in)); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", in, err, want)
 		}
+	}
+}
+
+// What changes nothing is passed over: how to generate, what training used, and switches that are off.
+func TestHarmlessKeys(t *testing.T) {
+	const text = `{"model_type":"gpt2","vocab_size":3,"eos_token_id":2,"_name_or_path":"x","task_specific_params":{"a":{"b":1}},
+		"rope_scaling":null,"sliding_window":0,"scale_attn_by_inverse_layer_idx":false,"summary_type":"cls_index","n_ctx":1024}`
+	if _, _, err := Read([]byte(text)); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,227 @@
+package format
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"lmkit.internal/lmkit/internal/net"
+)
+
+// Rule says where a parameter is in a model's files. Parameters are [out, in]; their rows are what a rule moves.
+type Rule struct {
+	Param      string          // its name; "": the tensor may be there, and changes nothing
+	Tensor     string          // the tensor's name
+	Transposed bool            // the tensor is [in, out]
+	Rows       int             // how many rows the tensor has, where others are in it too; 0: the parameter's
+	Row        func(i int) int // which of them is row i of the parameter; nil: row i
+}
+
+// from is the rows of a tensor from the given one.
+func from(first int) func(i int) int { return func(i int) int { return first + i } }
+
+// shape is that of a rule's tensor for a parameter.
+func (r Rule) shape(p net.Param) []int {
+	rows := r.Rows
+	if rows == 0 {
+		rows = p.Dims[0]
+	}
+	switch {
+	case len(p.Dims) == 1:
+		return []int{rows}
+	case r.Transposed:
+		return []int{p.Dims[1], rows}
+	}
+	return []int{rows, p.Dims[1]}
+}
+
+// whole says whether the tensor's numbers are the parameter's as they stand.
+func (r Rule) whole(p net.Param) bool {
+	return r.Rows == 0 && r.Row == nil && (!r.Transposed || len(p.Dims) == 1)
+}
+
+// each visits the parameter's numbers in order, and where each of them is in the tensor.
+func (r Rule) each(p net.Param, visit func(param, tensor int)) {
+	dims := r.shape(p)
+	out, in := p.Dims[0], 1
+	rowStep, colStep := 1, 1
+	if len(p.Dims) == 2 {
+		in = p.Dims[1]
+		if r.Transposed {
+			colStep = dims[1]
+		} else {
+			rowStep = dims[1]
+		}
+	}
+	for i := range out {
+		row := i
+		if r.Row != nil {
+			row = r.Row(i)
+		}
+		for k := range in {
+			visit(i*in+k, row*rowStep+k*colStep)
+		}
+	}
+}
+
+// expand makes the rules of a model from a table whose names leave out what repeats: "*" stands for the number of a
+// layer, and a name without ".weight" or ".bias" for both. Of a tied output matrix, which is no parameter, a copy may
+// be there.
+func expand(c net.Config, table []Rule) (rules []Rule) {
+	params := c.Params()
+	if c.Tied {
+		params = append(params, net.Param{Name: "head.weight", Part: "head"})
+	}
+	for i, p := range params {
+		layer := p.Part[strings.IndexByte(p.Part, '.')+1:]
+		name := p.Name
+		if layer != p.Part {
+			name = strings.Replace(name, "."+layer+".", ".*.", 1)
+		}
+		dot := strings.LastIndexByte(name, '.')
+		for _, r := range table {
+			switch r.Param {
+			case name:
+			case name[:dot]:
+				r.Tensor += name[dot:]
+			default:
+				continue
+			}
+			r.Param, r.Tensor = p.Name, strings.Replace(r.Tensor, "*", layer, 1)
+			if c.Tied && i == len(params)-1 {
+				r.Param = ""
+			}
+			rules = append(rules, r)
+		}
+	}
+	for _, r := range table {
+		for l := range c.Layers {
+			if r.Param == "" {
+				rules = append(rules, Rule{Tensor: strings.Replace(r.Tensor, "*", fmt.Sprint(l), 1)})
+			}
+		}
+	}
+	return rules
+}
+
+// Pack gives what a model's files hold: it gets the numbers of each parameter, and puts each tensor.
+func Pack(f Format, c net.Config, get func(param string) []float32,
+	put func(tensor string, dims []int, data []float32)) {
+	rules := map[string]Rule{}
+	for _, r := range f.Rules(c) {
+		rules[r.Param] = r
+	}
+	type tensor struct {
+		dims []int
+		data []float32
+	}
+	packed := map[string]tensor{}
+	for _, p := range c.Params() {
+		r := rules[p.Name]
+		dims, data := r.shape(p), get(p.Name)
+		if r.whole(p) {
+			put(r.Tensor, dims, data)
+			continue
+		}
+		t, ok := packed[r.Tensor]
+		if !ok {
+			t = tensor{dims, make([]float32, product(dims))}
+			packed[r.Tensor] = t
+		}
+		r.each(p, func(param, tensor int) { t.data[tensor] = data[param] })
+	}
+	for name, t := range packed {
+		put(name, t.dims, t.data)
+	}
+}
+
+// Unpacker finds a model's parameters in its files.
+type Unpacker struct {
+	tensors Tensors
+	rules   map[string]Rule      // by parameter
+	names   map[string]string    // of the tensors, by the rules' names
+	uses    map[string]int       // of a tensor: how many parameters are still to be taken out of it
+	held    map[string][]float32 // the tensors that some parameters were taken out of, and others not yet
+}
+
+// Unpack checks that the tensors are those of a model, without reading their numbers.
+func Unpack(f Format, c net.Config, ts Tensors) (*Unpacker, error) {
+	u := &Unpacker{tensors: ts, rules: map[string]Rule{}, names: map[string]string{}, uses: map[string]int{},
+		held: map[string][]float32{}}
+	for _, n := range ts.Names() {
+		name := f.Name(n)
+		if other, ok := u.names[name]; ok {
+			return nil, fmt.Errorf("tensors %q and %q are the same part of the model", other, n)
+		}
+		u.names[name] = n
+	}
+	left := map[string]bool{}
+	for n := range u.names {
+		left[n] = true
+	}
+	for _, r := range f.Rules(c) {
+		u.rules[r.Param] = r
+		u.uses[r.Tensor]++
+		delete(left, r.Tensor)
+	}
+	for _, p := range c.Params() {
+		if err := u.check(p); err != nil {
+			return nil, err
+		}
+	}
+	if len(left) > 0 {
+		var extra []string
+		for n := range left {
+			extra = append(extra, n)
+		}
+		sort.Strings(extra)
+		return nil, fmt.Errorf("tensor %q belongs to no part of the model that config.json describes (%d such tensors)",
+			extra[0], len(extra))
+	}
+	return u, nil
+}
+
+func (u *Unpacker) check(p net.Param) error {
+	r := u.rules[p.Name]
+	want := r.shape(p)
+	dims, ok := u.tensors.Shape(u.names[r.Tensor])
+	if !ok {
+		return fmt.Errorf("tensor %q is missing; config.json asks for it with shape %v", r.Tensor, want)
+	}
+	if !slices.Equal(dims, want) {
+		return fmt.Errorf("tensor %q has shape %v, but config.json asks for %v", r.Tensor, dims, want)
+	}
+	return nil
+}
+
+// Param reads the numbers of a parameter, once. What is held in between is tensors of several parameters, until the
+// last one is taken: in the order of c.Params(), those of one layer's attention.
+func (u *Unpacker) Param(p net.Param) ([]float32, error) {
+	r := u.rules[p.Name]
+	data, ok := u.held[r.Tensor]
+	if !ok {
+		var err error
+		if data, err = u.tensors.Floats(u.names[r.Tensor]); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", r.Tensor, err)
+		}
+		u.held[r.Tensor] = data
+	}
+	if u.uses[r.Tensor]--; u.uses[r.Tensor] == 0 {
+		delete(u.held, r.Tensor)
+	}
+	if r.whole(p) {
+		return data, nil
+	}
+	part := make([]float32, product(p.Dims))
+	r.each(p, func(param, tensor int) { part[param] = data[tensor] })
+	return part, nil
+}
+
+func product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
