@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -31,7 +32,10 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	a := &app{in: in, out: out, err: errs}
+	a := &app{in: in, out: out, paper: out, err: errs}
+	if _, is := terminal(out); is {
+		a.out = printable.Screen(out)
+	}
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -47,16 +51,18 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 		failed = &exitError{exitFailed, err}
 	}
 	if failed.error != nil {
-		fmt.Fprintln(errs, "lmkit: "+oneLine(failed.Error()))
+		a.note("%s", failed.Error())
 	}
 	return failed.code
 }
 
 // app is what all commands share.
 type app struct {
-	in       io.Reader
-	out, err io.Writer
-	engine   string
+	in     io.Reader
+	out    io.Writer // results; on a terminal nothing in them can steer it
+	paper  io.Writer // the same without that check, for what is checked already and may have colours
+	err    io.Writer
+	engine string
 }
 
 // exitError is an error with an exit code of its own. Without an error inside, everything has been said.
@@ -155,9 +161,13 @@ func (a *app) openModel(ctx context.Context, dir string, o backend.Options) (*lm
 
 // note says something on stderr that is no result.
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintln(a.err, "lmkit: "+oneLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.err, "lmkit: "+printable.Short(oneLine(fmt.Sprintf(format, args...)), mostOfLine))
 }
 
+const mostOfLine = 600 // bytes of a line on stderr
+
+// oneLine is a text on one line, without anything that could steer a terminal.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	return printable.Clean(strings.Join(lines, "; "))
 }

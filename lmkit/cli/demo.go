@@ -35,7 +35,7 @@ func (a *app) demo(ctx context.Context, report string, seed uint64) error {
 	m := a.meter()
 	look := a.look()
 	return demo.Run(ctx, demo.Options{
-		Engine: engine, Out: lines{a.out, m.hide}, Color: look.Color, Width: look.Width, Report: report, Seed: seed,
+		Engine: engine, Out: lines{a.paper, m.hide}, Color: look.Color, Width: look.Width, Report: report, Seed: seed,
 		Progress: m.hear,
 	})
 }

@@ -52,11 +52,11 @@ func (a *app) diagnosis(r backend.Report, asJSON bool) error {
 			code := map[backend.Status]string{backend.Good: "32", backend.Warning: "33", backend.Missing: "31"}[item.Status]
 			status = "\x1b[" + code + "m" + status + "\x1b[0m"
 		}
-		if err := printf(a.out, "%s  %-13s  %s\n", status, item.Name, oneLine(item.Found)); err != nil {
+		if err := printf(a.paper, "%s  %-13s  %s\n", status, item.Name, oneLine(item.Found)); err != nil {
 			return err
 		}
 		if item.Cure != "" {
-			if err := printf(a.out, "%-7s  %-13s  cure: %s\n", "", "", oneLine(item.Cure)); err != nil {
+			if err := printf(a.paper, "%-7s  %-13s  cure: %s\n", "", "", oneLine(item.Cure)); err != nil {
 				return err
 			}
 		}

@@ -97,7 +97,7 @@ func (a *app) kernelListCmd() *cobra.Command {
 				if k.Problem != "" {
 					state = oneLine(k.Problem)
 				}
-				if err := printf(a.out, "%-10s  %-22s  %s  %s\n", k.Name, k.Display, k.Dir, state); err != nil {
+				if err := printf(a.out, "%-10s  %-22s  %s  %s\n", oneLine(k.Name), oneLine(k.Display), oneLine(k.Dir), state); err != nil {
 					return err
 				}
 			}

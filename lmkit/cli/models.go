@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -94,7 +95,7 @@ func (a *app) models(dir string, asJSON bool) error {
 	}
 	wide := len("model")
 	for _, l := range found {
-		wide = max(wide, len(l.Dir))
+		wide = max(wide, printable.Columns(printable.Clean(l.Dir)))
 	}
 	if err := printf(a.out, "%-*s  %-11s  %12s  %-10s  %10s  %7s\n", wide, "model", "arch", "parameters", "tokenizer", "valid loss", "step"); err != nil {
 		return err
@@ -111,7 +112,7 @@ func (a *app) models(dir string, asJSON bool) error {
 		if l.Trouble != "" {
 			row = "does not open: " + l.Trouble
 		}
-		if err := printf(a.out, "%-*s  %s\n", wide, l.Dir, row); err != nil {
+		if err := printf(a.out, "%s  %s\n", printable.PadRight(printable.Clean(l.Dir), wide), row); err != nil {
 			return err
 		}
 	}

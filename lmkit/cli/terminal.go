@@ -18,7 +18,7 @@ import (
 // look is what the output can show: colours on a terminal unless NO_COLOR forbids them, and its width.
 func (a *app) look() plot.Options {
 	o := plot.Options{}
-	fd, is := terminal(a.out)
+	fd, is := terminal(a.paper)
 	if is {
 		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 		o.Width, _, _ = term.GetSize(fd)
@@ -91,7 +91,7 @@ func (a *app) bar(e progress.Event) *progressbar.ProgressBar {
 	if total == 0 {
 		total = -1 // not known
 	}
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(e.What),
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(oneLine(e.What)),
 		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionShowBytes(e.Unit == progress.Bytes))
 }

@@ -69,8 +69,11 @@ func printable(s string, i int, r rune) string {
 	case unicode.IsPrint(r):
 		return string(r)
 	}
-	return fmt.Sprintf("‹%02X›", r)
+	return hex(r)
 }
+
+// hex stands for a character that has no picture of its own.
+func hex(r rune) string { return fmt.Sprintf("‹%02X›", r) }
 
 // Columns is the number of terminal columns that s takes: 2 for a wide character.
 func Columns(s string) int { return uniseg.StringWidth(s) }

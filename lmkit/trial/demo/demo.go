@@ -16,6 +16,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/progress"
@@ -232,5 +233,5 @@ func (d *demo) finish() {
 	if err != nil {
 		abs = d.Report
 	}
-	d.say("\nThe report is in %s (open it in any browser). %.0f s in all.", abs, time.Since(d.start).Seconds())
+	d.say("\nThe report is in %s (open it in any browser). %.0f s in all.", printable.Clean(abs), time.Since(d.start).Seconds())
 }
