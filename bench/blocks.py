@@ -1,0 +1,45 @@
+"""Freezes what the Python package gguf makes of random blocks of every number type of GGUF files that lmkit reads.
+
+    python3 -m venv /somewhere && /somewhere/bin/pip install gguf==0.19.0 numpy==2.4.6
+    /somewhere/bin/python bench/blocks.py
+
+writes lmkit/internal/number/testdata/TYPE.bin: the blocks, then the float32 numbers that they stand for. Every bit of a
+block is random, but for the scales, which are halves of moderate size, of either sign, some of them subnormal or zero.
+"""
+
+import pathlib
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize
+
+OUT = pathlib.Path(__file__).parent.parent / "lmkit/internal/number/testdata"
+HALVES = {  # where the halves of a block are
+    "F16": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82],
+    "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+}
+SPECIAL = np.array([0.0, -0.0, 2**-24, -(2**-24), 2**-14 - 2**-24, 65504, -65504], np.float16)
+
+
+def main():
+    rng = np.random.default_rng(1)
+    OUT.mkdir(parents=True, exist_ok=True)
+    for name in ["F32", "F16", "BF16", *list(HALVES)[1:]]:
+        kind = GGMLQuantizationType[name]
+        values, size = GGML_QUANT_SIZES[kind]
+        blocks = rng.integers(0, 256, (max(512 // values, 8), size), np.uint8)
+        if name in ("F32", "BF16"):  # no infinities and no NaN: their bits are the machine's choice
+            blocks[:, -1] = blocks[:, -1] & 0x80 | 0x3F
+        for at in HALVES.get(name, []):
+            scales = (rng.standard_normal(len(blocks)) / 50).astype(np.float16)
+            scales[: len(SPECIAL)] = SPECIAL
+            if at:
+                scales = scales[::-1].copy()
+            blocks[:, at : at + 2] = scales.view(np.uint8).reshape(-1, 2)
+        floats = dequantize(blocks.reshape(1, -1), kind).astype("<f4")
+        assert np.isfinite(floats).all() and floats.size == len(blocks) * values
+        (OUT / f"{name}.bin").write_bytes(blocks.tobytes() + floats.tobytes())
+
+
+if __name__ == "__main__":
+    main()
