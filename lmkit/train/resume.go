@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -162,7 +161,7 @@ func (r *Run) readSlot() (map[string]lm.Array, error) {
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != r.state.SHA256 {
 		return nil, fmt.Errorf("%s is damaged: its SHA-256 is not the one in %s", r.state.Tensors, stateFile)
 	}
-	ts, err := safetensors.Read(bytes.NewReader(data), int64(len(data)))
+	ts, err := safetensors.Read(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.state.Tensors, err)
 	}

@@ -2,254 +2,221 @@
 package safetensors
 
 import (
-	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
+	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
 	"slices"
-	"sort"
+	"strings"
 
-	"lmkit.internal/lmkit/internal/whole"
+	"lmkit.internal/lmkit/internal/mapped"
+	"lmkit.internal/lmkit/internal/number"
 )
 
-// Tensor is a row-major array. Files with other number types are converted to float32 on reading.
-type Tensor struct {
-	Dims []int
-	Data []float32
+// The names under which a model folder holds its weights: in one file, or in several that an index lists.
+const (
+	WeightsFile = "model.safetensors"
+	IndexFile   = WeightsFile + ".index.json"
+)
+
+// File is a file of tensors that is open, or several that an index makes one. Its methods may be called from several
+// goroutines at once.
+type File struct {
+	names    []string // sorted
+	entries  map[string]entry
+	metadata map[string]string
+	files    []*mapped.File
 }
 
-// maxHeader bounds the header's length in bytes, as the format's own implementation does.
-const maxHeader = 100 << 20
-
-var width = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4}
-
-// entry is a tensor as the header describes it.
+// entry says where a tensor is.
 type entry struct {
-	DType   string   `json:"dtype"`
-	Shape   []int64  `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
+	kind     number.Kind
+	dims     []int
+	file     int // index into File.files
+	at, size int // bytes
 }
 
-// ReadFile reads every tensor of a file.
-func ReadFile(path string) (map[string]Tensor, error) {
-	f, err := os.Open(path)
+// Open reads the headers of a file, of all files that an index (a file that ends in .json) lists, or of the one or the
+// other in a model folder. No tensor is read yet. Tensors may be of any type: what lmkit cannot convert is an error only
+// for those who ask for the numbers.
+func Open(path string) (*File, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if path, err = inFolder(path); err != nil {
+			return nil, err
+		}
+	}
+	f := &File{entries: map[string]entry{}}
+	var err error
+	if strings.HasSuffix(path, ".json") {
+		err = f.addIndex(path)
+	} else {
+		err = f.add(path)
+	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a folder", path)
-	}
-	ts, err := Read(f, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return ts, nil
+	f.names = slices.Sorted(maps.Keys(f.entries))
+	return f, nil
 }
 
-// Read reads every tensor from the size bytes of r. What the header claims is checked against size before anything of
-// that size is allocated.
-func Read(r io.ReaderAt, size int64) (map[string]Tensor, error) {
-	entries, start, err := readHeader(r, size)
-	if err != nil {
-		return nil, err
-	}
-	ts := make(map[string]Tensor, len(entries))
-	total := int64(0)
-	for name, e := range entries {
-		n, err := e.check(size - start)
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		if total += e.Offsets[1] - e.Offsets[0]; total > size-start {
-			return nil, fmt.Errorf("tensor %q shares its bytes with another one", name)
-		}
-		raw := make([]byte, e.Offsets[1]-e.Offsets[0])
-		if _, err := r.ReadAt(raw, start+e.Offsets[0]); err != nil && !(errors.Is(err, io.EOF) && len(raw) == 0) {
-			return nil, fmt.Errorf("tensor %q: %w", name, err)
-		}
-		t := Tensor{Dims: make([]int, len(e.Shape)), Data: decode(e.DType, raw, n)}
-		for i, d := range e.Shape {
-			t.Dims[i] = int(d)
-		}
-		ts[name] = t
-	}
-	return ts, nil
+// Names lists the tensors in alphabetical order.
+func (f *File) Names() []string { return slices.Clone(f.names) }
+
+// Shape returns a tensor's sizes, outermost first, and how its numbers are stored.
+func (f *File) Shape(name string) (dims []int, kind number.Kind, ok bool) {
+	e, ok := f.entries[name]
+	return slices.Clone(e.dims), e.kind, ok
 }
 
-func readHeader(r io.ReaderAt, size int64) (entries map[string]entry, start int64, err error) {
-	var length [8]byte
-	if size < 8 {
-		return nil, 0, fmt.Errorf("not a safetensors file: it has %d bytes, and a header takes 8", size)
-	}
-	if _, err := r.ReadAt(length[:], 0); err != nil {
-		return nil, 0, err
-	}
-	n := binary.LittleEndian.Uint64(length[:])
-	if n > maxHeader || int64(n) > size-8 {
-		return nil, 0, fmt.Errorf("not a safetensors file, or a truncated one: its header claims %d bytes, the file has %d", n, size)
-	}
-	header := make([]byte, n)
-	if _, err := r.ReadAt(header, 8); err != nil && !errors.Is(err, io.EOF) {
-		return nil, 0, err
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(header, &raw); err != nil {
-		return nil, 0, fmt.Errorf("the header is not valid JSON: %w", err)
-	}
-	delete(raw, "__metadata__")
-	entries = make(map[string]entry, len(raw))
-	for name, m := range raw {
-		var e entry
-		d := json.NewDecoder(bytes.NewReader(m))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&e); err != nil {
-			return nil, 0, fmt.Errorf("tensor %q: the header's entry is wrong: %w", name, err)
-		}
-		entries[name] = e
-	}
-	return entries, 8 + int64(n), nil
-}
-
-// check compares an entry with the bytes of data that are there, and returns the number of elements.
-func (e entry) check(have int64) (n int, err error) {
-	w, ok := width[e.DType]
+// Read copies a tensor's bytes as they are stored; to has the size that they take.
+func (f *File) Read(name string, to []byte) error {
+	e, ok := f.entries[name]
 	if !ok {
-		return 0, fmt.Errorf("number type %q is not supported; there are F32, F64, F16, BF16, I32 and I64", e.DType)
+		return fmt.Errorf("there is no tensor %.100q", name)
 	}
-	begin, end := e.Offsets[0], e.Offsets[1]
-	if begin < 0 || end < begin {
-		return 0, fmt.Errorf("its data run from byte %d to %d", begin, end)
+	if len(to) != e.size {
+		return fmt.Errorf("tensor %.100q takes %d bytes, not %d", name, e.size, len(to))
 	}
-	if end > have {
-		return 0, fmt.Errorf("its data end at byte %d, but the file holds %d: the file is truncated", end, have)
+	if err := f.files[e.file].Read(to, e.at); err != nil {
+		return fmt.Errorf("tensor %.100q: %w", name, err)
 	}
-	count := int64(1)
-	for _, d := range e.Shape {
-		if d < 0 || (d > 0 && count > math.MaxInt64/d/8) {
-			return 0, fmt.Errorf("shape %v is impossible", e.Shape)
-		}
-		count *= d
-	}
-	if count*int64(w) != end-begin {
-		return 0, fmt.Errorf("shape %v of %s takes %d bytes, but it has %d", e.Shape, e.DType, count*int64(w), end-begin)
-	}
-	return int(count), nil
+	return nil
 }
 
-func decode(dtype string, raw []byte, n int) []float32 {
-	out := make([]float32, n)
-	le := binary.LittleEndian
-	for i := range out {
-		switch dtype {
-		case "F32":
-			out[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
-		case "F64":
-			out[i] = float32(math.Float64frombits(le.Uint64(raw[8*i:])))
-		case "BF16":
-			out[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
-		case "F16":
-			out[i] = half(le.Uint16(raw[2*i:]))
-		case "I32":
-			out[i] = float32(int32(le.Uint32(raw[4*i:])))
-		case "I64":
-			out[i] = float32(int64(le.Uint64(raw[8*i:])))
-		}
+// Metadata returns the texts that the writer put beside the tensors; nil when there are none.
+func (f *File) Metadata() map[string]string { return f.metadata }
+
+// Close gives back what Open took.
+func (f *File) Close() error {
+	var errs []error
+	for _, m := range f.files {
+		errs = append(errs, m.Close())
 	}
-	return out
+	return errors.Join(errs...)
 }
 
-// half is an IEEE 754 binary16 number.
-func half(b uint16) float32 {
-	sign, exp, frac := uint32(b>>15)<<31, uint32(b>>10)&31, uint32(b)&1023
-	switch exp {
-	case 31:
-		return math.Float32frombits(sign | 255<<23 | frac<<13)
-	case 0:
-		f := float32(frac) / (1 << 24)
-		if sign != 0 {
-			return -f
-		}
-		return f
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
-}
-
-// WriteFile writes tensors as float32, ordered by name, in place of path: either the whole new file is there
-// afterwards, or the old one is untouched.
-func WriteFile(path string, ts map[string]Tensor) error {
-	f, err := whole.Create(path)
+// add reads the header of one file.
+func (f *File) add(path string) error {
+	m, err := mapped.Open(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	if err := Write(f, ts); err != nil {
-		return err
+	f.files = append(f.files, m)
+	err = m.View(func(all []byte) error {
+		h, err := readHeader(all)
+		if err != nil {
+			return err
+		}
+		if f.metadata == nil {
+			f.metadata = h.metadata
+		}
+		for name, e := range h.entries {
+			if _, twice := f.entries[name]; twice {
+				return fmt.Errorf("tensor %.100q is in another file of the same model, too", name)
+			}
+			e.file = len(f.files) - 1
+			f.entries[name] = e
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return f.Commit()
+	return nil
 }
 
-// Write writes tensors as float32, ordered by name.
-func Write(w io.Writer, ts map[string]Tensor) error {
-	names := make([]string, 0, len(ts))
-	for n := range ts {
-		names = append(names, n)
-	}
-	sort.Strings(names)
-	header := []byte{'{'}
-	at := int64(0)
-	for i, n := range names {
-		t := ts[n]
-		size := 1
-		e := entry{DType: "F32", Shape: []int64{}}
-		for _, d := range t.Dims {
-			size *= d
-			e.Shape = append(e.Shape, int64(d))
-		}
-		if size != len(t.Data) {
-			return fmt.Errorf("tensor %q: shape %v takes %d numbers, but it has %d", n, t.Dims, size, len(t.Data))
-		}
-		e.Offsets = [2]int64{at, at + 4*int64(size)}
-		at = e.Offsets[1]
-		name, err := json.Marshal(n)
-		if err != nil {
-			return err
-		}
-		body, err := json.Marshal(e)
-		if err != nil {
-			return err
-		}
-		if i > 0 {
-			header = append(header, ',')
-		}
-		header = append(append(append(header, name...), ':'), body...)
-	}
-	header = append(header, '}')
-	for len(header)%8 != 0 {
-		header = append(header, ' ')
-	}
-	if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)); err != nil {
+// addIndex reads the headers of the files that an index lists, and checks that each tensor is where it says.
+func (f *File) addIndex(path string) error {
+	text, err := readIndex(path)
+	if err != nil {
 		return err
 	}
-	var buf []byte
-	for _, n := range names {
-		for chunk := range slices.Chunk(ts[n].Data, 1<<16) {
-			buf = buf[:0]
-			for _, v := range chunk {
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+	var index struct {
+		Files map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(text, &index); err != nil {
+		return fmt.Errorf("%s is not valid JSON: %w", path, err)
+	}
+	if len(index.Files) == 0 {
+		return fmt.Errorf("%s lists no tensors under \"weight_map\"", path)
+	}
+	parts := map[string]int{} // the place in f.files of each file's name
+	for _, tensor := range slices.Sorted(maps.Keys(index.Files)) {
+		name := index.Files[tensor]
+		if name != filepath.Base(name) || !filepath.IsLocal(name) || !strings.HasSuffix(name, ".safetensors") {
+			return fmt.Errorf("%s: tensor %.100q is said to be in %.100q, which names no safetensors file of the same folder",
+				path, tensor, name)
+		}
+		if _, done := parts[name]; !done {
+			parts[name] = len(f.files)
+			if err := f.add(filepath.Join(filepath.Dir(path), name)); err != nil {
+				return fmt.Errorf("a part that %s lists: %w", filepath.Base(path), err)
 			}
-			if _, err := w.Write(buf); err != nil {
-				return err
-			}
+		}
+		if e, ok := f.entries[tensor]; !ok || e.file != parts[name] {
+			return fmt.Errorf("%s: tensor %.100q is not in %s, as it says", path, tensor, name)
 		}
 	}
 	return nil
+}
+
+// readIndex reads an index, which is small: it has a line for each tensor.
+func readIndex(path string) ([]byte, error) {
+	m, err := mapped.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	if m.Size() > maxHeader {
+		return nil, fmt.Errorf("%s has %d bytes, too many for an index", path, m.Size())
+	}
+	text := make([]byte, m.Size())
+	return text, m.Read(text, 0)
+}
+
+// inFolder finds the weights in a model folder. When there are none, the error says what lies there in their place.
+func inFolder(dir string) (string, error) {
+	for _, name := range []string{WeightsFile, IndexFile} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name), nil
+		}
+	}
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, d := range there {
+		if cure := cureFor(d.Name()); cure != "" {
+			return "", fmt.Errorf("it has no %s, but %.100q: %s: %w", WeightsFile, d.Name(), cure, fs.ErrNotExist)
+		}
+	}
+	return "", fmt.Errorf("it has no %s: %w", WeightsFile, fs.ErrNotExist)
+}
+
+// cureFor says what to do about a file of weights that lmkit does not open; "" when the name is not that of one.
+func cureFor(name string) string {
+	ends := func(ends ...string) bool {
+		return slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(name, end) })
+	}
+	switch {
+	case strings.HasPrefix(name, "adapter_model."):
+		return "an adapter is not a whole model: merge it into its model (PEFT: merge_and_unload), and save that"
+	case ends(".safetensors.index.json"):
+		return "rename it to " + IndexFile
+	case ends(".safetensors") && strings.Contains(name, "-of-"):
+		return "a part of a model needs the index " + IndexFile + ", which was beside it"
+	case ends(".safetensors"):
+		return "rename it to " + WeightsFile + " if it holds the weights"
+	case ends(".gguf"):
+		return "give the path of that file in place of the folder's"
+	case ends(".bin", ".pt", ".pth", ".ckpt", ".pkl"):
+		return "a pickle can run programs, so it is never opened: load it where it came from, and save it as safetensors " +
+			"(transformers: save_pretrained)"
+	case ends(".h5", ".msgpack", ".onnx", ".ot", ".npz"):
+		return "load it where it came from, and save it as safetensors (transformers: save_pretrained)"
+	}
+	return ""
 }

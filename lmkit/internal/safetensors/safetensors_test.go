@@ -3,14 +3,19 @@ package safetensors
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"lmkit.internal/lmkit/internal/number"
 )
 
 // file puts a header before data.
@@ -19,7 +24,7 @@ func file(header string, data ...byte) []byte {
 	return append(append(b, header...), data...)
 }
 
-func read(b []byte) (map[string]Tensor, error) { return Read(bytes.NewReader(b), int64(len(b))) }
+func read(b []byte) (map[string]Tensor, error) { return Read(b) }
 
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -73,7 +78,8 @@ func TestNumberTypes(t *testing.T) {
 		{"I64", binary.LittleEndian.AppendUint64(nil, 1<<20), 1 << 20},
 	}
 	for _, tt := range tests {
-		b := file(`{"x":{"dtype":"`+tt.dtype+`","shape":[1],"data_offsets":[0,`+string(rune('0'+len(tt.data)))+`]}}`, tt.data...)
+		b := file(`{"x":{"dtype":"`+tt.dtype+`","shape":[1],"data_offsets":[0,`+
+			string(rune('0'+len(tt.data)))+`]}}`, tt.data...)
 		ts, err := read(b)
 		if err != nil {
 			t.Fatal(err)
@@ -82,6 +88,11 @@ func TestNumberTypes(t *testing.T) {
 			t.Errorf("%s %x: got %v, want %v", tt.dtype, tt.data, got, tt.want)
 		}
 	}
+}
+
+// f32 is a header's entry.
+func f32(shape string, begin, end int) string {
+	return fmt.Sprintf(`{"dtype":"F32","shape":%s,"data_offsets":[%d,%d]}`, shape, begin, end)
 }
 
 func TestWrongFiles(t *testing.T) {
@@ -93,18 +104,150 @@ func TestWrongFiles(t *testing.T) {
 		{"empty", nil, "it has 0 bytes"},
 		{"huge header", binary.LittleEndian.AppendUint64(nil, 1<<60), "its header claims 1152921504606846976 bytes"},
 		{"not JSON", file("{nonsense"), "not valid JSON"},
-		{"huge tensor", file(`{"w":{"dtype":"F32","shape":[1152921504606846976],"data_offsets":[0,4611686018427387904]}}`), "truncated"},
-		{"overflowing shape", file(`{"w":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`), "impossible"},
-		{"negative shape", file(`{"w":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}}`), "impossible"},
-		{"backwards", file(`{"w":{"dtype":"F32","shape":[0],"data_offsets":[8,4]}}`), "run from byte 8 to 4"},
-		{"truncated", file(`{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}`, 1, 2, 3, 4), "the file is truncated"},
-		{"mis-shaped", file(`{"w":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}`, 1, 2, 3, 4, 5, 6, 7, 8), "takes 12 bytes, but it has 8"},
-		{"overlap", file(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 1, 2, 3, 4), "shares its bytes"},
-		{"unknown type", file(`{"w":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}`, 1), `"F8" is not supported`},
+		{"huge tensor", file(`{"w":` + f32("[1152921504606846976]", 0, 4611686018427387904) + `}`), "truncated"},
+		{"overflowing shape", file(`{"w":` + f32("[4294967296,4294967296]", 0, 0) + `}`), "impossible"},
+		{"negative shape", file(`{"w":` + f32("[-1]", 0, 0) + `}`), "impossible"},
+		{"a name twice", file(`{"w":`+f32("[1]", 0, 4)+`,"w":`+f32("[1]", 4, 8)+`}`, 1, 2, 3, 4, 5, 6, 7, 8),
+			`names "w" twice`},
+		{"a name twice, once in other letters",
+			file(`{"w":`+f32("[1]", 0, 4)+`,"\u0077":`+f32("[1]", 4, 8)+`}`, 1, 2, 3, 4, 5, 6, 7, 8),
+			`names "w" twice`},
+		{"a field twice", file(`{"w":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}`, 1, 2, 3, 4),
+			`names "shape" twice`},
+		{"a field in capitals", file(`{"w":{"DTYPE":"F32","shape":[1],"data_offsets":[0,4]}}`, 1, 2, 3, 4),
+			`unknown field "DTYPE"`},
+		{"a number without end", file(`{"w":` + f32("["+strings.Repeat("9", 10_000)+"]", 0, 4) + `}`),
+			"the header is not valid"},
+		{"no shape", file(`{"w":{"dtype":"F32","data_offsets":[0,4]}}`, 1, 2, 3, 4), "has no shape"},
+		{"more after the header", file(`{} {}`), "something follows it"},
+		{"not an object", file(`[]`), "not valid JSON"},
+		{"cut header", file(`{"w":{"dtype":"F32"`), "not valid JSON"},
+		{"backwards", file(`{"w":` + f32("[0]", 8, 4) + `}`), "run from byte 8 to 4"},
+		{"truncated", file(`{"w":`+f32("[2]", 0, 8)+`}`, 1, 2, 3, 4), "the file is truncated"},
+		{"mis-shaped", file(`{"w":`+f32("[3]", 0, 8)+`}`, 1, 2, 3, 4, 5, 6, 7, 8), "takes 12 bytes, but it has 8"},
+		{"overlap beside a hole", file(`{"a":`+f32("[1]", 0, 4)+`,"b":`+f32("[1]", 2, 6)+`}`, make([]byte, 100)...),
+			`"b" shares its bytes with "a"`},
+		{"overlap", file(`{"a":`+f32("[1]", 0, 4)+`,"b":`+f32("[1]", 0, 4)+`}`, 1, 2, 3, 4), "shares its bytes"},
+		{"unknown type, whose numbers are asked for", file(`{"w":{"dtype":"F8","shape":[1],"data_offsets":[0,1]}}`, 1),
+			`"F8" is not supported`},
 	}
 	for _, tt := range tests {
-		if _, err := read(tt.file); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := read(tt.file); err == nil || !strings.Contains(err.Error(), tt.want) || len(err.Error()) > 400 {
 			t.Errorf("%s: got error %v, want one with %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+// Tensors that nobody asks for may have any type and size.
+func TestOpenReadsWhatIsAskedFor(t *testing.T) {
+	b := file(`{"__metadata__":{"format":"pt"},"mask":{"dtype":"BOOL","shape":[2,2],"data_offsets":[0,4]},`+
+		`"f8":{"dtype":"F8_E4M3","shape":[],"data_offsets":[4,5]},`+
+		`"none":{"dtype":"F32","shape":[0,7],"data_offsets":[5,5]},`+
+		`"w":{"dtype":"BF16","shape":[1,2],"data_offsets":[6,10]}}`, 1, 0, 0, 1, 9, 0, 0xc0, 0x3f, 0x80, 0xbf)
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Names(); !slices.Equal(got, []string{"f8", "mask", "none", "w"}) || f.Metadata()["format"] != "pt" {
+		t.Errorf("names %q, metadata %v", got, f.Metadata())
+	}
+	dims, kind, ok := f.Shape("mask")
+	raw := make([]byte, 4)
+	if err := f.Read("mask", raw); err != nil || !bytes.Equal(raw, b[len(b)-10:len(b)-6]) || kind != "BOOL" ||
+		!slices.Equal(dims, []int{2, 2}) || !ok {
+		t.Errorf("mask: %v of %s (%v), bytes %v, %v", dims, kind, ok, raw, err)
+	}
+	if err := f.Read("w", raw); err != nil {
+		t.Fatal(err)
+	}
+	w := make([]float32, 2)
+	if err := number.Floats(w, number.BF16, raw); err != nil || !slices.Equal(w, []float32{1.5, -1}) {
+		t.Errorf("w is %v, %v", w, err)
+	}
+	if _, _, ok := f.Shape("other"); ok || f.Read("other", nil) == nil {
+		t.Error("a tensor that is not there was found")
+	}
+	if err := f.Read("w", raw[:3]); err == nil || !strings.Contains(err.Error(), "takes 4 bytes, not 3") {
+		t.Errorf("got error %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Read("w", raw); err == nil || !strings.Contains(err.Error(), "is closed") {
+		t.Errorf("reading after Close gave %v", err)
+	}
+}
+
+// folder makes a folder of files.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func one(name string, value byte) string {
+	return string(file(`{"`+name+`":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, value))
+}
+
+func TestShards(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"a.safetensors": one("x", 1), "b.safetensors": one("y", 2),
+		IndexFile: `{"metadata":{"total_size":2},"weight_map":{"y":"b.safetensors","x":"a.safetensors"}}`,
+	})
+	for _, path := range []string{dir, filepath.Join(dir, IndexFile)} {
+		f, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var x, y [1]byte
+		if err := errors.Join(f.Read("x", x[:]), f.Read("y", y[:]), f.Close()); err != nil || x[0] != 1 || y[0] != 2 {
+			t.Errorf("x %d, y %d, %v", x[0], y[0], err)
+		}
+		if got := f.Names(); !slices.Equal(got, []string{"x", "y"}) {
+			t.Errorf("names %q", got)
+		}
+	}
+}
+
+func TestWrongFolders(t *testing.T) {
+	a, index := one("x", 1), func(s string) string { return `{"weight_map":{` + s + `}}` }
+	tests := []struct {
+		name  string
+		files map[string]string
+		want  string
+	}{
+		{"nothing", nil, "it has no model.safetensors"},
+		{"pickle", map[string]string{"pytorch_model.bin": ""}, `"pytorch_model.bin": a pickle can run programs`},
+		{"HDF5", map[string]string{"tf_model.h5": ""}, "save it as safetensors"},
+		{"GGUF", map[string]string{"m.gguf": ""}, "give the path of that file"},
+		{"adapter", map[string]string{"adapter_model.safetensors": a}, "merge it into its model"},
+		{"parts without index", map[string]string{"model-00001-of-00002.safetensors": a}, "needs the index"},
+		{"another name", map[string]string{"weights.safetensors": a}, "rename it to model.safetensors"},
+		{"index of nothing", map[string]string{IndexFile: "{}"}, `lists no tensors`},
+		{"index that is no JSON", map[string]string{IndexFile: "x"}, "not valid JSON"},
+		{"missing part", map[string]string{IndexFile: index(`"x":"a.safetensors"`)}, "no such file"},
+		{"part elsewhere", map[string]string{IndexFile: index(`"x":"../a.safetensors"`)},
+			"no safetensors file of the same folder"},
+		{"pickled part", map[string]string{IndexFile: index(`"x":"a.bin"`), "a.bin": a},
+			"no safetensors file of the same folder"},
+		{"tensor that is not there", map[string]string{IndexFile: index(`"y":"a.safetensors"`), "a.safetensors": a},
+			`"y" is not in a.safetensors`},
+		{"the same tensor twice", map[string]string{IndexFile: index(`"x":"a.safetensors","y":"b.safetensors"`),
+			"a.safetensors": a, "b.safetensors": a}, `"x" is in another file of the same model, too`},
+	}
+	for _, tt := range tests {
+		_, err := Open(folder(t, tt.files))
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: got error %v, want one line with %q", tt.name, err, tt.want)
 		}
 	}
 }
@@ -132,6 +275,16 @@ func FuzzRead(f *testing.F) {
 	f.Add(b.Bytes())
 	f.Add(file(`{"__metadata__":{"format":"pt"},"w":{"dtype":"F16","shape":[1],"data_offsets":[0,2]}}`, 0, 0x3c))
 	f.Fuzz(func(t *testing.T, in []byte) {
+		if h, err := readHeader(in); err == nil {
+			total := 0
+			for n, e := range h.entries {
+				if total += e.size; e.at < 8 || e.size < 0 || e.at > len(in) || total > len(in)-8 {
+					t.Fatalf("%q: bytes %d to %d of %d", n, e.at, e.at+e.size, len(in))
+				}
+			}
+		} else if len(err.Error()) > 400 {
+			t.Fatalf("an error of %d bytes", len(err.Error()))
+		}
 		ts, err := read(in)
 		if err != nil {
 			return
