@@ -23,6 +23,7 @@ var rooms = map[string]string{
 	"internal/strict":            "",
 	"internal/numerics":          "",
 	"internal/mapped":            "",
+	"internal/gguf":              "internal/mapped internal/number",
 	"internal/number":            "",
 	"internal/safetensors":       "internal/mapped internal/number internal/whole",
 	"internal/net":               "",
