@@ -100,7 +100,7 @@ func (t Training) prepare(ctx context.Context) (m *lm.Model, data train.Data, co
 		if len(docs) == 0 {
 			continue
 		}
-		if streams[i], err = corpus.Encode(tok, docs, corpus.Ends{}); err != nil {
+		if streams[i], err = corpus.Encode(tok, corpus.Separate(docs, token.Separator(tok)), corpus.Ends{}); err != nil {
 			m.Close()
 			return nil, data, config, err
 		}

@@ -146,7 +146,7 @@ func tokenizerSpec(text string, words token.WordConfig) (token.Spec, error) {
 
 // encode turns text into tokens, and says how many bytes a token has.
 func encode(tok token.Tokenizer, docs []corpus.Document) (corpus.Memory, float64, error) {
-	stream, err := corpus.Encode(tok, docs, corpus.Ends{})
+	stream, err := corpus.Encode(tok, corpus.Separate(docs, token.Separator(tok)), corpus.Ends{})
 	if err != nil {
 		return nil, 0, err
 	}

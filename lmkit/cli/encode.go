@@ -136,7 +136,7 @@ func (a *app) learn(ctx context.Context, o encodeFlags) (token.Tokenizer, error)
 	var failed error
 	pieces := func(from ...string) func(yield func(string) bool) {
 		return func(yield func(string) bool) {
-			for piece, err := range a.pieces(ctx, "learning the vocabulary", from...) {
+			for piece, err := range a.pieces(ctx, "learning the vocabulary", "\n", from...) {
 				if failed = err; err != nil || !yield(piece) {
 					return
 				}
@@ -159,7 +159,7 @@ func with(data, valid string) []string {
 
 // encodeTo writes a text's tokens, and counts them.
 func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w *corpus.TokenWriter) (n int, err error) {
-	for piece, err := range a.pieces(ctx, "encoding", from) {
+	for piece, err := range a.pieces(ctx, "encoding", token.Separator(tok), from) {
 		if err != nil {
 			return n, err
 		}
@@ -176,12 +176,12 @@ func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w 
 }
 
 // pieces reads text a piece at a time, under a progress bar.
-func (a *app) pieces(ctx context.Context, what string, from ...string) func(yield func(string, error) bool) {
+func (a *app) pieces(ctx context.Context, what, separator string, from ...string) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
 		b, total := a.meter(), size(from)
 		defer b.hide()
 		done := int64(0)
-		for piece, err := range corpus.Pieces(from...) {
+		for piece, err := range corpus.Pieces(separator, from...) {
 			if err == nil {
 				err = ctx.Err()
 			}

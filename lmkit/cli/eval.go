@@ -90,8 +90,19 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	if o.json {
 		return writeJSON(a.out, e)
 	}
-	return printf(a.out, "loss           %.4f nats a token\nperplexity     %.3f\nbits per byte  %.4f\ntokens         %s\n",
-		e.Loss, e.Perplexity, e.BitsPerByte, thousands(e.Tokens))
+	bits := "-"
+	if e.BitsPerByte > 0 {
+		bits = fmt.Sprintf("%.4f", e.BitsPerByte)
+	}
+	if e.Unknown > 0 {
+		bits = "not known, as some of the text is unknown"
+	}
+	err = printf(a.out, "loss           %.4f nats a token\nperplexity     %.3f\nbits per byte  %s\ntokens         %s\n",
+		e.Loss, e.Perplexity, bits, thousands(e.Tokens))
+	if e.Unknown > 0 && err == nil {
+		err = printf(a.out, "unknown        %.2f %% of the tokens are words that the model does not know, and reads as one and the same\n", 100*e.Unknown)
+	}
+	return err
 }
 
 // stream is the tokens to measure on: of documents, or from a folder of tokens.
@@ -146,10 +157,7 @@ func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpu
 		length = o.length
 	}
 	if m.Recurrent() {
-		if o.rows == 0 {
-			rows = max(1, min(rows, stream.Len()/2))
-		}
-		return corpus.Carried(stream, rows, length)
+		return corpus.SweepCarried(stream, rows, length)
 	}
 	return corpus.Sweep(stream, rows, length)
 }

@@ -111,6 +111,52 @@ func (c carried) At(i int) (Batch, error) {
 	return b, nil
 }
 
+// SweepCarried is Carried for measuring: every token but the first is a target exactly once. The rows are as even as they
+// can be, and those that are shorter end in padding (Ignore). There are fewer rows where a row would have fewer than length
+// targets, since each row but the first begins without what comes before it.
+func SweepCarried(stream Stream, rows, length int) (Batches, error) {
+	if err := checkShape(stream.Len(), 2, rows, length); err != nil {
+		return nil, err
+	}
+	targets := stream.Len() - 1
+	rows = max(1, min(rows, targets/length))
+	stretch := (targets + rows - 1) / rows
+	return sweepCarried{stream, (targets + stretch - 1) / stretch, length, stretch}, nil
+}
+
+type sweepCarried struct {
+	Stream
+	rows, length int
+	stretch      int // targets of a row, over all batches
+}
+
+func (s sweepCarried) Len() int { return (s.stretch + s.length - 1) / s.length }
+
+func (s sweepCarried) At(i int) (Batch, error) {
+	if err := checkIndex(i, s.Len()); err != nil {
+		return Batch{}, err
+	}
+	from := i * s.length
+	b := newBatch(s.rows, min(s.length, s.stretch-from))
+	b.Fresh = i == 0
+	for j := range b.Targets {
+		b.Targets[j] = Ignore
+	}
+	for r := range b.Rows {
+		at := r*s.stretch + from
+		tokens := make([]token.ID, max(0, min(b.Length+1, s.Stream.Len()-at)))
+		if len(tokens) < 2 {
+			continue // a row of padding, at the end of the text
+		}
+		if err := s.Copy(tokens, at); err != nil {
+			return Batch{}, err
+		}
+		copy(b.Inputs[r*b.Length:], tokens[:len(tokens)-1])
+		copy(b.Targets[r*b.Length:], tokens[1:])
+	}
+	return b, nil
+}
+
 // Windows never ends: each row of each batch is a stretch of the stream that starts at a random place, all places being
 // equally likely. Batch i depends on the seed and i alone.
 func Windows(stream Stream, rows, length int, seed uint64) (Batches, error) {

@@ -85,6 +85,46 @@ func TestCarried(t *testing.T) {
 	})
 }
 
+// Every token but the first is a target once, in its place after the token before it; a row reads on where it ended in the
+// batch before, and is long enough for its beginning not to matter.
+func TestSweepCarried(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, rows, length := rapid.IntRange(2, 90).Draw(t, "n"), rapid.IntRange(1, 9).Draw(t, "rows"), rapid.IntRange(1, 9).Draw(t, "length")
+		b, err := SweepCarried(counting(n), rows, length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, last := make([]int, n), map[int]token.ID{}
+		for i := range b.Len() {
+			batch := at(t, b, i)
+			if batch.Fresh != (i == 0) || batch.Rows > rows || batch.Length > length {
+				t.Fatalf("batch %d: %d x %d, fresh %v", i, batch.Rows, batch.Length, batch.Fresh)
+			}
+			if batch.Rows > 1 && (n-1)/batch.Rows < length-1 {
+				t.Fatalf("%d rows of %d targets", batch.Rows, n-1)
+			}
+			for j, target := range batch.Targets {
+				if target == Ignore {
+					continue
+				}
+				if seen[target]++; target != batch.Inputs[j]+1 {
+					t.Fatal("a target is not the next token")
+				}
+				if r := j / batch.Length; i > 0 && j%batch.Length == 0 && batch.Inputs[j] != last[r] {
+					t.Fatalf("row %d goes on with %d after %d", r, batch.Inputs[j], last[r])
+				} else {
+					last[r] = target
+				}
+			}
+		}
+		for id, times := range seen {
+			if want := min(id, 1); times != want {
+				t.Fatalf("token %d is a target %d times, want %d", id, times, want)
+			}
+		}
+	})
+}
+
 func TestWindows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		length := rapid.IntRange(1, 9).Draw(t, "length")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,11 +19,23 @@ type Corpus struct {
 	Train, Valid, Test []Document
 }
 
-// Texts is the text of each document of some parts.
+// Separate puts a separator after each document but the last, unless it ends with one already: without it the last word of
+// one would run into the first of the next.
+func Separate(docs []Document, by string) []Document {
+	out := slices.Clone(docs)
+	for i := range len(out) - 1 {
+		if !strings.HasSuffix(out[i].Text, by) {
+			out[i].Text += by
+		}
+	}
+	return out
+}
+
+// Texts is the text of each document of some parts, with a line break between documents.
 func Texts(parts ...[]Document) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, docs := range parts {
-			for _, d := range docs {
+			for _, d := range Separate(docs, "\n") {
 				if !yield(d.Text) {
 					return
 				}

@@ -2,7 +2,9 @@ package corpus
 
 import (
 	"compress/bzip2"
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -406,4 +408,68 @@ func TestEncodeWords(t *testing.T) {
 	if n := len(slices.DeleteFunc(slices.Clone(held), func(id token.ID) bool { return id != unknown })); n > 0 {
 		t.Errorf("%d of the %d held-out words do not occur in training", n, len(held))
 	}
+}
+
+// Between two documents stands a separator, once, for every kind of tokenizer, whether they are held in memory or read from
+// disk; nothing is added before the first or after the last, nor to a single one.
+func TestDocumentsAreApart(t *testing.T) {
+	ctx := context.Background()
+	rapid.Check(t, func(rt *rapid.T) {
+		texts := rapid.SliceOfN(rapid.StringMatching(`[a-z]([a-z ]|\n){0,9}[a-z\n]`), 1, 4).Draw(rt, "texts")
+		dir, err := os.MkdirTemp("", "apart")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		for i, text := range texts {
+			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.txt", i)), []byte(text), 0o644); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		docs, err := Files(dir)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		char, err := token.Spec{Kind: token.KindChar}.Learn(ctx, Texts(docs), Texts(docs))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		pairs, err := token.TrainBPE(ctx, Texts(docs), 260)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		special, err := token.TrainBPE(ctx, Texts(docs), 260, "<|endoftext|>")
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, tok := range []token.Tokenizer{char, pairs, special} {
+			by := "\n"
+			if tok == special {
+				by = "<|endoftext|>"
+			}
+			want := ""
+			for i, text := range texts {
+				if want += text; i < len(texts)-1 && !strings.HasSuffix(text, by) {
+					want += by
+				}
+			}
+			stream, err := Encode(tok, Separate(docs, token.Separator(tok)), Ends{})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			if got, err := tok.Decode(stream); err != nil || got != want {
+				rt.Fatalf("%q becomes %q, %v; want %q", texts, got, err, want)
+			}
+			read := ""
+			for piece, err := range Pieces(token.Separator(tok), dir) {
+				if err != nil {
+					rt.Fatal(err)
+				}
+				read += piece
+			}
+			if read != want {
+				rt.Fatalf("from disk %q becomes %q; want %q", texts, read, want)
+			}
+		}
+	})
 }

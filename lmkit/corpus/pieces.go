@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -15,16 +16,21 @@ const pieceBytes = 4 << 20
 
 // Pieces reads the files that [Files] reads, a few megabytes at a time. A piece ends after a single line break that text
 // follows, so that the tokens of the pieces are those of the whole; where there is none, it ends at any line break, or
-// else after a whole character.
-func Pieces(paths ...string) iter.Seq2[string, error] {
+// else after a whole character. Between two files stands the separator, unless the first ends with it.
+func Pieces(separator string, paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		files, err := list(paths)
 		if err != nil {
 			yield("", err)
 			return
 		}
-		for _, path := range files {
-			if !pieces(path, pieceBytes, yield) {
+		for i, path := range files {
+			end := ""
+			whole := pieces(path, pieceBytes, func(piece string, err error) bool {
+				end = piece
+				return yield(piece, err)
+			})
+			if !whole || i < len(files)-1 && !strings.HasSuffix(end, separator) && !yield(separator, nil) {
 				return
 			}
 		}

@@ -141,7 +141,7 @@ func TestPieces(t *testing.T) {
 func TestPiecesErrors(t *testing.T) {
 	for _, path := range []string{filepath.Join(t.TempDir(), "none.txt"), os.DevNull} {
 		failed := false
-		for _, err := range Pieces(path) {
+		for _, err := range Pieces("\n", path) {
 			failed = failed || err != nil
 		}
 		if !failed {

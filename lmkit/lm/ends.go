@@ -16,9 +16,6 @@ import (
 // GenerationFile is the file of a model directory that says how its texts are generated. Of it the end tokens are read.
 const GenerationFile = "generation_config.json"
 
-// endTexts are the special tokens that end a text in the tokenizers of the usual families, whatever their files say.
-var endTexts = []string{"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>"}
-
 // Ends are the tokens with which a text of the model ends, in ascending order: those that generation_config.json and
 // config.json name, and the tokenizer's special tokens that are known to mean it. It is empty for a model without any.
 func (m *Model) Ends() []token.ID { return m.ends }
@@ -26,7 +23,7 @@ func (m *Model) Ends() []token.ID { return m.ends }
 // readEnds finds the end tokens of a model directory. A token outside the vocabulary, such as GPT-2's in a smaller model,
 // cannot come, and is left out.
 func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
-	ends := tokenizerEnds(tok)
+	ends := token.Ends(tok)
 	for _, name := range []string{ConfigFile, GenerationFile} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -44,20 +41,6 @@ func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
 	ends = slices.DeleteFunc(ends, func(id token.ID) bool { return id < 0 || int(id) >= vocab })
 	slices.Sort(ends)
 	return slices.Compact(ends), nil
-}
-
-// tokenizerEnds are the special tokens of a tokenizer that end a text.
-func tokenizerEnds(tok token.Tokenizer) (ends []token.ID) {
-	special, ok := tok.(interface{ Special() []token.ID })
-	if !ok {
-		return nil
-	}
-	for _, id := range special.Special() {
-		if slices.Contains(endTexts, tok.Token(id)) {
-			ends = append(ends, id)
-		}
-	}
-	return ends
 }
 
 // parseEnds reads eos_token_id: a number, a list of numbers, or nothing.

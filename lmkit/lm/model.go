@@ -133,7 +133,7 @@ func assemble(e *backend.Engine, c Config, tok token.Tokenizer,
 	if tok != nil && tok.Size() != c.Vocab {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{config: c, tokenizer: tok, engine: e, ends: tokenizerEnds(tok), taps: tapsOf(c),
+	m := &Model{config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c),
 		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
 	shape, err := json.Marshal(c)
 	if err != nil {

@@ -236,7 +236,7 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 		return d, nil
 	}
 	if m.Recurrent() {
-		d.Valid, err = corpus.Carried(valid, c.ValidRows, c.Length)
+		d.Valid, err = corpus.SweepCarried(valid, c.ValidRows, c.Length)
 	} else {
 		d.Valid, err = corpus.Sweep(valid, c.ValidRows, c.Length)
 	}

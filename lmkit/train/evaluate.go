@@ -14,6 +14,7 @@ import (
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 )
 
 // Evaluation is how well a model predicts a text.
@@ -22,11 +23,22 @@ type Evaluation struct {
 	Perplexity  float64 `json:"perplexity"`              // e^Loss
 	BitsPerByte float64 `json:"bits_per_byte,omitempty"` // of the text, if the bytes of a token are known; else 0
 	Tokens      int     `json:"tokens"`                  // predicted
+	// Unknown is the share of these that are the tokenizer's unknown token: text that the numbers do not measure. Where it
+	// is above 0, bits per byte are not known.
+	Unknown float64 `json:"unknown,omitempty"`
 }
 
-func evaluation(loss float64, tokens int, bytesPerToken float64) Evaluation {
-	e := Evaluation{Loss: loss, Perplexity: math.Exp(min(loss, 700)), Tokens: tokens}
-	if bytesPerToken > 0 {
+// counts is what an evaluation adds up.
+type counts struct {
+	loss            float64 // in nats, of all targets
+	tokens, unknown int     // targets, and those of them that are the unknown token
+}
+
+// evaluation is what the counts say, of a text of so many bytes a token (0: not known).
+func (n counts) evaluation(bytesPerToken float64) Evaluation {
+	loss := n.loss / float64(n.tokens)
+	e := Evaluation{Loss: loss, Perplexity: math.Exp(min(loss, 700)), Tokens: n.tokens, Unknown: float64(n.unknown) / float64(n.tokens)}
+	if bytesPerToken > 0 && n.unknown == 0 {
 		e.BitsPerByte = loss / math.Ln2 / bytesPerToken
 	}
 	return e
@@ -35,70 +47,83 @@ func evaluation(loss float64, tokens int, bytesPerToken float64) Evaluation {
 // Evaluate measures a model on all batches of an epoch, without dropout. Each token counts the same, in whichever batch
 // it is. bytesPerToken is the text's, or 0.
 func Evaluate(ctx context.Context, m *lm.Model, batches corpus.Batches, bytesPerToken float64) (Evaluation, error) {
-	e, err := newEvaluator(m.Engine(), m.Config())
+	e, err := newEvaluator(m.Engine(), m.Config(), m.Tokenizer())
 	if err != nil {
 		return Evaluation{}, err
 	}
 	defer e.program.Finalize()
-	loss, tokens, err := e.run(ctx, m.Tensors(), batches)
+	n, err := e.run(ctx, m.Tensors(), batches)
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("evaluate: %w", err)
 	}
-	return evaluation(loss, tokens, bytesPerToken), nil
+	return n.evaluation(bytesPerToken), nil
 }
 
 type evaluator struct {
 	feeder
 	program *program.Program
+	unknown token.ID // the tokenizer's; -1: it has none
 }
 
-func newEvaluator(engine *backend.Engine, m lm.Config) (*evaluator, error) {
+// newEvaluator makes the evaluator of a model. tok may be nil.
+func newEvaluator(engine *backend.Engine, m lm.Config, tok token.Tokenizer) (*evaluator, error) {
 	p, err := program.New(engine, func(in []*graph.Node) []*graph.Node { return evalGraph(m, engine.Loops(), in) })
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{feeder{engine, m, 1}, p}, nil
+	e := &evaluator{feeder{engine, m, 1}, p, -1}
+	if tok != nil {
+		if id, ok := tok.Unknown(); ok {
+			e.unknown = id
+		}
+	}
+	return e, nil
 }
 
-// run is the mean loss over all targets of an epoch, and how many there are.
-func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches corpus.Batches) (loss float64, tokens int, err error) {
+// run adds up the losses of all targets of an epoch.
+func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches corpus.Batches) (n counts, err error) {
 	if batches.Len() == 0 {
-		return 0, 0, errors.New("the batches have no end: an evaluation needs batches that do, as corpus.Sweep gives")
+		return n, errors.New("the batches have no end: an evaluation needs batches that do, as corpus.Sweep gives")
 	}
 	var state []*tensors.Tensor
 	defer func() { program.Free(state...) }()
 	rows := 0
 	for i := range batches.Len() {
 		if err := ctx.Err(); err != nil {
-			return 0, 0, err
+			return n, err
 		}
 		b, err := batches.At(i)
 		if err != nil {
-			return 0, 0, err
+			return n, err
 		}
 		if b.Rows != rows {
 			if !b.Fresh {
-				return 0, 0, fmt.Errorf("batch %d has %d rows and continues one of %d", i, b.Rows, rows)
+				return n, fmt.Errorf("batch %d has %d rows and continues one of %d", i, b.Rows, rows)
 			}
 			program.Free(state...)
 			if state, err = e.zeroState(b.Rows); err != nil {
-				return 0, 0, err
+				return n, err
 			}
 			rows = b.Rows
 		}
 		sum, count, next, err := e.batch(params, state, b)
 		if err != nil {
-			return 0, 0, fmt.Errorf("batch %d: %w", i, err)
+			return n, fmt.Errorf("batch %d: %w", i, err)
 		}
 		program.Free(state...)
 		state = next
-		loss += sum
-		tokens += count
+		n.loss += sum
+		n.tokens += count
+		for _, target := range b.Targets {
+			if target == e.unknown && target != corpus.Ignore {
+				n.unknown++
+			}
+		}
 	}
-	if tokens == 0 {
-		return 0, 0, errors.New("the batches have no target to score")
+	if n.tokens == 0 {
+		return n, errors.New("the batches have no target to score")
 	}
-	return loss / float64(tokens), tokens, nil
+	return n, nil
 }
 
 // batch is the sum of the losses of one batch, the number of its targets, and the states after it.

@@ -62,6 +62,9 @@ func (e Event) Row() string {
 	if e.Best {
 		row += "  best"
 	}
+	if e.Valid != nil && e.Valid.Unknown > 0 {
+		row += fmt.Sprintf("  %.2f %% unknown", 100*e.Valid.Unknown)
+	}
 	return row
 }
 

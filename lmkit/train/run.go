@@ -130,7 +130,7 @@ func (r *Run) open() (err error) {
 		return err
 	}
 	if r.data.Valid != nil {
-		if r.eval, err = newEvaluator(r.engine, r.model); err != nil {
+		if r.eval, err = newEvaluator(r.engine, r.model, r.tokenizer); err != nil {
 			return err
 		}
 	}
@@ -270,14 +270,15 @@ func (r *Run) event(ctx context.Context) (Event, error) {
 		return Event{}, r.diverged(fmt.Sprintf("the loss is %v and the gradient's norm %v", progress[0], progress[1]))
 	}
 	if r.eval != nil && r.evalDue() {
-		loss, tokens, err := r.eval.run(ctx, r.kept[0][:len(r.model.Params())], r.data.Valid)
+		n, err := r.eval.run(ctx, r.kept[0][:len(r.model.Params())], r.data.Valid)
 		if err != nil {
 			return Event{}, err
 		}
-		if !finite(loss) {
-			return Event{}, r.diverged(fmt.Sprintf("the validation loss is %v", loss))
+		v := n.evaluation(r.data.BytesPerToken)
+		if !finite(v.Loss) {
+			return Event{}, r.diverged(fmt.Sprintf("the validation loss is %v", v.Loss))
 		}
-		if err := r.judge(&e, evaluation(loss, tokens, r.data.BytesPerToken)); err != nil {
+		if err := r.judge(&e, v); err != nil {
 			return Event{}, err
 		}
 	}
