@@ -25,7 +25,7 @@ var rooms = map[string]string{
 	"internal/mapped":            "",
 	"internal/gguf":              "internal/mapped internal/number",
 	"internal/number":            "",
-	"internal/safetensors":       "internal/mapped internal/number internal/whole",
+	"internal/safetensors":       "internal/mapped internal/number internal/strict internal/whole",
 	"internal/net":               "",
 	"internal/fetch":             "progress",
 	"internal/program":           "backend",

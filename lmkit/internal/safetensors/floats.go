@@ -97,7 +97,7 @@ func Write(w io.Writer, ts map[string]Tensor) error {
 		if size != len(t.Data) {
 			return fmt.Errorf("tensor %q: shape %v takes %d numbers, but it has %d", n, t.Dims, size, len(t.Data))
 		}
-		e.Offsets = [2]int64{at, at + 4*int64(size)}
+		e.Offsets = []int64{at, at + 4*int64(size)}
 		at = e.Offsets[1]
 		name, err := json.Marshal(n)
 		if err != nil {

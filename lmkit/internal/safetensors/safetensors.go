@@ -14,6 +14,7 @@ import (
 
 	"lmkit.internal/lmkit/internal/mapped"
 	"lmkit.internal/lmkit/internal/number"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // The names under which a model folder holds its weights: in one file, or in several that an index lists.
@@ -135,10 +136,11 @@ func (f *File) addIndex(path string) error {
 		return err
 	}
 	var index struct {
-		Files map[string]string `json:"weight_map"`
+		Metadata json.RawMessage   `json:"metadata,omitempty"`
+		Files    map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(text, &index); err != nil {
-		return fmt.Errorf("%s is not valid JSON: %w", path, err)
+	if err := strict.Unmarshal(text, &index); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if len(index.Files) == 0 {
 		return fmt.Errorf("%s lists no tensors under \"weight_map\"", path)
