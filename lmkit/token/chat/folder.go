@@ -1,0 +1,117 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// ErrNone says that a model has no chat template.
+var ErrNone = errors.New("the model has no chat template, as models have that were not trained on conversations: " +
+	"give a text to go on from")
+
+// maxFile bounds the files of a folder that are read here.
+const maxFile = 64 << 20
+
+// ReadFolder finds the chat template of a model's folder in the layout of Hugging Face: the file chat_template.jinja, or the
+// one that tokenizer_config.json or chat_template.json holds. Without one it returns ErrNone.
+func ReadFolder(folder fs.FS) (*Template, error) {
+	var config struct {
+		Template json.RawMessage `json:"chat_template"`
+		BOS      tokenText       `json:"bos_token"`
+		EOS      tokenText       `json:"eos_token"`
+	}
+	if err := readJSON(folder, "tokenizer_config.json", &config); err != nil {
+		return nil, err
+	}
+	settings := Settings{BOS: string(config.BOS), EOS: string(config.EOS)}
+	if source, err := readFile(folder, "chat_template.jinja"); err != nil {
+		return nil, err
+	} else if source != nil {
+		return New(string(source), settings)
+	}
+	if config.Template == nil {
+		if err := readJSON(folder, "chat_template.json", &config); err != nil {
+			return nil, err
+		}
+	}
+	if config.Template == nil || string(config.Template) == "null" {
+		return nil, ErrNone
+	}
+	source, err := defaultTemplate(config.Template)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer_config.json: %w", err)
+	}
+	return New(source, settings)
+}
+
+// defaultTemplate reads both forms of the key: a template, or a list of named ones.
+func defaultTemplate(value json.RawMessage) (string, error) {
+	var source string
+	if json.Unmarshal(value, &source) == nil {
+		return source, nil
+	}
+	var named []struct{ Name, Template string }
+	if err := json.Unmarshal(value, &named); err != nil {
+		return "", errors.New("chat_template is neither a text nor a list of named texts")
+	}
+	for _, t := range named {
+		if t.Name == "default" {
+			return t.Template, nil
+		}
+	}
+	return "", errors.New("chat_template lists no template of the name default")
+}
+
+// tokenText reads both forms of a token: its text, or an object with its content.
+type tokenText string
+
+// UnmarshalJSON reads the token.
+func (t *tokenText) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*t = tokenText(text)
+		return nil
+	}
+	var object struct {
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(data, &object); err != nil {
+		return fmt.Errorf("a token is a text, or an object with its content: %w", err)
+	}
+	*t = tokenText(object.Content)
+	return nil
+}
+
+func readJSON(folder fs.FS, name string, v any) error {
+	data, err := readFile(folder, name)
+	if err != nil || data == nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// readFile returns the contents of a file, or nil where there is none.
+func readFile(folder fs.FS, name string) ([]byte, error) {
+	f, err := folder.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxFile)
+	}
+	return data, err
+}
