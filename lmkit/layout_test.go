@@ -35,7 +35,8 @@ var rooms = map[string]string{
 	"backend":                    "progress internal/fetch internal/whole",
 	"backend/backendtest":        "backend",
 	// Texts, models and their training.
-	"token":        "",
+	"token":        "internal/printable",
+	"token/chat":   "token internal/printable",
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
 	"lm/format":    "internal/net internal/safetensors",

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"unicode/utf8"
+
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // document is a tokenizer.json: the parts of the Hugging Face tokenizers format that decide which tokens a text has.
@@ -145,18 +146,7 @@ func unsupported(part string, value json.RawMessage, reads string) error {
 		value = json.RawMessage("null")
 	}
 	_ = json.Compact(&detail, value) // decoded before, so it is valid
-	return fmt.Errorf("%s %s is not supported: lmkit reads %s", part, shorten(detail.String(), 200), reads)
-}
-
-// shorten cuts a text of more than about n bytes, between characters.
-func shorten(text string, n int) string {
-	if len(text) <= n {
-		return text
-	}
-	for n > 0 && !utf8.RuneStart(text[n]) {
-		n--
-	}
-	return text[:n] + "..."
+	return fmt.Errorf("%s %s is not supported: lmkit reads %s", part, printable.Short(detail.String(), 200), reads)
 }
 
 func isNull(part json.RawMessage) bool { return len(part) == 0 || string(part) == "null" }

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // GGUF is what the metadata of a GGUF file says about its tokenizer, under the keys tokenizer.ggml.*. What a file
@@ -90,7 +92,8 @@ func fromGGUF(g GGUF) (*BPE, error) {
 	vocab := make(map[string]ID, len(g.Tokens))
 	for i, t := range g.Tokens {
 		if before, dup := vocab[t]; dup {
-			return nil, fmt.Errorf("token %q has two IDs, %d and %d: a vocabulary lists each token once", shorten(t, 80), before, i)
+			return nil, fmt.Errorf("token %q has two IDs, %d and %d: a vocabulary lists each token once",
+				printable.Short(t, 80), before, i)
 		}
 		vocab[t] = ID(i)
 	}
@@ -137,7 +140,8 @@ func (g *GGUF) check() error {
 	n := len(g.Tokens)
 	switch {
 	case g.Model != "gpt2" && g.Model != "llama":
-		return fmt.Errorf("tokenizer.ggml.model %q is not supported: lmkit reads gpt2 and llama", shorten(g.Model, 80))
+		name := printable.Short(g.Model, 80)
+		return fmt.Errorf("tokenizer.ggml.model %q is not supported: lmkit reads gpt2 and llama", name)
 	case n == 0:
 		return errors.New("tokenizer.ggml.tokens is empty or missing")
 	case g.Types != nil && len(g.Types) != n:
@@ -147,7 +151,7 @@ func (g *GGUF) check() error {
 	}
 	for i, t := range g.Tokens {
 		if t == "" || checkUTF8(t) != nil {
-			return fmt.Errorf("token %d, %q: a token is some UTF-8 text", i, shorten(t, 80))
+			return fmt.Errorf("token %d, %q: a token is some UTF-8 text", i, printable.Short(t, 80))
 		}
 	}
 	for _, id := range []*ID{g.BOS, g.EOS, g.Unknown} {
@@ -163,7 +167,8 @@ func (g *GGUF) byBytes(vocab map[string]ID, added []addedToken) (*BPE, bool, err
 	pre, known := ggufPres[g.Pre]
 	if !known {
 		names := strings.Join(slices.Sorted(maps.Keys(ggufPres)), ", ")
-		return nil, false, fmt.Errorf("tokenizer.ggml.pre %q is not supported: lmkit reads %s", shorten(g.Pre, 80), names)
+		return nil, false, fmt.Errorf("tokenizer.ggml.pre %q is not supported: lmkit reads %s",
+			printable.Short(g.Pre, 80), names)
 	}
 	doc := document{parts: gpt2Parts()}
 	doc.PreTokenizer, doc.Normalizer = sequenceOf("pretokenizers", pre.steps...), json.RawMessage(pre.normal)

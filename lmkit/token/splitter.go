@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2/v2"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // A splitter cuts a stretch into pieces, one of the format's pre_tokenizers. Merging never crosses the end of a piece.
@@ -185,7 +186,7 @@ func (f *finding) matches(text string) ([]Span, error) {
 		return true
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the tokenizer's pattern %q took too long here: %w", shorten(f.pattern, 80), err)
+		return nil, fmt.Errorf("the tokenizer's pattern %q took too long here: %w", printable.Short(f.pattern, 80), err)
 	}
 	return out, nil
 }

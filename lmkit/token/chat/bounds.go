@@ -10,6 +10,7 @@ import (
 	"github.com/nikolalohinski/gonja/v2/nodes"
 	"github.com/nikolalohinski/gonja/v2/parser"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // budget counts what a rendering has done.
@@ -47,7 +48,7 @@ func (s *step) Execute(r *exec.Renderer, block *nodes.ControlStructureBlock) err
 	}
 	if s.target != "" {
 		if v, ok := r.Environment.Context.Get(s.target); ok && tooLong(v) {
-			return fmt.Errorf("the value of %s has more than %d bytes", shorten(s.target, 40), maxOutput)
+			return fmt.Errorf("the value of %s has more than %d bytes", printable.Short(s.target, 40), maxOutput)
 		}
 	}
 	if m, ok := s.ControlStructure.(*control.MacroControlStructure); ok {

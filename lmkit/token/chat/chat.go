@@ -121,7 +121,7 @@ func marksFor(messages []Message) (marks, error) {
 			return m, nil
 		}
 	}
-	return 0, errors.New("the messages hold characters of both planes for private use, which lmkit needs one of: remove them")
+	return 0, errors.New("the messages hold characters of both planes for private use, and lmkit needs one: remove them")
 }
 
 // around returns a message's text with marks around it, within the white space at its ends, which templates cut off.

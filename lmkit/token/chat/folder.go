@@ -15,8 +15,8 @@ var ErrNone = errors.New("the model has no chat template, as models have that we
 // maxFile bounds the files of a folder that are read here.
 const maxFile = 64 << 20
 
-// ReadFolder finds the chat template of a model's folder in the layout of Hugging Face: the file chat_template.jinja, or the
-// one that tokenizer_config.json or chat_template.json holds. Without one it returns ErrNone.
+// ReadFolder finds the chat template of a model's folder in the layout of Hugging Face: the file chat_template.jinja,
+// or the one that tokenizer_config.json or chat_template.json holds. Without one it returns ErrNone.
 func ReadFolder(folder fs.FS) (*Template, error) {
 	var config struct {
 		Template json.RawMessage `json:"chat_template"`

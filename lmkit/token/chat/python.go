@@ -10,6 +10,7 @@ import (
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
 	"github.com/nikolalohinski/gonja/v2/exec"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // Templates are written for Python's idea of white space and of JSON; what differs from the interpreter's is here.
@@ -19,7 +20,8 @@ func stringMethods() *exec.MethodSet[string] {
 	all := map[string]exec.Method[string]{}
 	for _, name := range []string{
 		"capitalize", "count", "endswith", "find", "isdigit", "isspace", "isupper", "islower", "join", "lower", "partition",
-		"removeprefix", "removesuffix", "replace", "rfind", "rpartition", "rsplit", "split", "splitlines", "startswith", "title", "upper",
+		"removeprefix", "removesuffix", "replace", "rfind", "rpartition", "rsplit", "split", "splitlines", "startswith",
+		"title", "upper",
 	} {
 		if m, ok := builtins.Methods.Str.Get(name); ok {
 			all[name] = m
@@ -134,7 +136,8 @@ func pythonString(text string) string {
 func strftime(t time.Time, format string) (string, error) {
 	layouts := map[byte]string{
 		'd': "02", 'e': "_2", 'm': "01", 'Y': "2006", 'y': "06", 'b': "Jan", 'B': "January", 'a': "Mon", 'A': "Monday",
-		'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05", 'Z': "MST", 'z': "-0700",
+		'H': "15", 'I': "03", 'M': "04", 'S': "05", 'p': "PM", 'j': "002",
+		'F': "2006-01-02", 'T': "15:04:05", 'Z': "MST", 'z': "-0700",
 	}
 	var out strings.Builder
 	for i := 0; i < len(format); i++ {
@@ -147,7 +150,7 @@ func strftime(t time.Time, format string) (string, error) {
 			continue
 		}
 		if i == len(format) || layouts[format[i]] == "" {
-			return "", fmt.Errorf("a date in the form %q", shorten(format, 40))
+			return "", fmt.Errorf("a date in the form %q", printable.Short(format, 40))
 		}
 		out.WriteString(t.Format(layouts[format[i]]))
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/nikolalohinski/gonja/v2/exec"
 	"github.com/nikolalohinski/gonja/v2/loaders"
 	"github.com/nikolalohinski/gonja/v2/tokens"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // Template is a model's chat template, in the language Jinja. It is safe for concurrent use.
@@ -81,7 +82,7 @@ func lex(source string, cfg *config.Config) ([]*tokens.Token, error) {
 			return nil, fmt.Errorf("line %d multiplies, which lmkit does not follow", t.Line)
 		case t.Type == tokens.Integer && len(t.Val) > maxInteger:
 			return nil, fmt.Errorf("line %d has the number %s: lmkit follows up to %d digits",
-				t.Line, shorten(t.Val, 20), maxInteger)
+				t.Line, printable.Short(t.Val, 20), maxInteger)
 		}
 		out = append(out, t)
 	}
@@ -100,7 +101,7 @@ func (t *Template) execute(messages []Message, reply bool) (string, error) {
 		"messages": list, "add_generation_prompt": reply, "bos_token": t.settings.BOS, "eos_token": t.settings.EOS,
 		"tools": nil, "documents": nil, budgetKey: b,
 		"raise_exception": func(message string) (any, error) {
-			b.refused = fmt.Errorf("the chat template refuses this conversation: %s", shorten(message, 300))
+			b.refused = fmt.Errorf("the chat template refuses this conversation: %s", printable.Short(message, 300))
 			return nil, b.refused
 		},
 		"strftime_now": func(format string) (string, error) { return strftime(t.today(), format) },
@@ -209,12 +210,5 @@ func reason(err error) string {
 		}
 		err = inner
 	}
-	return shorten(strings.ToValidUTF8(strings.Join(strings.Fields(err.Error()), " "), "?"), 300)
-}
-
-func shorten(text string, n int) string {
-	if r := []rune(text); len(r) > n {
-		return string(r[:n]) + "..."
-	}
-	return text
+	return printable.Short(strings.ToValidUTF8(strings.Join(strings.Fields(err.Error()), " "), "?"), 300)
 }
