@@ -38,6 +38,18 @@ func drawComparison(to cell, out []byte) error {
 	return drawOne(to, c)
 }
 
+// drawMatrix shows scores of pairs.
+func drawMatrix(to cell, out []byte) error {
+	if len(bytes.TrimSpace(out)) == 0 { // of a command that failed before it had any
+		return nil
+	}
+	m, err := explain.ReadMatrix(bytes.NewReader(out))
+	if err != nil {
+		return err
+	}
+	return drawOne(to, render.Matrix{Matrix: m})
+}
+
 // readAll reads explanations; none from a command that failed before it had any.
 func readAll(out []byte) ([]*explain.Attribution, error) {
 	if len(bytes.TrimSpace(out)) == 0 {

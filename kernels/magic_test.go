@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/train"
 )
 
@@ -267,6 +268,33 @@ func TestRunMagic(t *testing.T) {
 				t.Errorf("shows %q, want %q", r.lines, c.want)
 			}
 		})
+	}
+}
+
+// A matrix comes as JSON, and is drawn from it.
+func TestRunMagicMatrix(t *testing.T) {
+	m := &explain.Matrix{
+		Schema: explain.Schema, Method: explain.MethodInfo{Name: "heads"}, Objective: explain.Logit, Target: explain.Token{ID: 1, Text: "a"},
+		Axes: []string{"layer", "head"}, Rows: []string{"layer 0"}, Columns: []string{"0", "1"}, Values: [][]float64{{0.5, -0.25}}, Unit: "logit",
+	}
+	var json strings.Builder
+	if err := explain.WriteMatrix(&json, m); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	script := filepath.Join(dir, "lmkit")
+	program := "#!/bin/sh\ncase \"$*\" in *--matrix*--json) cat matrix.json;; *) exit 1;; esac\n"
+	for path, text := range map[string]string{"matrix.json": json.String(), "lmkit": program} {
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var r record
+	if err := runMagic(t.Context(), script, dir, os.Environ(), []string{"explain", "m", "text", "--matrix=heads"}, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "heads: why `a`") || !strings.Contains(r.lines[0], "-0.25") {
+		t.Errorf("shows %q", r.lines)
 	}
 }
 

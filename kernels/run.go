@@ -101,6 +101,9 @@ func (o *output) prepare(args []string) []string {
 			if args[0] == "compare" {
 				o.draw = drawComparison
 			}
+			if slices.ContainsFunc(args, func(arg string) bool { return arg == "--matrix" || strings.HasPrefix(arg, "--matrix=") }) {
+				o.draw = drawMatrix
+			}
 			return append(slices.Clip(args), "--json")
 		}
 	}

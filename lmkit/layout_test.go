@@ -57,7 +57,7 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "token corpus backend lm train explain explain/attention explain/gradient explain/perturb" +
+	"lmkit": "token corpus backend lm train explain explain/attention explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":               "token corpus corpus/plant backend lm train plot progress",
 	"trial/board":         "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",

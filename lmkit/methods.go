@@ -25,6 +25,9 @@ type Settings struct {
 	Budget  int   `json:"budget,omitempty"`  // coalitions of features to try; of lime and surrogate-tree the same as Samples; 0: the method's default
 	Layers  []int `json:"layers,omitempty"`  // of a Transformer, from 0; nil: all
 	Heads   []int `json:"heads,omitempty"`   // of a Transformer, from 0; nil: all
+	// For matrices alone: see Matrices.
+	Tap lm.Tap `json:"tap,omitempty"` // the activation that is looked at
+	Cut int    `json:"cut,omitempty"` // how many tokens an LSTM has read before
 }
 
 // What methods need of what they explain.

@@ -1,12 +1,15 @@
 package lmkit_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"lmkit.internal/lmkit"
+	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/explaintest"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -22,6 +25,53 @@ func TestMethodsAreDocumented(t *testing.T) {
 		}
 		if m.About == "" || m.Paper == "" || m.Cost == "" || m.Needs == "" {
 			t.Errorf("%s is not described: %+v", m.Name, m)
+		}
+	}
+}
+
+// Every matrix is in the documentation, and is called what it is listed as; it explains the models that it says.
+func TestMatrices(t *testing.T) {
+	doc, err := os.ReadFile("../docs/methods.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	occlusion, err := lmkit.Method("occlusion", lmkit.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	taps := map[string]lm.Tap{lm.Transformer: "block.0.mlp.out", lm.LSTM: "lstm.0.cell"}
+	for _, m := range explaintest.Models(t) {
+		arch := m.Config().Arch
+		for _, info := range lmkit.Matrices() {
+			if !strings.Contains(string(doc), "`"+info.Name+"`") || info.About == "" || info.Paper == "" || info.Cost == "" {
+				t.Errorf("%s is not described in docs/methods.md or here: %+v", info.Name, info)
+			}
+			method, err := lmkit.Matrix(info.Name, lmkit.Settings{Tap: taps[arch], Cut: 2}, occlusion)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if method.Name() != info.Name {
+				t.Errorf("%s is called %s", info.Name, method.Name())
+			}
+			got, err := explain.ExplainMatrix(context.Background(), m, explain.Question{IDs: explaintest.IDs()[:4]}, method)
+			if info.Arch != "" && info.Arch != arch {
+				if err == nil {
+					t.Errorf("%s explains a %s", info.Name, arch)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			explaintest.CheckMatrix(t, got)
+			if c := got.Evidence.Completeness; c != nil && !c.Holds {
+				t.Errorf("%s, %s: %+v of %+v", info.Name, arch, c, got.Promise)
+			}
+		}
+	}
+	for _, lacking := range []string{"activation", "carried-state", "randomised", "none"} {
+		if _, err := lmkit.Matrix(lacking, lmkit.Settings{}); err == nil {
+			t.Errorf("%s without its setting, and no error", lacking)
 		}
 	}
 }

@@ -36,7 +36,8 @@ type Request struct {
 	Groups   [][]int `json:"groups,omitempty"`   // or: any grouping of token positions
 	Baseline string  `json:"baseline,omitempty"` // see explain.Question; several with commas
 
-	// How it is scored.
+	// How it is scored: features, by some methods; or pairs, by the method of one matrix.
+	Matrix    string              `json:"matrix,omitempty"`    // by its name: see Matrices; Methods are those that it compares, if it does
 	Methods   []string            `json:"methods,omitempty"`   // by their names; auto; all alone; none: integrated-gradients
 	Settings  Settings            `json:"settings,omitzero"`   // of all methods that have such a setting
 	Each      map[string]Settings `json:"each,omitempty"`      // of one method, by its name: what is not 0 goes before Settings
@@ -47,8 +48,9 @@ type Request struct {
 
 // Answer is what came of a request.
 type Answer struct {
-	Attributions []*explain.Attribution `json:"attributions"`    // one a method
-	Notes        []string               `json:"notes,omitempty"` // what was left out or chosen, and why
+	Attributions []*explain.Attribution `json:"attributions"`     // one a method
+	Matrix       *explain.Matrix        `json:"matrix,omitempty"` // of a request for one, which has no attributions
+	Notes        []string               `json:"notes,omitempty"`  // what was left out or chosen, and why
 }
 
 // Mistake is one thing that is wrong with a request.
@@ -114,12 +116,19 @@ func (r Request) Validate() error {
 // names are those of the methods that are asked for.
 func (r Request) names() []string {
 	switch {
+	case r.Matrix != "" && !r.compares():
+		return nil
 	case len(r.Methods) == 0:
 		return []string{"integrated-gradients"}
 	case r.all():
 		return MethodNames()
 	}
 	return r.Methods
+}
+
+// compares reports whether the request is for a matrix that compares methods.
+func (r Request) compares() bool {
+	return slices.ContainsFunc(matrices, func(m matrixEntry) bool { return m.Name == r.Matrix && m.heeds("method") })
 }
 
 func (r Request) all() bool { return slices.Equal(r.Methods, []string{All}) }
@@ -137,6 +146,9 @@ func (r Request) checkMethods() (errs []error) {
 			errs = append(errs, &Mistake{"", err.Error()})
 		}
 	}
+	if r.Matrix != "" {
+		return append(errs, r.checkMatrix()...)
+	}
 	errs = append(errs, r.Settings.check("", names)...)
 	for _, name := range slices.Sorted(maps.Keys(r.Each)) {
 		if !slices.Contains(names, name) {
@@ -148,8 +160,36 @@ func (r Request) checkMethods() (errs []error) {
 	return errs
 }
 
+// checkMatrix finds the mistakes of a request for a matrix.
+func (r Request) checkMatrix() []error {
+	i := slices.IndexFunc(matrices, func(m matrixEntry) bool { return m.Name == r.Matrix })
+	switch {
+	case i < 0:
+		_, err := Matrix(r.Matrix, r.Settings)
+		return []error{&Mistake{"", err.Error()}}
+	case len(r.Each) > 0:
+		return []error{&Mistake{"", "each has settings of methods, and a matrix is asked for"}}
+	case len(r.Methods) > 0 && !r.compares():
+		return []error{&Mistake{"method", fmt.Sprintf("means nothing to the matrix %s; it belongs to randomised", r.Matrix)}}
+	}
+	if errs := r.Settings.checkFor("", "the matrix "+r.Matrix, matrices[i].heeds); errs != nil || r.compares() {
+		return errs
+	}
+	if _, err := Matrix(r.Matrix, r.Settings); err != nil { // what it lacks
+		return []error{&Mistake{"", err.Error()}}
+	}
+	return nil
+}
+
 // check finds the mistakes of settings that are for some methods: numbers out of range, and what none of them heeds.
-func (s Settings) check(prefix string, names []string) (errs []error) {
+func (s Settings) check(prefix string, names []string) []error {
+	return s.checkFor(prefix, strings.Join(names, ", "), func(setting string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return heeds(name, setting) })
+	})
+}
+
+// checkFor finds the mistakes of settings for whom, of which heeded says what is heeded.
+func (s Settings) checkFor(prefix, whom string, heeded func(setting string) bool) (errs []error) {
 	for _, x := range []struct {
 		name, flag string // in JSON, and in MethodInfo.Settings
 		given      bool
@@ -159,6 +199,7 @@ func (s Settings) check(prefix string, names []string) (errs []error) {
 		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
 		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
 		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt}, {"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
+		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
 	} {
 		say := func(format string, args ...any) {
 			errs = append(errs, &Mistake{prefix + x.name, fmt.Sprintf(format, args...)})
@@ -169,8 +210,8 @@ func (s Settings) check(prefix string, names []string) (errs []error) {
 		if x.least > x.most {
 			say("is %d: the model would run for as many rows or more, and the limit is %d", x.least, x.most)
 		}
-		if x.given && !slices.ContainsFunc(names, func(name string) bool { return heeds(name, x.flag) }) {
-			say("means nothing to %s; it belongs to %s", strings.Join(names, ", "), strings.Join(heeding(x.flag), ", "))
+		if x.given && !heeded(x.flag) {
+			say("means nothing to %s; it belongs to %s", whom, strings.Join(heeding(x.flag), ", "))
 		}
 	}
 	return errs
@@ -196,6 +237,14 @@ func heeding(setting string) (names []string) {
 	for _, m := range methods {
 		if slices.Contains(m.Settings, setting) {
 			names = append(names, m.Name)
+		}
+	}
+	if names != nil {
+		return names
+	}
+	for _, m := range matrices {
+		if m.heeds(setting) {
+			names = append(names, "the matrix "+m.Name)
 		}
 	}
 	return names
@@ -244,6 +293,9 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Matrix != "" {
+		return r.answerMatrix(ctx, m, q)
+	}
 	p, err := explain.Prepare(ctx, m, q)
 	if err != nil {
 		return nil, err
@@ -273,6 +325,29 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 		found = append(found, f)
 	}
 	out.Attributions, err = p.Attributions(ctx, found...)
+	return out, err
+}
+
+// answerMatrix asks the model for scores of pairs. Of [All] methods those that do not suit the model are not compared.
+func (r Request) answerMatrix(ctx context.Context, m *lm.Model, q explain.Question) (*Answer, error) {
+	out := &Answer{}
+	names := r.names()
+	if r.compares() && r.all() {
+		names = out.suited(names, m.Config().Arch)
+	}
+	var compared []explain.Method
+	for _, name := range names {
+		method, err := Method(name, Settings{})
+		if err != nil {
+			return nil, err
+		}
+		compared = append(compared, method)
+	}
+	method, err := Matrix(r.Matrix, r.Settings, compared...)
+	if err != nil {
+		return nil, err
+	}
+	out.Matrix, err = explain.ExplainMatrix(ctx, m, q, method)
 	return out, err
 }
 

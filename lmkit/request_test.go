@@ -19,9 +19,9 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// drawSettings are some settings that a method heeds.
-func drawSettings(t *rapid.T, m lmkit.MethodInfo) (s lmkit.Settings) {
-	for _, name := range m.Settings {
+// drawSettings are some of the settings that are heeded.
+func drawSettings(t *rapid.T, heeded []string) (s lmkit.Settings) {
+	for _, name := range heeded {
 		if !rapid.Bool().Draw(t, name) {
 			continue
 		}
@@ -64,11 +64,24 @@ var requests = rapid.Custom(func(t *rapid.T) lmkit.Request {
 	if r.By == "" && rapid.Bool().Draw(t, "grouped") {
 		r.Groups = rapid.SliceOfN(rapid.SliceOfN(rapid.IntRange(0, 20), 1, 4), 1, 4).Draw(t, "groups")
 	}
+	if rapid.Bool().Draw(t, "pairs") {
+		info := rapid.SampledFrom(lmkit.Matrices()).Draw(t, "matrix")
+		r.Matrix, r.Settings = info.Name, drawSettings(t, info.Settings)
+		switch info.Name {
+		case "activation":
+			r.Settings.Tap = "block.0.attn.z"
+		case "carried-state":
+			r.Settings.Cut = 2
+		case "randomised":
+			r.Methods = []string{"saliency", "occlusion"}
+		}
+		return r
+	}
 	all := lmkit.Methods()
 	some := rapid.SliceOfNDistinct(rapid.IntRange(0, len(all)-1), 0, 5, func(i int) int { return i }).Draw(t, "methods")
 	for k, i := range some {
 		r.Methods = append(r.Methods, all[i].Name)
-		if s := drawSettings(t, all[i]); k == 0 {
+		if s := drawSettings(t, all[i].Settings); k == 0 {
 			r.Settings = s
 		} else if !reflect.ValueOf(s).IsZero() {
 			if r.Each == nil {
@@ -122,6 +135,13 @@ func TestRequestMistakes(t *testing.T) {
 		{func(r *lmkit.Request) { r.Methods = []string{"saliency", "saliency"} }, "the method saliency was given twice"},
 		{func(r *lmkit.Request) { r.Methods = []string{"saliency", "all"} }, "all stands for every method"},
 		{func(r *lmkit.Request) { r.Methods = []string{"shap"} }, `there is no method "shap"`},
+		{func(r *lmkit.Request) { r.Matrix = "layer" }, `there is no matrix "layer"; there are predictions, layers`},
+		{func(r *lmkit.Request) { r.Matrix, r.Settings.Heads = "layers", []int{1} }, "heads means nothing to the matrix layers; it belongs to attention"},
+		{func(r *lmkit.Request) { r.Matrix, r.Methods = "layers", []string{"saliency"} }, "method means nothing to the matrix layers"},
+		{func(r *lmkit.Request) { r.Matrix = "activation" }, "about one activation: name it"},
+		{func(r *lmkit.Request) { r.Matrix, r.Settings.Cut = "carried-state", -1 }, "cut is -1; it cannot be negative"},
+		{func(r *lmkit.Request) { r.Matrix, r.Each = "layers", map[string]lmkit.Settings{"lime": {}} }, "each has settings of methods"},
+		{func(r *lmkit.Request) { r.Settings.Tap = "embed" }, "tap means nothing to integrated-gradients; it belongs to the matrix activation"},
 		{func(r *lmkit.Request) { r.Settings.Budget = 5 }, "budget means nothing to integrated-gradients; it belongs to shapley"},
 		{func(r *lmkit.Request) { r.Settings.Steps = -5 }, "steps is -5; it cannot be negative"},
 		{func(r *lmkit.Request) { r.Settings.Steps = 1e12 }, "steps is 1000000000000: the model would run for as many rows or more, and the limit is 16384"},

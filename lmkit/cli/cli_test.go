@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,7 +42,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TINY", "--layers=1 --width=8")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut, "attributions": attributions, "alike": alike},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut, "attributions": attributions, "alike": alike, "matrix": matrix},
 	})
 }
 
@@ -105,6 +106,21 @@ func attributions(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var again bytes.Buffer
 	ts.Check(explain.Write(&again, as...))
+	if again.String() != text {
+		ts.Fatalf("writing what was read gives another text")
+	}
+}
+
+// matrix FILE METHOD ROWS COLUMNS: the file holds this matrix, and nothing else.
+func matrix(ts *testscript.TestScript, neg bool, args []string) {
+	text := ts.ReadFile(args[0])
+	m, err := explain.ReadMatrix(strings.NewReader(text))
+	ts.Check(err)
+	if got, want := fmt.Sprintf("%s %d %d", m.Method.Name, len(m.Rows), len(m.Columns)), strings.Join(args[1:], " "); got != want {
+		ts.Fatalf("matrix %s, want %s", got, want)
+	}
+	var again bytes.Buffer
+	ts.Check(explain.WriteMatrix(&again, m))
 	if again.String() != text {
 		ts.Fatalf("writing what was read gives another text")
 	}

@@ -43,16 +43,19 @@ func (a *app) explainCmd() *cobra.Command {
 		Short: "Explain why a model predicts what it does",
 		Long: `Explain why a model predicts what it does after a prompt (- is read from stdin). Without further flags:
 why its first choice rather than its second, by integrated gradients. Every explanation carries its evidence:
-whether the scores add up, and what the model says without the tokens that they name.
+whether the scores add up, and what the model says without the tokens that they name. With --matrix, scores belong to
+pairs: predictions and tokens, layers and heads, two features.
 
-` + methodList(),
+` + methodList() + matrixList(),
 		Example: `  lmkit explain runs/first "the keys near the box"
   lmkit explain runs/first "the keys near the box" --target are --foil is --method integrated-gradients,occlusion
-  lmkit explain runs/first "anna lives in" --objective prob --by word --json --html why.html`,
+  lmkit explain runs/first "anna lives in" --objective prob --by word --json --html why.html
+  lmkit explain runs/first "the keys near the box" --matrix layers --svg layers.svg`,
 		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.explain(cmd.Context(), args, o) },
 	}
 	o.register(cmd, []string{"integrated-gradients"})
+	o.registerMatrix(cmd)
 	return cmd
 }
 
@@ -130,7 +133,9 @@ func (a *app) request(args []string, o *explainFlags) (err error) {
 	for i, name := range o.Methods {
 		o.Methods[i] = strings.TrimSpace(name)
 	}
-	if len(o.Methods) == 0 {
+	if o.Matrix != "" && !o.flags.Changed("method") {
+		o.Methods = nil // the default is for features
+	} else if len(o.Methods) == 0 {
 		return usage("no method was given; there is --method all")
 	}
 	asked := o.Request
@@ -223,7 +228,7 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 		return o.Write(a.out)
 	}
 	several := len(o.Methods) > 1 || slices.Equal(o.Methods, []string{lmkit.All})
-	if o.svg != "" && several && !o.compare {
+	if o.svg != "" && several && !o.compare && o.Matrix == "" {
 		return usage("--svg draws one method; lmkit compare draws several side by side")
 	}
 	m, err := a.openModel(ctx, args[0], backend.Options{})
@@ -237,6 +242,9 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	}
 	for _, note := range answer.Notes {
 		a.note("%s", note)
+	}
+	if answer.Matrix != nil {
+		return a.showMatrix(answer.Matrix, o)
 	}
 	if err := a.show(answer.Attributions, o); err != nil {
 		return err
@@ -345,9 +353,13 @@ func (a *app) file(path string, draw func(io.Writer) error) error {
 func promises(as []*explain.Attribution) error {
 	for _, at := range as {
 		if c := at.Evidence.Completeness; c != nil && !c.Holds {
-			return &exitError{exitBroken, fmt.Errorf("%s does not keep its promise: its scores miss their sum by %.3g %%, where %.3g %% is allowed; its warning says what would cure it",
-				at.Method.Name, 100*c.Relative, 100*c.Tolerance)}
+			return broken(at.Method.Name, c)
 		}
 	}
 	return nil
+}
+
+func broken(method string, c *explain.Completeness) error {
+	return &exitError{exitBroken, fmt.Errorf("%s does not keep its promise: its scores miss their sum by %.3g %%, where %.3g %% is allowed; "+
+		"its warning says what would cure it", method, 100*c.Relative, 100*c.Tolerance)}
 }

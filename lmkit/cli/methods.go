@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) methodsCmd() *cobra.Command {
-	asJSON := false
+	asJSON, matrices := false, false
 	cmd := &cobra.Command{
 		Use:   "methods",
 		Short: "List the explanation methods: what they need, cost and promise, and how well they find true causes",
@@ -21,17 +21,42 @@ attention. Cost: rows forward (F) and backward (B), for M features, T tokens and
 for any model. Found: how much of the planted causes the method ranks first in Transformers and in LSTMs, where
 lmkit leaderboard has measured it; - where it does not apply.`,
 		Example: `  lmkit methods
-  lmkit methods --json`,
+  lmkit methods --json
+  lmkit methods --matrices`,
 		Args: between(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			if asJSON {
+			switch {
+			case asJSON && matrices:
+				return writeJSON(a.out, lmkit.Matrices())
+			case asJSON:
 				return writeJSON(a.out, lmkit.Methods())
+			case matrices:
+				return a.listMatrices()
 			}
 			return a.listMethods()
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	cmd.Flags().BoolVar(&matrices, "matrices", false, "those that score pairs (lmkit explain --matrix)")
 	return cmd
+}
+
+func (a *app) listMatrices() error {
+	w := tabwriter.NewWriter(a.out, 2, 0, 2, ' ', 0)
+	if err := printf(w, "matrix\tonly for\tcost\tpaper\trows by columns\n"); err != nil {
+		return err
+	}
+	for _, m := range lmkit.Matrices() {
+		if err := printf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, onlyFor(m.Arch), m.Cost, m.Paper, m.About); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// onlyFor names the one architecture that a method explains.
+func onlyFor(arch string) string {
+	return map[string]string{"": "-", lm.LSTM: "LSTM", lm.Transformer: "Transformer"}[arch]
 }
 
 func (a *app) listMethods() error {
@@ -40,12 +65,11 @@ func (a *app) listMethods() error {
 		return err
 	}
 	for _, m := range lmkit.Methods() {
-		arch := map[string]string{"": "-", lm.LSTM: "LSTM", lm.Transformer: "Transformer"}[m.Arch]
 		axioms := strings.Join(m.Axioms, ", ")
 		if axioms == "" {
 			axioms = "-"
 		}
-		if err := printf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Needs, arch, found(m, lm.Transformer), found(m, lm.LSTM), axioms, m.Cost, m.Paper); err != nil {
+		if err := printf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Needs, onlyFor(m.Arch), found(m, lm.Transformer), found(m, lm.LSTM), axioms, m.Cost, m.Paper); err != nil {
 			return err
 		}
 	}

@@ -14,27 +14,42 @@ import (
 )
 
 // complete compares the sum of the scores with what the method promises, and warns where it is not kept.
-func (a *Attribution) complete(tolerance float64) *Completeness {
+func (a *Attribution) complete(tolerance float64) {
 	if a.Promise == nil {
-		return nil
+		return
 	}
-	sum := 0.0
-	for _, s := range a.Scores {
-		sum += s
-	}
-	total := a.Promise.Total
-	c := &Completeness{Error: sum - total, Tolerance: tolerance}
-	c.Relative = math.Abs(c.Error) / max(math.Abs(total), 1e-9)
-	c.Holds = c.Relative <= c.Tolerance
-	if !c.Holds {
-		w := fmt.Sprintf("the scores add up to %.4g, but should to %.4g: off by %.3g %%, where %.3g %% is allowed",
-			sum, total, 100*c.Relative, 100*c.Tolerance)
-		if a.Promise.Cure != "" {
-			w += "; " + a.Promise.Cure
-		}
+	a.Evidence.Completeness = a.Promise.kept(a.Scores, tolerance)
+	if w := a.Promise.broken(a.Evidence.Completeness); w != "" {
 		a.Warnings = append(a.Warnings, w)
 	}
+}
+
+// kept compares the sum of some values with the promise.
+func (p *Promise) kept(values []float64, tolerance float64) *Completeness {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	c := &Completeness{Error: sum - p.Total, Tolerance: tolerance}
+	c.Relative = math.Abs(c.Error) / max(math.Abs(p.Total), 1e-9)
+	c.Holds = c.Relative <= c.Tolerance
 	return c
+}
+
+// broken says by how much the promise is broken, and what would cure it; "" where it holds.
+func (p *Promise) broken(c *Completeness) string {
+	if c.Holds {
+		return ""
+	}
+	w := fmt.Sprintf("the scores add up to %.4g, but should to %.4g: off by %.3g %%, where %.3g %% is allowed",
+		p.Total+c.Error, p.Total, 100*c.Relative, 100*c.Tolerance)
+	if p.Each == EachRow {
+		w = "in one of the rows, " + w
+	}
+	if p.Cure != "" {
+		w += "; " + p.Cure
+	}
+	return w
 }
 
 // randomSets is how many random sets of features the top ones are compared with. With the two other rows they fill the

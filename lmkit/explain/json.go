@@ -27,16 +27,20 @@ func Write(w io.Writer, as ...*Attribution) error {
 		}
 		full[i] = a.withoutNil()
 	}
+	if len(full) == 1 {
+		return encode(w, full[0])
+	}
+	return encode(w, full)
+}
+
+// encode writes a value as JSON, whole or not at all.
+func encode(w io.Writer, v any) error {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	var v any = full
-	if len(full) == 1 {
-		v = full[0]
-	}
 	if err := enc.Encode(v); err != nil {
-		return fmt.Errorf("cannot write attributions as JSON: %w", err)
+		return fmt.Errorf("cannot write as JSON: %w", err)
 	}
 	_, err := w.Write(out.Bytes())
 	return err
@@ -46,19 +50,9 @@ func Write(w io.Writer, as ...*Attribution) error {
 // unknown field, on null, on a value of the wrong type, on text that is not UTF-8, on more than MaxBytes, on anything
 // after the end, and where Validate fails: what it returns is all that the input said.
 func Read(r io.Reader) ([]*Attribution, error) {
-	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("cannot read attributions: %w", err)
-	case len(data) > MaxBytes:
-		return nil, fmt.Errorf("not attributions: larger than %d MiB", MaxBytes>>20)
-	case len(bytes.TrimSpace(data)) == 0:
-		return nil, errors.New("no attributions: the input is empty")
-	case !utf8.Valid(data):
-		return nil, errors.New("not attributions: the input is not UTF-8 text")
-	}
-	if err := strict.Syntax(data); err != nil {
-		return nil, err
+	data, err := readJSON(r)
+	if err != nil {
+		return nil, fmt.Errorf("no attributions: %w", err)
 	}
 	if bytes.TrimSpace(data)[0] != '[' {
 		a, err := readOne(data)
@@ -86,23 +80,48 @@ func Read(r io.Reader) ([]*Attribution, error) {
 	return as, nil
 }
 
-// readOne reads a JSON value that is known to be well-formed. The schema comes first: it decides what the rest means.
-func readOne(data []byte) (*Attribution, error) {
+// readJSON reads all of the input, and fails where it is not one JSON text of a sane size.
+func readJSON(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read it: %w", err)
+	case len(data) > MaxBytes:
+		return nil, fmt.Errorf("larger than %d MiB", MaxBytes>>20)
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errors.New("the input is empty")
+	case !utf8.Valid(data):
+		return nil, errors.New("the input is not UTF-8 text")
+	}
+	return data, strict.Syntax(data)
+}
+
+// readVersion fails where a JSON value, which is known to be well-formed, has no schema that this package reads: the
+// schema comes first, since it decides what the rest means.
+func readVersion(data []byte, what string) error {
 	var head struct {
 		Schema json.RawMessage `json:"schema"`
 	}
 	var schema int
 	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, errors.New("not an attribution: expected an object with the field schema")
+		return fmt.Errorf("not %s: expected an object with the field schema", what)
 	}
 	if head.Schema == nil {
-		return nil, errors.New("not an attribution: the field schema is missing")
+		return fmt.Errorf("not %s: the field schema is missing", what)
 	}
 	if json.Unmarshal(head.Schema, &schema) != nil || schema < 1 {
-		return nil, fmt.Errorf("schema: expected a whole number from 1, found %q", strict.Cut(string(head.Schema)))
+		return fmt.Errorf("schema: expected a whole number from 1, found %q", strict.Cut(string(head.Schema)))
 	}
 	if schema > Schema {
-		return nil, fmt.Errorf("this file has schema %d; this lmkit reads up to %d: upgrade lmkit", schema, Schema)
+		return fmt.Errorf("this file has schema %d; this lmkit reads up to %d: upgrade lmkit", schema, Schema)
+	}
+	return nil
+}
+
+// readOne reads an attribution from a JSON value that is known to be well-formed.
+func readOne(data []byte) (*Attribution, error) {
+	if err := readVersion(data, "an attribution"); err != nil {
+		return nil, err
 	}
 	a := new(Attribution)
 	if err := strict.Unmarshal(data, a); err != nil {
@@ -173,7 +192,7 @@ func (a *Attribution) Validate() error {
 	if n := len(a.Features); len(a.Spread) != 0 && len(a.Spread) != n {
 		bad("%d values of spread for %d features: expected one each, or none", len(a.Spread), n)
 	}
-	errs = append(errs, a.checkTokens(), a.checkFeatures(), a.checkEvidence(), a.checkCost())
+	errs = append(errs, a.checkTokens(), a.checkFeatures(), a.Promise.check(), a.checkEvidence(), a.Cost.check())
 	errs = append(errs, finite("scores", a.Scores), finite("spread", a.Spread))
 	errs = append(errs, finite("value", []float64{a.Value}), finite("base", []float64{a.Base}))
 	return errors.Join(errs...)
@@ -218,15 +237,7 @@ func (a *Attribution) checkFeatures() error {
 
 func (a *Attribution) checkEvidence() error {
 	var errs []error
-	if p := a.Promise; p != nil {
-		errs = append(errs, finite("promise.total", []float64{p.Total}))
-		if p.Of == "" {
-			errs = append(errs, errors.New("promise.of is empty"))
-		}
-	}
-	if c := a.Evidence.Completeness; c != nil {
-		errs = append(errs, finite("evidence.completeness", []float64{c.Error, c.Relative, c.Tolerance}))
-	}
+	errs = append(errs, a.Evidence.Completeness.check())
 	for _, e := range []struct {
 		name string
 		*Deletion
@@ -248,8 +259,26 @@ func (a *Attribution) checkEvidence() error {
 	return errors.Join(errs...)
 }
 
-func (a *Attribution) checkCost() error {
-	c := a.Cost
+func (p *Promise) check() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.Of == "":
+		return errors.New("promise.of is empty")
+	case p.Each != "" && p.Each != EachRow && p.Each != Diagonal:
+		return fmt.Errorf("promise.each is %q: expected %s or %s, or nothing", strict.Cut(p.Each), EachRow, Diagonal)
+	}
+	return finite("promise.total", []float64{p.Total})
+}
+
+func (c *Completeness) check() error {
+	if c == nil {
+		return nil
+	}
+	return finite("evidence.completeness", []float64{c.Error, c.Relative, c.Tolerance})
+}
+
+func (c Cost) check() error {
 	if c.ForwardRows < 0 || c.BackwardRows < 0 || c.EstimatedRows < 0 || c.Seconds < 0 || c.CompileSeconds < 0 {
 		return errors.New("cost holds a negative number")
 	}

@@ -20,15 +20,14 @@ type Method interface {
 	Score(ctx context.Context, p *Problem) (Scores, error)
 }
 
-// Selective is a method that does not suit every model or question.
+// Selective is a Method, or MatrixMethod, that does not suit every model or question.
 type Selective interface {
-	Method
 	// Suits says why not, from what is known before the model runs, and what would do instead.
 	Suits(m *lm.Model, q Question) error
 }
 
 // Suits says why a method does not suit a model or question; nil: nothing speaks against it before it runs.
-func Suits(method Method, m *lm.Model, q Question) error {
+func Suits(method any, m *lm.Model, q Question) error {
 	if s, ok := method.(Selective); ok {
 		return s.Suits(m, q)
 	}
@@ -51,6 +50,7 @@ type Scores struct {
 type Promise struct {
 	Total float64 `json:"total"`          // the sum that was promised, in the unit of the scores
 	Of    string  `json:"of"`             // what this number is, in words: Difference, or the method's own
+	Each  string  `json:"each,omitempty"` // of a matrix, what adds up to it: EachRow, Diagonal; "": all values together
 	Cure  string  `json:"cure,omitempty"` // what to do where the promise is not kept
 }
 
@@ -151,7 +151,7 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 	out := make([]*Attribution, len(found))
 	for i, s := range found {
 		a := p.attribution(s)
-		a.Evidence.Completeness = a.complete(p.Question.Tolerance)
+		a.complete(p.Question.Tolerance)
 		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
 		p.doubt(a)
 		if p.Target != p.choice {

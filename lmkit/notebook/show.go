@@ -191,6 +191,11 @@ func figureOf(x any) (plot.Figure, error) {
 			return nil, errors.New("there is no attribution: it is nil")
 		}
 		return render.Attribution{Attribution: x}, nil
+	case *explain.Matrix:
+		if x == nil {
+			return nil, errors.New("there is no matrix: it is nil")
+		}
+		return render.Matrix{Matrix: x}, nil
 	case *surrogate.Tree:
 		return render.TreeOf("", x), nil
 	case *surrogate.Global:

@@ -19,9 +19,15 @@ func (m Matrix) Text(w io.Writer, o Options) error {
 	rows, cols := m.size()
 	lo, hi := m.limits()
 	format := printable.ScoreFormat(max(hi, -lo))
-	wide, first := 5, 0
+	wide, first, longest := 5, 0, 5
 	for _, l := range labelsOf(m.Rows) {
 		first = max(first, printable.Columns(l))
+	}
+	for _, l := range labelsOf(m.Cols) {
+		longest = max(longest, printable.Columns(l))
+	}
+	if 2+first+cols*(longest+2) <= t.Width {
+		wide = longest
 	}
 	if 2+first+cols*(wide+2) > t.Width || rows > 60 {
 		writeLargest(t, m, format)

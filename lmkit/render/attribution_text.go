@@ -23,12 +23,7 @@ func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 		return fmt.Errorf("cannot draw the attribution: %w", err)
 	}
 	t := printable.NewLines(o.Color, o.Width)
-	for _, warning := range a.Warnings {
-		t.Block(t.Paint("1;38;5;208", "WARNING"), 7, printable.Line(warning))
-	}
-	if len(a.Warnings) > 0 {
-		t.Line("")
-	}
+	writeWarnings(t, a.Warnings)
 	name := printable.Shorten(printable.Line(a.Method.Name), t.Width/2)
 	t.Block(t.Paint("1", name), printable.Columns(name), question(a))
 	t.Line("")
@@ -36,7 +31,22 @@ func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 	t.Line("")
 	writeRanked(t, a)
 	t.Line("")
-	for _, f := range facts(a) {
+	writeFacts(t, facts(a))
+	return t.Flush(w)
+}
+
+// writeWarnings writes each warning as a block of its own, and an empty line after them.
+func writeWarnings(t *printable.Lines, warnings []string) {
+	for _, warning := range warnings {
+		t.Block(t.Paint("1;38;5;208", "WARNING"), 7, printable.Line(warning))
+	}
+	if len(warnings) > 0 {
+		t.Line("")
+	}
+}
+
+func writeFacts(t *printable.Lines, facts []fact) {
+	for _, f := range facts {
 		name := printable.PadRight(f.Name, 12)
 		if f.Bad {
 			t.Block(t.Paint("1;38;5;208", name), 12, f.Text)
@@ -44,7 +54,6 @@ func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 			t.Block(t.Paint("2", name), 12, f.Text)
 		}
 	}
-	return t.Flush(w)
 }
 
 // writeTokens writes the input, wrapped; a token that holds a line break ends its line.

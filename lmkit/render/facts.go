@@ -16,12 +16,14 @@ type fact struct {
 }
 
 // question says what was asked.
-func question(a *explain.Attribution) string {
-	target := printable.Quoted(a.Target.Text)
+func question(a *explain.Attribution) string { return questionOf(a.Objective, a.Target, a.Foil) }
+
+func questionOf(objective string, of explain.Token, foil *explain.Token) string {
+	target := printable.Quoted(of.Text)
 	switch {
-	case a.Foil != nil:
-		return fmt.Sprintf("why %s rather than %s", target, printable.Quoted(a.Foil.Text))
-	case a.Objective == "loss":
+	case foil != nil:
+		return fmt.Sprintf("why %s rather than %s", target, printable.Quoted(foil.Text))
+	case objective == explain.Loss:
 		return "why this loss on " + target
 	}
 	return fmt.Sprintf("why %s", target)
@@ -40,7 +42,7 @@ func facts(a *explain.Attribution) []fact {
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
 	}
-	fs = append(fs, fact{Name: "cost", Text: cost(a.Cost)}, fact{Name: "origin", Text: origin(a)})
+	fs = append(fs, fact{Name: "cost", Text: cost(a.Cost)}, fact{Name: "origin", Text: origin(a.Seed, a.ModelHash, a.InputHash)})
 	return fs
 }
 
@@ -170,13 +172,13 @@ func cost(c explain.Cost) string {
 	return s
 }
 
-func origin(a *explain.Attribution) string {
-	s := fmt.Sprintf("seed %d", a.Seed)
-	if a.ModelHash != "" {
-		s += ", model " + printable.Shorten(printable.Line(a.ModelHash), 13)
+func origin(seed uint64, model, input string) string {
+	s := fmt.Sprintf("seed %d", seed)
+	if model != "" {
+		s += ", model " + printable.Shorten(printable.Line(model), 13)
 	}
-	if a.InputHash != "" {
-		s += ", input " + printable.Shorten(printable.Line(a.InputHash), 13)
+	if input != "" {
+		s += ", input " + printable.Shorten(printable.Line(input), 13)
 	}
 	return s
 }

@@ -39,29 +39,29 @@ func (x Raw) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Na
 
 // Score implements explain.Method. Cost: one row forward.
 func (r Raw) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, r, func() (answer, error) { return r.answer(ctx, p) })
+	return lastRow(ctx, p, r)
 }
 
-// Matrix is the patterns' mean [T][T]. Rows add up to 1.
-func (r Raw) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
-	a, err := r.answer(ctx, p)
-	return a.matrix, err
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x Raw) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
 }
 
-func (r Raw) answer(ctx context.Context, p *explain.Problem) (answer, error) {
+// weights is the patterns' mean [T][T]. Rows add up to 1.
+func (r Raw) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := chosen("layer", r.Layers, p.Model.Config().Layers)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	heads, err := chosen("head", r.Heads, p.Model.Config().Heads)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	patterns, err := patterns(ctx, p, layers, heads)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
-	return answer{Mean(patterns...), 1}, nil
+	return Mean(patterns...), nil
 }
 
 // Rollout is attention rollout (Abnar and Zuidema, 2020): the product over all layers of the mean pattern mixed
@@ -76,14 +76,16 @@ func (x Rollout) Suits(m *lm.Model, _ explain.Question) error { return suits(m, 
 
 // Score implements explain.Method. Cost: one row forward.
 func (r Rollout) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, r, func() (answer, error) {
-		x, err := r.Matrix(ctx, p)
-		return answer{x, 1}, err
-	})
+	return lastRow(ctx, p, r)
 }
 
-// Matrix is the product [T][T]. Rows add up to 1.
-func (Rollout) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x Rollout) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
+}
+
+// weights is the product [T][T]. Rows add up to 1.
+func (Rollout) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := mixed(ctx, p)
 	if err != nil {
 		return nil, err
@@ -104,27 +106,27 @@ func (x Flow) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.N
 
 // Score implements explain.Method. Cost: one row forward, and T maximum flows through T*T/2 edges a layer.
 func (f Flow) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, f, func() (answer, error) {
-		layers, err := mixed(ctx, p)
-		if err != nil {
-			return answer{}, err
-		}
-		T := len(p.IDs)
-		flows, err := MaxFlow(ctx, layers, T-1)
-		x := make([][]float64, T)
-		x[T-1] = flows
-		return answer{x, 1}, err
-	})
+	return lastRow(ctx, p, f)
 }
 
-// Matrix is the normalised flows [T][T] from every token of the last layer: T times the cost of Explain.
-func (Flow) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x Flow) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
+}
+
+// weights is the normalised flows [T][T] from every token of the last layer: T times the cost of Score.
+func (f Flow) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+	return f.from(ctx, p, 0)
+}
+
+// from is weights of which only the rows from one on are computed.
+func (Flow) from(ctx context.Context, p *explain.Problem, first int) ([][]float64, error) {
 	layers, err := mixed(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	x := make([][]float64, len(p.IDs))
-	for i := range x {
+	for i := first; i < len(x); i++ {
 		if x[i], err = MaxFlow(ctx, layers, i); err != nil {
 			return nil, err
 		}
@@ -146,18 +148,16 @@ func (x Gradient) Suits(m *lm.Model, _ explain.Question) error { return suits(m,
 // Score implements explain.Method. Scores are in units of the objective to first order. Cost: one row forward and
 // backward.
 func (g Gradient) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, g, func() (answer, error) {
-		x, err := g.Matrix(ctx, p)
-		if err == nil {
-			T := len(x)
-			x[T-1][T-1]--
-		}
-		return answer{x, 2}, err
-	})
+	return lastRow(ctx, p, g)
 }
 
-// Matrix is R [T][T].
-func (Gradient) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x Gradient) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
+}
+
+// weights is R [T][T].
+func (Gradient) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	c := p.Model.Config()
 	var taps []lm.Tap
 	for l := range c.Layers {
@@ -184,11 +184,71 @@ func (Gradient) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, er
 	return Accumulate(layers), nil
 }
 
-// answer is what a method made: the matrix [T][T], of which only the last row need be there, and the rows of the model
-// that the method expected to run for it.
-type answer struct {
-	matrix    [][]float64
-	estimated int
+// method is what all methods here have in common: they weigh, for each token, what it reads of the others.
+type method interface {
+	explain.Method
+	explain.MatrixMethod
+	// weights is [T][T], a row for each token that reads and a column for each that is read.
+	weights(ctx context.Context, p *explain.Problem) ([][]float64, error)
+}
+
+// matrix is a method's weights with what they mean.
+func matrix(ctx context.Context, p *explain.Problem, of method) (explain.MatrixScores, error) {
+	x, err := of.weights(ctx, p)
+	if err != nil {
+		return explain.MatrixScores{}, fmt.Errorf("%s: %w", of.Name(), err)
+	}
+	return meaning(p, of, x), nil
+}
+
+// meaning says what the weights of a method are.
+func meaning(p *explain.Problem, of method, x [][]float64) explain.MatrixScores {
+	s := explain.MatrixScores{Axes: [2]string{"reader", "read"}, Values: x, Unit: "share", Settings: of, Estimated: estimate(p, of),
+		Promise: &explain.Promise{Total: 1, Of: "the whole of what a token holds", Each: explain.EachRow}}
+	for _, t := range p.Tokens {
+		s.Rows, s.Columns = append(s.Rows, t.Text), append(s.Columns, t.Text)
+	}
+	if _, ok := of.(Gradient); ok {
+		s.Unit, s.Promise = p.Unit, nil
+		for t := range x { // what a token holds of itself, whatever the attention says
+			x[t][t]--
+		}
+	}
+	return s
+}
+
+// estimate is how many rows of the model a method is expected to run.
+func estimate(p *explain.Problem, of method) int {
+	switch of := of.(type) {
+	case Gradient:
+		return 2
+	case ValueZeroing:
+		return len(of.layers(p))*len(p.IDs) + 1
+	}
+	return 1
+}
+
+// lastRow scores features by the last row of a method's matrix: what the token that makes the prediction reads.
+func lastRow(ctx context.Context, p *explain.Problem, of method) (explain.Scores, error) {
+	weights := of.weights
+	if f, ok := of.(Flow); ok { // every row takes as long as the last one
+		weights = func(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+			return f.from(ctx, p, len(p.IDs)-1)
+		}
+	}
+	x, err := weights(ctx, p)
+	if err != nil {
+		return explain.Scores{}, fmt.Errorf("%s: %w", of.Name(), err)
+	}
+	m := meaning(p, of, x)
+	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: m.Unit, Settings: of, Estimated: m.Estimated}
+	last := m.Values[len(p.IDs)-1]
+	for f, feature := range p.Features {
+		for _, t := range feature.Tokens {
+			s.Values[f] += last[t]
+		}
+	}
+	return s, nil
 }
 
 // suits refuses a model without attention.
@@ -197,25 +257,6 @@ func suits(m *lm.Model, method string) error {
 		return fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or integrated-gradients", method)
 	}
 	return nil
-}
-
-// lastRow scores features by the last row of a method's matrix: what the token that makes the prediction reads.
-func lastRow(p *explain.Problem, of explain.Method, matrix func() (answer, error)) (explain.Scores, error) {
-	a, err := matrix()
-	if err != nil {
-		return explain.Scores{}, fmt.Errorf("%s: %w", of.Name(), err)
-	}
-	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: "share", Settings: of, Estimated: a.estimated}
-	if of.Name() == gradientName {
-		s.Unit = p.Unit
-	}
-	last := a.matrix[len(p.IDs)-1]
-	for f, feature := range p.Features {
-		for _, t := range feature.Tokens {
-			s.Values[f] += last[t]
-		}
-	}
-	return s, nil
 }
 
 func patternTap(layer int) lm.Tap { return fmt.Sprintf("block.%d.attn.pattern", layer) }

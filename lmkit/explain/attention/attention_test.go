@@ -18,12 +18,8 @@ import (
 var bg = context.Background()
 
 // methods is all of them; those with settings of their own are set.
-var methods = []explain.Method{Raw{}, Raw{Layers: []int{1}, Heads: []int{0}}, Rollout{}, Flow{}, Gradient{}, ValueZeroing{}, ValueZeroing{Layers: []int{0}}, Norm{},
+var methods = []method{Raw{}, Raw{Layers: []int{1}, Heads: []int{0}}, Rollout{}, Flow{}, Gradient{}, ValueZeroing{}, ValueZeroing{Layers: []int{0}}, Norm{},
 	Norm{Layers: []int{1}}, ALTI{}}
-
-type matrixer interface {
-	Matrix(context.Context, *explain.Problem) ([][]float64, error)
-}
 
 func prepare(t *testing.T, q explain.Question) *explain.Problem {
 	t.Helper()
@@ -48,7 +44,7 @@ func TestMethods(t *testing.T) {
 			if a.Evidence.Completeness != nil {
 				t.Errorf("%s claims to be complete", method.Name())
 			}
-			x, err := method.(matrixer).Matrix(bg, prepare(t, q))
+			x, err := method.weights(bg, prepare(t, q))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,6 +54,15 @@ func TestMethods(t *testing.T) {
 				isShare(t, x)
 			}
 			equal(t, [][]float64{a.Scores}, x[n-1:])
+			all, err := explain.ExplainMatrix(bg, m, q, method)
+			if err != nil {
+				t.Fatal(err)
+			}
+			explaintest.CheckMatrix(t, all)
+			equal(t, [][]float64{a.Scores}, all.Values[n-1:])
+			if _, weighted := method.(Gradient); all.Unit != a.Unit || (all.Promise == nil) != weighted || !weighted && !all.Evidence.Completeness.Holds {
+				t.Errorf("%s: a matrix in %s that promises %+v: %+v", method.Name(), all.Unit, all.Promise, all.Evidence.Completeness)
+			}
 		}
 	}
 }
@@ -85,7 +90,7 @@ func TestRaw(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := Raw{}.Matrix(bg, p)
+	x, err := Raw{}.weights(bg, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +177,7 @@ func TestValueZeroingByHand(t *testing.T) {
 // The weights are pattern times gradient, the positive part: here the long way round for two layers of two heads.
 func TestGradientByHand(t *testing.T) {
 	p := prepare(t, explain.Question{IDs: explaintest.IDs()})
-	x, err := Gradient{}.Matrix(bg, p)
+	x, err := Gradient{}.weights(bg, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +262,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct {
-		method explain.Method
+		method method
 		want   string
 	}{
 		{Raw{Layers: []int{2}}, "no layer 2; there are 0 to 1"},

@@ -24,14 +24,16 @@ func (x Norm) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.N
 
 // Score implements explain.Method. Cost: one row forward.
 func (n Norm) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, n, func() (answer, error) {
-		x, err := n.Matrix(ctx, p)
-		return answer{x, 1}, err
-	})
+	return lastRow(ctx, p, n)
 }
 
-// Matrix is the mean over the layers [T][T]. Rows add up to 1.
-func (n Norm) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x Norm) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
+}
+
+// weights is the mean over the layers [T][T]. Rows add up to 1.
+func (n Norm) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := chosen("layer", n.Layers, p.Model.Config().Layers)
 	if err != nil {
 		return nil, err
@@ -70,14 +72,16 @@ func (x ALTI) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.N
 
 // Score implements explain.Method. Cost: one row forward.
 func (a ALTI) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, a, func() (answer, error) {
-		x, err := a.Matrix(ctx, p)
-		return answer{x, 1}, err
-	})
+	return lastRow(ctx, p, a)
 }
 
-// Matrix is the product over the layers [T][T]. Rows add up to 1.
-func (ALTI) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x ALTI) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
+}
+
+// weights is the product over the layers [T][T]. Rows add up to 1.
+func (ALTI) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	reads, err := reads(ctx, p, numbers(p.Model.Config().Layers))
 	if err != nil {
 		return nil, err
@@ -201,10 +205,12 @@ func (x ValueZeroing) Suits(m *lm.Model, _ explain.Question) error { return suit
 
 // Score implements explain.Method. Cost: a row forward for each token and layer.
 func (z ValueZeroing) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	return lastRow(p, z, func() (answer, error) {
-		x, err := z.Matrix(ctx, p)
-		return answer{x, len(z.layers(p))*len(p.IDs) + 1}, err
-	})
+	return lastRow(ctx, p, z)
+}
+
+// Matrix implements explain.MatrixMethod: values are [T][T].
+func (x ValueZeroing) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	return matrix(ctx, p, x)
 }
 
 func (z ValueZeroing) layers(p *explain.Problem) []int {
@@ -214,8 +220,8 @@ func (z ValueZeroing) layers(p *explain.Problem) []int {
 	return numbers(p.Model.Config().Layers)
 }
 
-// Matrix is the product, or mean, over the layers [T][T]. Rows add up to 1.
-func (z ValueZeroing) Matrix(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+// weights is the product, or mean, over the layers [T][T]. Rows add up to 1.
+func (z ValueZeroing) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	if _, err := chosen("layer", z.Layers, p.Model.Config().Layers); err != nil {
 		return nil, err
 	}

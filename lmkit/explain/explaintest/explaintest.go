@@ -43,6 +43,31 @@ func Explain(ctx context.Context, m *lm.Model, q explain.Question, method explai
 	return as[0], nil
 }
 
+// CheckMatrix fails when a matrix does not hold what it says, or changes when it is written and read.
+func CheckMatrix(t testing.TB, m *explain.Matrix) {
+	t.Helper()
+	if err := m.Validate(); err != nil {
+		t.Error(err)
+	}
+	if m.Unit == "" || m.ModelHash == "" || m.InputHash == "" || m.Cost.ForwardRows == 0 || m.Cost.EstimatedRows == 0 {
+		t.Errorf("a matrix does not say what it is: %+v", m)
+	}
+	var first, second bytes.Buffer
+	if err := explain.WriteMatrix(&first, m); err != nil {
+		t.Fatal(err)
+	}
+	back, err := explain.ReadMatrix(bytes.NewReader(first.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := explain.WriteMatrix(&second, back); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Error("the matrix changes when it is written and read")
+	}
+}
+
 // Check fails when a result does not satisfy what all results must.
 func Check(t testing.TB, a *explain.Attribution) {
 	t.Helper()

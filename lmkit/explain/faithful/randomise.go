@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 
 	"lmkit.internal/lmkit/explain"
@@ -99,4 +100,54 @@ func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Met
 		out = append(out, StageScore{Part: stage.Part, Spearman: rho})
 	}
 	return out, nil
+}
+
+// Randomised is ParameterRandomization of several methods side by side: how much of each one's ranking is left as more and
+// more of the model is random.
+type Randomised struct {
+	Methods []explain.Method `json:"-"`
+	Names   []string         `json:"methods"` // filled in
+}
+
+// Name implements explain.MatrixMethod.
+func (Randomised) Name() string { return "randomised" }
+
+// Suits implements explain.Selective: all methods must suit the model.
+func (r Randomised) Suits(m *lm.Model, q explain.Question) error {
+	if len(r.Methods) == 0 {
+		return fmt.Errorf("%s: no method is given whose ranking is to be compared", r.Name())
+	}
+	for _, method := range r.Methods {
+		if err := explain.Suits(method, m, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Matrix implements explain.MatrixMethod. Values are [methods][stages]: Spearman's rank correlation of |score| with those
+// of the model as it is, from the stage at which the head alone is random to that at which all is. It is 0, with a
+// warning, where one of the two has no order, since all its scores are alike. The seed of the random weights is the
+// question's. Cost: each method's, once and once a stage, on models with programs of their own, which are not counted.
+func (r Randomised) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	s := explain.MatrixScores{Axes: [2]string{"method", "random from the output down to"}, Unit: "rank correlation"}
+	for i, method := range r.Methods {
+		stages, err := ParameterRandomization(ctx, p.Model, method, p.Question, p.Question.Seed)
+		if err != nil {
+			return explain.MatrixScores{}, err
+		}
+		row := make([]float64, len(stages))
+		for k, stage := range stages {
+			if i == 0 {
+				s.Columns = append(s.Columns, stage.Part)
+			}
+			if row[k] = stage.Spearman; math.IsNaN(row[k]) {
+				row[k] = 0
+				s.Warnings = append(s.Warnings, fmt.Sprintf("%s, random down to %s: all scores are alike, and have no order to compare", method.Name(), stage.Part))
+			}
+		}
+		s.Rows, s.Values, r.Names = append(s.Rows, method.Name()), append(s.Values, row), append(r.Names, method.Name())
+	}
+	s.Settings = r
+	return s, nil
 }

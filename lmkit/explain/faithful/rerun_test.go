@@ -169,6 +169,17 @@ func TestParameterRandomization(t *testing.T) {
 	if last := stages[len(stages)-1]; last.Part != "embed" || math.Abs(last.Spearman) > 0.7 {
 		t.Errorf("of occlusion is left %+v", stages)
 	}
+	all := must[*explain.Matrix](t)(explain.ExplainMatrix(ctx, m, explain.Question{Prompt: q.Prompt, Seed: 1},
+		faithful.Randomised{Methods: []explain.Method{faithful.Random{}, perturb.Occlusion{}}}))
+	explaintest.CheckMatrix(t, all)
+	for k, stage := range stages {
+		if all.Columns[k] != stage.Part || all.Values[0][k] != 1 || math.Abs(all.Values[1][k]-stage.Spearman) > 1e-9 {
+			t.Errorf("of random scores and occlusion is left %v, want all of the first and %+v", all.Values, stages)
+		}
+	}
+	if _, err := explain.ExplainMatrix(ctx, m, q, faithful.Randomised{}); err == nil || !strings.Contains(err.Error(), "no method is given") {
+		t.Errorf("got error %v", err)
+	}
 	if _, err := faithful.ParameterRandomization(ctx, m, failing{}, q, 1); err == nil || !strings.Contains(err.Error(), "cannot explain") {
 		t.Errorf("got error %v, want that of the method", err)
 	}

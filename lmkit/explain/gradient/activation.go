@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
@@ -19,97 +20,219 @@ type Activation struct {
 	MaxSteps int    `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
 }
 
-// Name is the method's stable name.
-func (Activation) Name() string { return "layer-integrated-gradients" }
+// Name implements explain.MatrixMethod.
+func (Activation) Name() string { return "activation" }
 
-// Matrix is scores [T][H] where the activation has heads, and else [T][1]; features of the activation (and, of
-// attention patterns, the tokens read) are summed. Several baselines are averaged. Cost: Steps rows forward and
-// backward, a baseline, and two forward.
-func (x Activation) Matrix(ctx context.Context, m *lm.Model, q explain.Question) (*Matrix, error) {
+// Suits implements explain.Selective: the activation must exist, and be computed from tokens.
+func (x Activation) Suits(m *lm.Model, _ explain.Question) error {
 	if err := checkSteps(x.Name(), x.Steps, x.MaxSteps); err != nil {
-		return nil, err
+		return err
 	}
 	info, err := m.Tap(x.Tap)
+	if err == nil && !strings.Contains(info.Axes, "T") {
+		err = fmt.Errorf("%s: %s is not computed from tokens: choose another activation", x.Name(), x.Tap)
+	}
+	return err
+}
+
+// Matrix implements explain.MatrixMethod. Values are [T][H] where the activation has heads, and else [T][1]; features of
+// the activation (and, of attention patterns, the tokens read) are summed. Several baselines are averaged. Cost: Steps
+// rows forward and backward, a baseline, and two forward.
+func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	found, err := along(ctx, p, []lm.Tap{x.Tap}, x.Steps, x.MaxSteps)
 	if err != nil {
-		return nil, err
+		return explain.MatrixScores{}, err
 	}
-	if !strings.Contains(info.Axes, "T") {
-		return nil, fmt.Errorf("%s: %s is not computed from tokens: choose another activation", x.Name(), x.Tap)
+	f := found[0]
+	s := explain.MatrixScores{
+		Axes: [2]string{"token", "all"}, Rows: texts(p.Tokens), Columns: []string{"all"}, Values: f.scores, Base: &f.base, Settings: x,
+		Promise:   &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
+		Estimated: estimate(p, 1, x.Steps),
 	}
-	p, err := explain.Prepare(ctx, m, q)
+	if f.heads {
+		s.Axes[1], s.Columns = "head", numbered(len(f.scores[0]))
+	}
+	return s, nil
+}
+
+// asOnBaseline is what the scores at one activation add up to.
+const asOnBaseline = "value - value with the activation as on the baseline"
+
+// Layers is integrated gradients at the way into and out of every layer: how much of the prediction goes through each
+// token there. At the input a token has what integrated gradients give it; from layer to layer its share moves to the
+// tokens that read it, until all is at the last one.
+type Layers struct {
+	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
+}
+
+// Name implements explain.MatrixMethod.
+func (Layers) Name() string { return "layers" }
+
+// Suits implements explain.Selective.
+func (x Layers) Suits(*lm.Model, explain.Question) error {
+	return checkSteps(x.Name(), x.Steps, x.MaxSteps)
+}
+
+// Matrix implements explain.MatrixMethod. Values are [L+1][T]: the input, then the output of each layer. Every row adds up
+// to value - base by itself, since nothing goes past a layer's output. Cost: as Activation, for each row.
+func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	rows, taps := []string{"input"}, []lm.Tap{embed}
+	for l := range p.Model.Config().Layers {
+		rows, taps = append(rows, fmt.Sprintf("layer %d", l)), append(taps, output(p.Model, l))
+	}
+	found, err := along(ctx, p, taps, x.Steps, x.MaxSteps)
 	if err != nil {
-		return nil, err
+		return explain.MatrixScores{}, err
 	}
-	scores := cells(info, len(p.IDs), m.Config().Heads)
-	base := 0.0
-	for b := range p.Baselines {
-		l := ladder{Activation: x, p: p, info: info}
-		if err := l.ends(ctx, b); err != nil {
-			return nil, err
+	s := explain.MatrixScores{
+		Axes: [2]string{"layer", "token"}, Rows: rows, Columns: texts(p.Tokens), Settings: x,
+		Promise:   &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Each: explain.EachRow, Cure: cure(x.Steps, x.MaxSteps)},
+		Estimated: estimate(p, len(taps), x.Steps),
+	}
+	for _, f := range found {
+		row := make([]float64, len(f.scores))
+		for t, v := range f.scores {
+			row[t] = v[0]
 		}
-		one, at, err := l.climb(ctx)
+		s.Values = append(s.Values, row)
+	}
+	return s, nil
+}
+
+// output is the activation that a layer hands on.
+func output(m *lm.Model, layer int) lm.Tap {
+	if m.Config().Recurrent() {
+		return fmt.Sprintf("lstm.%d.hidden", layer)
+	}
+	return fmt.Sprintf("block.%d.resid.post", layer)
+}
+
+// Heads is integrated gradients at what each attention head of a Transformer brings (Hao et al., 2021): how much of the
+// prediction goes through each head, over all tokens.
+type Heads struct {
+	Layers   []int `json:"layers,omitempty"`    // nil: all
+	Steps    int   `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
+	MaxSteps int   `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
+}
+
+// Name implements explain.MatrixMethod.
+func (Heads) Name() string { return "heads" }
+
+// Suits implements explain.Selective: the model must be a Transformer, and have the layers.
+func (x Heads) Suits(m *lm.Model, _ explain.Question) error {
+	if !m.Config().Attends() {
+		return fmt.Errorf("%s: this model is an LSTM, which has no attention heads: use layers", x.Name())
+	}
+	if x.Layers != nil && len(x.Layers) == 0 {
+		return fmt.Errorf("%s: no layer is chosen; leave the choice out for all", x.Name())
+	}
+	for _, l := range x.Layers {
+		if n := m.Config().Layers; l < 0 || l >= n {
+			return fmt.Errorf("%s: there is no layer %d; there are 0 to %d", x.Name(), l, n-1)
+		}
+	}
+	return checkSteps(x.Name(), x.Steps, x.MaxSteps)
+}
+
+// Matrix implements explain.MatrixMethod. Values are [L][H]. The heads of a layer add up to what the objective loses when
+// all of them are as on the baseline. Cost: as Activation, for each layer.
+func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	layers := x.Layers
+	if layers == nil {
+		for l := range p.Model.Config().Layers {
+			layers = append(layers, l)
+		}
+	}
+	var taps []lm.Tap
+	s := explain.MatrixScores{Axes: [2]string{"layer", "head"}, Settings: x, Estimated: estimate(p, len(layers), x.Steps)}
+	for _, l := range layers {
+		s.Rows, taps = append(s.Rows, fmt.Sprintf("layer %d", l)), append(taps, fmt.Sprintf("block.%d.attn.z", l))
+	}
+	found, err := along(ctx, p, taps, x.Steps, x.MaxSteps)
+	if err != nil {
+		return explain.MatrixScores{}, err
+	}
+	s.Promise = &explain.Promise{Of: "sum over the layers of value - value with its heads as on the baseline", Cure: cure(x.Steps, x.MaxSteps)}
+	for _, f := range found {
+		s.Promise.Total += p.Value - f.base
+		row := make([]float64, len(f.scores[0]))
+		for _, token := range f.scores {
+			add(row, 1, token)
+		}
+		s.Values = append(s.Values, row)
+	}
+	s.Columns = numbered(len(s.Values[0]))
+	return s, nil
+}
+
+// at is the integrated gradients at one activation: the mean over the baselines.
+type at struct {
+	scores [][]float64 // [T][H], or [T][1] where the activation has no heads
+	base   float64     // the objective with the activation as on the baseline
+	heads  bool
+}
+
+// along integrates, at each of some activations by itself, along the lines from the baselines to the input.
+func along(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps, most int) ([]at, error) {
+	if most == 0 {
+		most = mostSteps
+	}
+	out := make([]at, len(taps))
+	for b := range p.Baselines {
+		ways, err := waysFrom(ctx, p, b, taps)
 		if err != nil {
 			return nil, err
 		}
-		for i := range one {
-			for j, v := range one[i] {
-				scores[i][j] += v / float64(len(p.Baselines))
+		for i, w := range ways {
+			scores, base, err := w.integral(ctx, steps, most)
+			if err != nil {
+				return nil, err
 			}
+			if out[i].scores == nil {
+				out[i].heads = strings.Contains(w.info.Axes, "H")
+				out[i].scores = zeros(len(scores), len(scores[0]))
+			}
+			for t := range scores {
+				add(out[i].scores[t], 1/float64(len(p.Baselines)), scores[t])
+			}
+			out[i].base += base / float64(len(p.Baselines))
 		}
-		base += at / float64(len(p.Baselines))
-	}
-	return x.finish(p, info, scores, base)
-}
-
-func (x Activation) finish(p *explain.Problem, info lm.TapInfo, scores [][]float64, base float64) (*Matrix, error) {
-	out, err := newMatrix(p, x.Name(), x, scores)
-	if err != nil {
-		return nil, err
-	}
-	out.Axes, out.Rows, out.Columns = [2]string{"token", "all"}, texts(p.Tokens), []string{x.Tap}
-	if strings.Contains(info.Axes, "H") {
-		out.Axes[1], out.Columns = "head", nil
-		for h := range scores[0] {
-			out.Columns = append(out.Columns, fmt.Sprintf("head %d", h))
-		}
-	}
-	out.Values, out.Base, out.Baseline = []float64{p.Value}, &base, p.Question.Baseline
-	steps := x.Steps
-	if steps == 0 {
-		steps = 3 * leastSteps // as often as not, twice as many points say the same
-	}
-	out.Cost.EstimatedRows = len(p.Baselines)*(2*steps+4) + 1
-	c := &explain.Completeness{Tolerance: p.Question.Tolerance}
-	for _, s := range out.ColumnSums() {
-		c.Error += s
-	}
-	c.Error -= p.Value - base
-	c.Relative = math.Abs(c.Error) / max(math.Abs(p.Value-base), 1e-9)
-	c.Holds = c.Relative <= c.Tolerance
-	out.Completeness = c
-	if !c.Holds {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("the scores should add up to %.4g, but are off by %.3g %%, where %.3g %% is allowed; %s", p.Value-base, 100*c.Relative, 100*c.Tolerance, cure(x.Steps, x.MaxSteps)))
 	}
 	return out, nil
 }
 
-// ladder is the way of an activation from a baseline to the input.
-type ladder struct {
-	Activation
+// estimate is how many rows the integrals at some activations are expected to take.
+func estimate(p *explain.Problem, taps, steps int) int {
+	if steps == 0 {
+		steps = 3 * leastSteps // as often as not, twice as many points say the same
+	}
+	return len(p.Baselines) * (2 + taps*(2*steps+2))
+}
+
+// way is the straight line of an activation from what it is on a baseline to what it is on the input.
+type way struct {
 	p        *explain.Problem
 	info     lm.TapInfo
 	from, to lm.Array // [T, ...]
 }
 
-// ends records the activation on a baseline and on the input.
-func (l *ladder) ends(ctx context.Context, baseline int) error {
-	a, err := l.p.Run(ctx, lm.Query{Rows: l.p.Rows(2), Taps: []lm.Tap{l.Tap}, Edits: []lm.Edit{
-		{Tap: embed, Rows: []int{0}, Positions: l.p.Positions(l.p.AllFeatures()), With: lm.FromValues(l.p.Baselines[baseline].Vector)}}})
+// waysFrom records activations on a baseline and on the input, in one query.
+func waysFrom(ctx context.Context, p *explain.Problem, baseline int, taps []lm.Tap) ([]way, error) {
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(2), Taps: taps, Edits: []lm.Edit{{Tap: embed, Rows: []int{0},
+		Positions: p.Positions(p.AllFeatures()), With: lm.FromValues(p.Baselines[baseline].Vector)}}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	l.from, l.to = a.At[l.Tap].Index(0), a.At[l.Tap].Index(1)
-	return nil
+	var ways []way
+	for _, tap := range taps {
+		info, err := p.Model.Tap(tap)
+		if err != nil {
+			return nil, err
+		}
+		ways = append(ways, way{p, info, a.At[tap].Index(0), a.At[tap].Index(1)})
+	}
+	return ways, nil
 }
 
 const (
@@ -117,19 +240,16 @@ const (
 	mostSteps  = 256
 )
 
-// climb integrates by one rule, or by finer and finer ones, and returns the objective at the way's beginning, too.
-func (l *ladder) climb(ctx context.Context) (scores [][]float64, base float64, err error) {
-	if l.Steps > 0 {
-		return l.integrate(ctx, l.Steps)
-	}
-	most := l.MaxSteps
-	if most == 0 {
-		most = mostSteps
+// integral integrates by one rule, or by rules of 8, 16, 32 ... points until two agree, and returns the objective at the
+// line's beginning, too.
+func (w way) integral(ctx context.Context, steps, most int) (scores [][]float64, base float64, err error) {
+	if steps > 0 {
+		return w.gauss(ctx, steps)
 	}
 	var last [][]float64
 	for n := min(leastSteps, most); ; n = min(2*n, most) {
-		scores, base, err = l.integrate(ctx, n)
-		if err != nil || n == most || last != nil && l.settled(scores, last, base) {
+		scores, base, err = w.gauss(ctx, n)
+		if err != nil || n == most || last != nil && w.settled(scores, last, base) {
 			return scores, base, err
 		}
 		last = scores
@@ -137,7 +257,7 @@ func (l *ladder) climb(ctx context.Context) (scores [][]float64, base float64, e
 }
 
 // settled says whether scores add up, and are what they were with half the points, relative to their size.
-func (l *ladder) settled(scores, last [][]float64, base float64) bool {
+func (w way) settled(scores, last [][]float64, base float64) bool {
 	var sum, size, off float64
 	for i := range scores {
 		for j, v := range scores[i] {
@@ -146,61 +266,73 @@ func (l *ladder) settled(scores, last [][]float64, base float64) bool {
 			off += math.Abs(v - last[i][j])
 		}
 	}
-	total := l.p.Value - base
-	return math.Abs(sum-total) <= l.p.Question.Tolerance/4*max(math.Abs(total), 1e-6) && off <= l.p.Question.Tolerance*max(size, 1e-6)
+	total, tolerance := w.p.Value-base, w.p.Question.Tolerance
+	return math.Abs(sum-total) <= tolerance/4*max(math.Abs(total), 1e-6) && off <= tolerance*max(size, 1e-6)
 }
 
-// integrate is the integral by the Gauss-Legendre rule of n points, and the objective at the beginning.
-func (l *ladder) integrate(ctx context.Context, n int) (scores [][]float64, base float64, err error) {
+// gauss is the integral by the Gauss-Legendre rule of n points, and the objective at the line's beginning.
+func (w way) gauss(ctx context.Context, n int) (scores [][]float64, base float64, err error) {
 	points := append(gauss(0, n, 0, 1), point{})
-	values := lm.Array{Dims: append([]int{len(points)}, l.to.Dims...)}
+	values := lm.Array{Dims: append([]int{len(points)}, w.to.Dims...)}
 	for _, x := range points {
-		for k, v := range l.to.Data {
-			values.Data = append(values.Data, float32(x.at*float64(v)+(1-x.at)*float64(l.from.Data[k])))
+		for k, v := range w.to.Data {
+			values.Data = append(values.Data, float32(x.at*float64(v)+(1-x.at)*float64(w.from.Data[k])))
 		}
 	}
-	a, err := l.p.Run(ctx, lm.Query{Rows: l.p.Rows(len(points)), Of: []lm.Objective{l.p.Objective}, Wrt: []lm.Tap{l.Tap},
-		Edits: []lm.Edit{{Tap: l.Tap, With: lm.FromValues(values)}}})
+	tap := w.info.Name
+	a, err := w.p.Run(ctx, lm.Query{Rows: w.p.Rows(len(points)), Of: []lm.Objective{w.p.Objective}, Wrt: []lm.Tap{tap},
+		Edits: []lm.Edit{{Tap: tap, With: lm.FromValues(values)}}})
 	if err != nil {
 		return nil, 0, err
 	}
-	scores = cells(l.info, len(l.p.IDs), l.p.Model.Config().Heads)
+	token, head := strings.IndexByte(w.info.Axes, 'T')-1, strings.IndexByte(w.info.Axes, 'H')-1 // axes of w.to, or negative
+	heads := 1
+	if head >= 0 {
+		heads = w.to.Dims[head]
+	}
+	scores = zeros(w.to.Dims[token], heads)
 	for i, x := range points[:n] {
-		g := a.Grad[l.Tap].Index(i)
-		l.each(func(token, head, k int) {
-			scores[token][head] += x.weight * float64(l.to.Data[k]-l.from.Data[k]) * float64(g.Data[k])
-		})
+		for k, g := range a.Grad[tap].Index(i).Data {
+			h := 0
+			if head >= 0 {
+				h = coordinate(w.to.Dims, head, k)
+			}
+			scores[coordinate(w.to.Dims, token, k)][h] += x.weight * float64(w.to.Data[k]-w.from.Data[k]) * float64(g)
+		}
 	}
 	return scores, a.Values[n], nil
 }
 
-// each visits the numbers of an activation [T, ...] with the token and head (or 0) that they belong to.
-func (l *ladder) each(visit func(token, head, k int)) {
-	d := l.to.Dims
-	switch l.info.Axes {
-	case "BTH.":
-		for k := range l.to.Data {
-			visit(k/(d[1]*d[2]), k/d[2]%d[1], k)
-		}
-	case "BHTS":
-		for k := range l.to.Data {
-			visit(k/d[2]%d[1], k/(d[1]*d[2]), k)
-		}
-	default:
-		for k := range l.to.Data {
-			visit(k/d[1], 0, k)
-		}
+// coordinate is where number k of an array stands along an axis.
+func coordinate(dims []int, axis, k int) int {
+	for _, d := range dims[axis+1:] {
+		k /= d
 	}
+	return k % dims[axis]
 }
 
-// cells is zeros [T][H], or [T][1] where an activation has no heads.
-func cells(info lm.TapInfo, T, H int) [][]float64 {
-	if !strings.Contains(info.Axes, "H") {
-		H = 1
-	}
-	out := make([][]float64, T)
+func zeros(rows, columns int) [][]float64 {
+	out := make([][]float64, rows)
 	for i := range out {
-		out[i] = make([]float64, H)
+		out[i] = make([]float64, columns)
+	}
+	return out
+}
+
+// numbered is the labels 0 to n-1.
+func numbered(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = strconv.Itoa(i)
+	}
+	return out
+}
+
+// texts is the tokens as labels.
+func texts(tokens []explain.InputToken) []string {
+	var out []string
+	for _, t := range tokens {
+		out = append(out, t.Text)
 	}
 	return out
 }

@@ -28,23 +28,36 @@ type carriedSettings struct {
 }
 
 // Name implements explain.Method.
-func (Carried) Name() string { return "carried-ig" }
+func (Carried) Name() string { return "carried-state" }
 
-// Explain answers a question: it puts the features before the cut together, as Score needs them, and measures the
-// evidence. None of them may lie on both sides of the cut.
+// Explain answers a question as Group makes it, with its evidence.
 func (c Carried) Explain(ctx context.Context, m *lm.Model, q explain.Question) (*explain.Attribution, error) {
-	tokens, features, err := explain.Encode(m, q)
+	q, err := c.Group(m, q)
 	if err != nil {
 		return nil, err
 	}
+	as, err := explain.Explain(ctx, m, q, c)
+	if err != nil {
+		return nil, err
+	}
+	return as[0], nil
+}
+
+// Group makes of any question the one that Score and Matrix need: the features before the cut become one, the first. None
+// of them may lie on both sides.
+func (c Carried) Group(m *lm.Model, q explain.Question) (explain.Question, error) {
+	tokens, features, err := explain.Encode(m, q)
+	if err != nil {
+		return q, err
+	}
 	if c.Cut < 1 || c.Cut >= len(tokens) {
-		return nil, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(tokens))
+		return q, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(tokens))
 	}
 	groups := [][]int{nil}
 	for i, f := range features {
 		switch first, last := f.Tokens[0] < c.Cut, f.Tokens[len(f.Tokens)-1] < c.Cut; {
 		case first != last:
-			return nil, fmt.Errorf("%s: feature %d (%q) lies on both sides of the cut after %d tokens", c.Name(), i, f.Text, c.Cut)
+			return q, fmt.Errorf("%s: feature %d (%q) lies on both sides of the cut after %d tokens", c.Name(), i, f.Text, c.Cut)
 		case first:
 			groups[0] = append(groups[0], f.Tokens...)
 		default:
@@ -52,14 +65,10 @@ func (c Carried) Explain(ctx context.Context, m *lm.Model, q explain.Question) (
 		}
 	}
 	if groups[0] == nil {
-		return nil, fmt.Errorf("%s: no feature lies before the cut: the state does not depend on any", c.Name())
+		return q, fmt.Errorf("%s: no feature lies before the cut: the state does not depend on any", c.Name())
 	}
 	q.Groups = groups
-	as, err := explain.Explain(ctx, m, q, c)
-	if err != nil {
-		return nil, err
-	}
-	return as[0], nil
+	return q, nil
 }
 
 // Score implements explain.Method. The first feature must be all that lies before the cut, and all others must lie behind
@@ -80,9 +89,9 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 		for f, v := range one {
 			scores[f] += v / float64(len(p.Baselines))
 		}
-		for tap, v := range state {
-			s.State[tap] += v / float64(len(p.Baselines))
-			scores[0] += v / float64(len(p.Baselines))
+		for _, tap := range stateTaps(p.Model) {
+			s.State[tap] += state[tap] / float64(len(p.Baselines))
+			scores[0] += state[tap] / float64(len(p.Baselines))
 		}
 		estimated += 5 * 3 * leastSteps
 	}
@@ -108,6 +117,25 @@ func (c Carried) check(p *explain.Problem) error {
 	return nil
 }
 
+// Matrix implements explain.MatrixMethod. It has one column, and a row for each part of the carried state (the hidden
+// state and the cell of every layer), then one for each feature behind the cut: together they add up to value - base. The
+// question is that of Score.
+func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	s, err := c.Score(ctx, p)
+	if err != nil {
+		return explain.MatrixScores{}, err
+	}
+	out := explain.MatrixScores{Axes: [2]string{"part", "all"}, Columns: []string{"score"}, Promise: s.Promise, Settings: c, Estimated: s.Estimated}
+	settings := s.Settings.(carriedSettings)
+	for _, tap := range stateTaps(p.Model) {
+		out.Rows, out.Values = append(out.Rows, tap), append(out.Values, []float64{settings.State[tap]})
+	}
+	for f, v := range s.Values[1:] {
+		out.Rows, out.Values = append(out.Rows, p.Features[f+1].Text), append(out.Values, []float64{v})
+	}
+	return out, nil
+}
+
 // climb integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
 func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (scores []float64, state map[lm.Tap]float64, err error) {
 	if c.Steps > 0 {
@@ -124,8 +152,8 @@ func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (s
 		for _, v := range scores {
 			off += v
 		}
-		for _, v := range state {
-			off += v
+		for _, tap := range stateTaps(p.Model) {
+			off += state[tap]
 		}
 		if err != nil || n == most || n > leastSteps && math.Abs(off) <= p.Question.Tolerance/4*max(math.Abs(total), 1e-6) {
 			return scores, state, err

@@ -63,32 +63,48 @@ const embed = lm.Tap("embed")
 func dots(p *explain.Problem, a, b lm.Array) []float64 {
 	out := make([]float64, len(p.Features))
 	for f, feature := range p.Features {
+		var x, y []float32
 		for _, t := range feature.Tokens {
-			x, y := a.Index(t).Data, b.Index(t).Data
-			for d := range x {
-				out[f] += float64(x[d]) * float64(y[d])
-			}
+			x, y = append(x, a.Index(t).Data...), append(y, b.Index(t).Data...)
 		}
+		out[f] = dot(x, y)
 	}
 	return out
 }
 
 // norms is, for each feature, the norm of g [T, D] over its tokens and dimensions.
-func norms(p *explain.Problem, g lm.Array, norm int) []float64 {
+func norms(p *explain.Problem, g lm.Array, which int) []float64 {
 	out := make([]float64, len(p.Features))
 	for f, feature := range p.Features {
+		var x []float32
 		for _, t := range feature.Tokens {
-			for _, v := range g.Index(t).Data {
-				if norm == 1 {
-					out[f] += math.Abs(float64(v))
-				} else {
-					out[f] += float64(v) * float64(v)
-				}
-			}
+			x = append(x, g.Index(t).Data...)
 		}
-		if norm == 2 {
-			out[f] = math.Sqrt(out[f])
-		}
+		out[f] = norm(x, which)
 	}
 	return out
+}
+
+func dot(a, b []float32) float64 {
+	sum := 0.0
+	for i := range a {
+		sum += float64(a[i]) * float64(b[i])
+	}
+	return sum
+}
+
+// norm is the L1 or L2 norm.
+func norm(of []float32, which int) float64 {
+	sum := 0.0
+	for _, v := range of {
+		if which == 1 {
+			sum += math.Abs(float64(v))
+		} else {
+			sum += float64(v) * float64(v)
+		}
+	}
+	if which == 2 {
+		return math.Sqrt(sum)
+	}
+	return sum
 }

@@ -35,7 +35,7 @@ func (ig Integrated) Score(ctx context.Context, p *explain.Problem) (explain.Sco
 	for b := range lines {
 		lines[b], totals[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}, p.Value-p.Bases[b]
 	}
-	per, estimated, err := along(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
+	per, estimated, err := integrals(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -80,7 +80,7 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	for l := range lines {
 		totals[l] = p.Value - without[l]
 	}
-	scores, estimated, err := along(ctx, p, lines, totals, s.Steps, s.MaxSteps)
+	scores, estimated, err := integrals(ctx, p, lines, totals, s.Steps, s.MaxSteps)
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -114,9 +114,9 @@ func cure(steps, most int) string {
 	return "choose another baseline (mean, or a token), or allow more steps"
 }
 
-// along integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals is what
+// integrals integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals is what
 // the scores of each line must add up to.
-func along(ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int) (scores [][]float64, estimated int, err error) {
+func integrals(ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int) (scores [][]float64, estimated int, err error) {
 	if steps > 0 {
 		var points []point
 		for l := range lines {

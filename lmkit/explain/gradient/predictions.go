@@ -17,51 +17,48 @@ type Predictions struct {
 	TimesInput bool `json:"times_input,omitempty"` // gradient times input, signed, in place of its norm
 }
 
-// Name is the method's stable name.
-func (Predictions) Name() string { return "prediction-saliency" }
+// Name implements explain.MatrixMethod.
+func (Predictions) Name() string { return "predictions" }
 
-// Matrix is scores [T][T]: a row for each prediction, a column for each token, exactly zero for tokens that come after
-// the prediction. Features are single tokens: groups of the question are not heeded. Cost: T rows forward and backward
-// in one batch, and one forward before.
-func (x Predictions) Matrix(ctx context.Context, m *lm.Model, q explain.Question) (*Matrix, error) {
+// Suits implements explain.Selective: the norm must be 1 or 2.
+func (x Predictions) Suits(*lm.Model, explain.Question) error {
+	if x.Norm < 0 || x.Norm > 2 {
+		return fmt.Errorf("%s: there is no norm %d; there are 1 and 2", x.Name(), x.Norm)
+	}
+	return nil
+}
+
+// Matrix implements explain.MatrixMethod. Values are [T][T]: a row for each prediction, a column for each token, exactly
+// zero for tokens that come after the prediction. Groups of the question are not heeded. Cost: T rows forward and
+// backward in one batch, and one forward before.
+func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	if x.Norm == 0 {
 		x.Norm = 2
 	}
-	if x.Norm != 1 && x.Norm != 2 {
-		return nil, fmt.Errorf("%s: there is no norm %d; there are 1 and 2", x.Name(), x.Norm)
-	}
-	q.Groups, q.By = nil, explain.ByToken
-	p, err := explain.Prepare(ctx, m, q)
-	if err != nil {
-		return nil, err
-	}
 	of, labels, err := everyPrediction(ctx, p)
 	if err != nil {
-		return nil, err
+		return explain.MatrixScores{}, err
 	}
 	T := len(p.IDs)
 	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(T), Of: of, Wrt: []lm.Tap{embed}})
 	if err != nil {
-		return nil, err
+		return explain.MatrixScores{}, err
 	}
-	scores := make([][]float64, T)
-	for i := range scores {
-		if x.TimesInput {
-			scores[i] = dots(p, a.At[embed].Index(i), a.Grad[embed].Index(i))
-		} else {
-			scores[i] = norms(p, a.Grad[embed].Index(i), x.Norm)
+	s := explain.MatrixScores{Axes: [2]string{"prediction", "token"}, Rows: labels, Columns: texts(p.Tokens), Values: zeros(T, T),
+		RowValues: a.Values, Settings: x, Estimated: 2*T + 1}
+	for i, row := range s.Values {
+		for t := range row {
+			if grad := a.Grad[embed].Index(i, t).Data; x.TimesInput {
+				row[t] = dot(a.At[embed].Index(i, t).Data, grad)
+			} else {
+				row[t] = norm(grad, x.Norm)
+			}
 		}
 	}
-	out, err := newMatrix(p, x.Name(), x, scores)
-	if err != nil {
-		return nil, err
-	}
-	out.Axes, out.Rows, out.Columns, out.Values = [2]string{"prediction", "token"}, labels, texts(p.Tokens), a.Values
 	if !x.TimesInput {
-		out.Unit += " per embedding unit"
+		s.Unit = p.Unit + " per embedding unit"
 	}
-	out.Cost.EstimatedRows = 2*T + 2 + len(p.Baselines)
-	return out, nil
+	return s, nil
 }
 
 // everyPrediction is the problem's objective after each token of the input, and what is predicted there.

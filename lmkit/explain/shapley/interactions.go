@@ -22,22 +22,33 @@ type Pairs struct {
 }
 
 // Name implements explain.Method.
-func (Interactions) Name() string { return "shapley-interactions" }
+func (Interactions) Name() string { return "interactions" }
 
 // Score implements explain.Method: the scores are the Shapley values, found on the way. Cost: 2^M rows forward a
 // baseline, or Budget.
 func (x Interactions) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	s, _, err := x.Pairs(ctx, p)
-	return s, err
-}
-
-// Pairs is Score, and gives the interactions, too: in the unit of the scores, and over the same features.
-func (x Interactions) Pairs(ctx context.Context, p *explain.Problem) (explain.Scores, *Pairs, error) {
 	pairs, err := x.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
-		return explain.Scores{}, nil, err
+		return explain.Scores{}, err
 	}
-	return scores(p, pairs.Estimate, x), pairs, nil
+	return scores(p, pairs.Estimate, x), nil
+}
+
+// Matrix implements explain.MatrixMethod: values are [M][M], symmetric, with the Shapley values on the diagonal, which add
+// up to value - base. Cost: as Score.
+func (x Interactions) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	pairs, err := x.Play(ctx, p.Game(), p.Question.Seed)
+	if err != nil {
+		return explain.MatrixScores{}, err
+	}
+	s := scores(p, pairs.Estimate, x)
+	s.Promise.Each = explain.Diagonal
+	var names []string
+	for _, f := range p.Features {
+		names = append(names, f.Text)
+	}
+	return explain.MatrixScores{Axes: [2]string{"feature", "feature"}, Rows: names, Columns: names, Values: pairs.Values,
+		Spread: pairs.Spread, Promise: s.Promise, Settings: x, Estimated: s.Estimated, Warnings: s.Warnings}, nil
 }
 
 // Play finds the interactions of any game.

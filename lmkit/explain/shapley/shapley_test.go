@@ -416,17 +416,19 @@ func TestOnModels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := explain.Prepare(ctx, m, q)
+		pairs, err := explain.ExplainMatrix(ctx, m, q, shapley.Interactions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, pairs, err := shapley.Interactions{}.Pairs(ctx, p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		explaintest.CheckMatrix(t, pairs)
 		explaintest.Check(t, x)
-		if len(pairs.Values) != 7 || !slices.Equal(pairs.Scores, x.Scores) {
-			t.Errorf("%s: interactions of %d features", name, len(pairs.Values))
+		if len(pairs.Values) != 7 || !pairs.Evidence.Completeness.Holds || pairs.Promise.Each != explain.Diagonal {
+			t.Errorf("%s: interactions of %d features: %+v", name, len(pairs.Values), pairs.Evidence.Completeness)
+		}
+		for i, s := range x.Scores {
+			if pairs.Values[i][i] != s {
+				t.Errorf("%s: feature %d has %v on the diagonal, and the score %v", name, i, pairs.Values[i][i], s)
+			}
 		}
 		for _, method := range []explain.Method{shapley.Exact{}, shapley.Kernel{Budget: 128}, shapley.Kernel{Budget: 40}, shapley.Permutation{Budget: 128}, shapley.Permutation{Budget: 60}, shapley.Owen{}, shapley.Owen{Budget: 10}, shapley.Auto{}} {
 			a, err := explaintest.Explain(ctx, m, q, method)
