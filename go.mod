@@ -25,6 +25,8 @@ require (
 
 require (
 	github.com/dlclark/regexp2/v2 v2.13.0
+	github.com/go-text/typesetting v0.3.5
+	github.com/hajimehoshi/bitmapfont/v3 v3.2.0
 	github.com/nikolalohinski/gonja/v2 v2.9.1
 )
 

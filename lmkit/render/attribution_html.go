@@ -17,6 +17,7 @@ type attributionView struct {
 	Method, Question string
 	Warnings         []warningView
 	Tight            bool // tokens carry their own spaces
+	ToLeft           bool // the input is read from right to left
 	Tokens           []tokenView
 	Low, High, Unit  string // the scale of the colours
 	Noun             string
@@ -54,7 +55,7 @@ func (a Attribution) html() (template.HTML, error) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
 	v := attributionView{
-		Method: printable.Line(a.Method.Name), Question: question(a.Attribution), Tight: spaced(a.Attribution),
+		Method: printable.Line(a.Method.Name), Question: question(a.Attribution), Tight: spaced(a.Attribution), ToLeft: toLeft(a.Attribution),
 		Low: format(-top), High: format(top), Unit: printable.Line(a.Unit), Noun: noun(a.Attribution),
 		Facts: facts(a.Attribution),
 	}

@@ -78,9 +78,22 @@ func drawFact(c *canvas.Canvas, f fact) {
 	c.Y += 2
 }
 
-// drawTokens draws the input as coloured boxes on wrapping lines. A token that holds a line break ends its line.
+// The boxes of tokens.
+const (
+	tokenFont   = 14.0
+	tokenHeight = 25.0
+	tokenPad    = 5.0 // within a box, beside the text
+)
+
+// tokenBox is a token as it is drawn.
+type tokenBox struct {
+	index int
+	text  string
+	width float64
+}
+
+// drawTokens draws the input as coloured boxes on wrapping lines, which run to the left where the text does.
 func drawTokens(c *canvas.Canvas, a *explain.Attribution) {
-	const size, height, pad = 14.0, 25.0, 5.0
 	gap := 5.0
 	if spaced(a) {
 		gap = 2
@@ -88,35 +101,68 @@ func drawTokens(c *canvas.Canvas, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
 	scores, feature := tokenScores(a)
-	right := c.Width - canvas.Margin
-	limit := int((right - canvas.Margin - 2*pad) / (size * canvas.MonoEm))
-	x := canvas.Margin
+	toLeft := toLeft(a)
 	c.Y += 4
+	for _, line := range tokenLines(a, c.Width-2*canvas.Margin, gap) {
+		x := canvas.Margin
+		if toLeft {
+			x = c.Width - canvas.Margin + gap
+			for _, box := range line {
+				x -= box.width + gap
+			}
+		}
+		texts := make([]string, len(line))
+		for i, box := range line {
+			texts[i] = a.Tokens[box.index].Text
+		}
+		for _, i := range printable.Visual(texts, toLeft) {
+			box := line[i]
+			drawToken(c, x, box, canvas.Ratio(scores[box.index], top), math.IsNaN(scores[box.index]),
+				tip(a, box.index, feature[box.index], format))
+			x += box.width + gap
+		}
+		c.Y += tokenHeight + 5
+	}
+	c.Y += 7
+	color := func(v float64) canvas.RGB { return canvas.Diverging(canvas.Ratio(v, top)) }
+	c.ScaleBar(canvas.Margin, 220, -top, top, color, format, printable.Line(a.Unit))
+}
+
+// tokenLines puts the tokens on lines of a width. A token that holds a line break ends its line.
+func tokenLines(a *explain.Attribution, width, gap float64) (lines [][]tokenBox) {
+	limit := min(48, int((width-2*tokenPad)/(tokenFont*canvas.MonoEm)))
+	var line []tokenBox
+	used := 0.0
 	for i, tok := range a.Tokens {
-		s := printable.Shorten(printable.Visible(tok.Text), min(limit, 48))
-		w := canvas.MonoWidth(s, size) + 2*pad
-		if x > canvas.Margin && x+w > right {
-			x, c.Y = canvas.Margin, c.Y+height+5
+		s := printable.Shorten(printable.Visible(tok.Text), limit)
+		box := tokenBox{i, s, canvas.MonoWidth(s, tokenFont) + 2*tokenPad}
+		if len(line) > 0 && used+box.width > width {
+			lines, line, used = append(lines, line), nil, 0
 		}
-		fill := canvas.Diverging(canvas.Ratio(scores[i], top))
-		box, ink := canvas.Style{Fill: fill.Hex(), Radius: 3}, fill.Ink()
-		if math.IsNaN(scores[i]) {
-			box, ink = canvas.Style{Fill: "#ffffff", Radius: 3, Stroke: canvas.LineSoft, Dash: "2 2"}, canvas.InkSoft
-		}
-		c.Group(tip(a, i, feature[i], format), func() {
-			c.Rect(x, c.Y, w, height, box, "")
-			c.Text(x+w/2, c.Y+17, canvas.Label{Size: size, Anchor: "middle", Mono: true, Fill: ink}, s)
-		})
-		x += w + gap
+		line, used = append(line, box), used+box.width+gap
 		if strings.Contains(tok.Text, "\n") {
-			x, c.Y = canvas.Margin, c.Y+height+5
+			lines, line, used = append(lines, line), nil, 0
 		}
 	}
-	if x > canvas.Margin {
-		c.Y += height
+	if len(line) > 0 {
+		lines = append(lines, line)
 	}
-	c.Y += 12
-	c.ScaleBar(canvas.Margin, 220, -top, top, func(v float64) canvas.RGB { return canvas.Diverging(canvas.Ratio(v, top)) }, format, printable.Line(a.Unit))
+	return lines
+}
+
+// drawToken draws a token at x in the colour of its score, as a share of the largest one; or empty, where it has none.
+func drawToken(c *canvas.Canvas, x float64, box tokenBox, score float64, none bool, tip string) {
+	fill := canvas.Diverging(score)
+	style, ink := canvas.Style{Fill: fill.Hex(), Radius: 3}, fill.Ink()
+	if none {
+		style = canvas.Style{Fill: "#ffffff", Radius: 3, Stroke: canvas.LineSoft, Dash: "2 2"}
+		ink = canvas.InkSoft
+	}
+	c.Group(tip, func() {
+		c.Rect(x, c.Y, box.width, tokenHeight, style, "")
+		label := canvas.Label{Size: tokenFont, Anchor: "middle", Mono: true, Fill: ink}
+		c.Text(x+box.width/2, c.Y+17, label, box.text)
+	})
 }
 
 // tip says all about a token: its place, text, score, and the feature where that is more than the token.

@@ -192,6 +192,15 @@ func rest(a *explain.Attribution, left []int, format func(float64) string) strin
 	return fmt.Sprintf("and %d more, none above %s in size", len(left), top)
 }
 
+// toLeft says whether the input is read from right to left.
+func toLeft(a *explain.Attribution) bool {
+	var text strings.Builder
+	for _, t := range a.Tokens {
+		text.WriteString(t.Text)
+	}
+	return printable.RightToLeft(text.String())
+}
+
 // tokenScores gives each token the score of its feature, the larger in size where features overlap, and NaN where no
 // feature holds it. feature is the index of that feature, or -1.
 func tokenScores(a *explain.Attribution) (scores []float64, feature []int) {

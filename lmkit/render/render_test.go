@@ -44,6 +44,16 @@ func sample(n int, words ...string) *explain.Attribution {
 
 func short() *explain.Attribution { return sample(5, "The", " keys", " to", " the", " cabinet") }
 
+// hebrew is read from right to left, with a number and a word in Latin letters in it.
+func hebrew() *explain.Attribution {
+	return sample(9, "אני", " אוהב", " 12", " חתולים", " like", " this", ",", " שלום", " עולם")
+}
+
+// scripts has words of many scripts, and one that no font of ours has.
+func scripts() *explain.Attribution {
+	return sample(14, "我喜欢", "猫", "かな", "한국어", "שלום", "لغة", "भाषा", "ภาษา", "ភាសា", "слово", "λέξη", "👩‍👩‍👧", "e\u0301", "\U00016A00")
+}
+
 func prose(n int) *explain.Attribution {
 	return sample(n, strings.Fields("the keys to the old cabinet that stood beside the window of the kitchen which my grandmother painted blue last summer")...)
 }
@@ -156,6 +166,7 @@ func drawings(t testing.TB) map[string]func(io.Writer) error {
 		"compare.txt":   func(w io.Writer) error { return cmp.Text(w, plot.Options{Width: 100}) },
 		"compare.svg":   cmp.SVG,
 		"compare.ansi":  func(w io.Writer) error { return cmp.Text(w, plot.Options{Color: true}) },
+		"hebrew.html":   func(w io.Writer) error { return Fragment(w, Section{Figures: Figures(hebrew())}) },
 		"odd.html":      func(w io.Writer) error { return HTML(w, odd()) },
 		"report.html":   report(t).HTML,
 		"fragment.html": func(w io.Writer) error { return Fragment(w, Section{Figures: []plot.Figure{Attribution{short()}}}) },
@@ -197,6 +208,8 @@ func figures(t testing.TB) map[string]plot.Figure {
 		"comparison":     comparison(t),
 		"attribution":    Attribution{short()},
 		"odd":            Attribution{odd()},
+		"hebrew":         Attribution{hebrew()},
+		"scripts":        Attribution{scripts()},
 	}
 }
 

@@ -1,49 +1,96 @@
 package canvas
 
 import (
+	"bytes"
+	"embed"
 	"math"
+	"slices"
+	"strings"
 	"sync"
-	"unicode"
 
 	"github.com/go-fonts/dejavu/dejavusans"
 	"github.com/go-fonts/dejavu/dejavusansmono"
 	"github.com/go-fonts/liberation/liberationsansbold"
 	"github.com/go-fonts/liberation/liberationsansregular"
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/sfnt"
-	"golang.org/x/image/math/fixed"
+	"github.com/go-text/typesetting/font"
+	"github.com/go-text/typesetting/font/opentype"
+	"github.com/go-text/typesetting/shaping"
 )
 
-// The fonts of a PNG, bundled, so that a picture is the same on every machine. What the first ones lack, such as arrows,
-// comes from the last, which has most alphabets but no Chinese, Japanese and Korean: these show as boxes. An SVG takes
-// the reader's fonts instead.
-var fonts = sync.OnceValue(func() (f struct{ sans, bold, mono []*sfnt.Font }) {
-	parse := func(data []byte) *sfnt.Font {
-		font, err := sfnt.Parse(data)
+//go:embed fonts/*.ttf
+var notoFiles embed.FS
+
+// library is the fonts of a PNG, bundled, so that a picture is the same on every machine. An SVG takes the reader's fonts.
+type library struct {
+	sans, bold, mono *font.Font
+	others           []*font.Font // for what the first ones lack, in the order in which they are asked
+}
+
+var fonts = sync.OnceValue(func() (l library) {
+	parse := func(data []byte) *font.Font {
+		face, err := font.ParseTTF(bytes.NewReader(data))
 		if err != nil {
 			return nil // a test opens them all
 		}
-		return font
+		return face.Font
 	}
-	mono, last := parse(dejavusansmono.TTF), parse(dejavusans.TTF)
-	f.sans = []*sfnt.Font{parse(liberationsansregular.TTF), last}
-	f.bold = []*sfnt.Font{parse(liberationsansbold.TTF), last}
-	f.mono = []*sfnt.Font{mono, last}
-	return f
+	l.sans, l.bold, l.mono = parse(liberationsansregular.TTF), parse(liberationsansbold.TTF), parse(dejavusansmono.TTF)
+	l.others = []*font.Font{parse(dejavusans.TTF)}
+	files, _ := notoFiles.ReadDir("fonts") // an embedded folder can be read
+	for _, f := range files {
+		data, _ := notoFiles.ReadFile("fonts/" + f.Name())
+		l.others = append(l.others, parse(data))
+	}
+	return l
 })
 
 // glyphs draws letters. The zero value is ready.
-type glyphs struct{ buf sfnt.Buffer }
+type glyphs struct {
+	shaper shaping.HarfbuzzShaper
+	faces  map[*font.Font]*font.Face // a font with what was looked up in it
+}
+
+func (g *glyphs) face(f *font.Font) *font.Face {
+	if g.faces == nil {
+		g.faces = map[*font.Font]*font.Face{}
+	}
+	face, ok := g.faces[f]
+	if !ok {
+		face = font.NewFace(f)
+		g.faces[f] = face
+	}
+	return face
+}
+
+// chain returns the faces to try for a label: its own, then the others.
+func (g *glyphs) chain(l Label) []*font.Face {
+	first := fonts().sans
+	switch {
+	case l.Mono:
+		first = fonts().mono
+	case l.Bold:
+		first = fonts().bold
+	}
+	faces := []*font.Face{g.face(first)}
+	for _, f := range fonts().others {
+		faces = append(faces, g.face(f))
+	}
+	return faces
+}
 
 func (t lettering) png(p *painter) {
 	l := t.label
-	faces := fonts().sans
-	if l.Mono {
-		faces = fonts().mono
-	} else if l.Bold {
-		faces = fonts().bold
+	o, width, foreign := p.letters(l, t.text, l.Size*p.scale)
+	// Letters of other fonts may be wider than the room that was reckoned for them.
+	if room := labelWidth(l, t.text) * p.scale; foreign && width > room && room > 0 {
+		narrow := max(0.5, room/width)
+		for _, polygon := range o {
+			for i := range polygon {
+				polygon[i].x *= narrow
+			}
+		}
+		width *= narrow
 	}
-	o, width := p.letters(faces, t.text, l.Size*p.scale)
 	shift := map[string]float64{"middle": -width / 2, "end": -width}[l.Anchor]
 	sin, cos := math.Sincos(l.Rotate * math.Pi / 180)
 	for _, polygon := range o {
@@ -59,41 +106,34 @@ func (t lettering) png(p *painter) {
 	p.fill(o, fill)
 }
 
-// letters returns the outlines of a text that starts at 0, 0, and its width, in pixels.
-func (g *glyphs) letters(faces []*sfnt.Font, text string, size float64) (o outline, width float64) {
-	ppem := fixed.Int26_6(math.Round(size * 64))
-	for _, r := range text {
-		if unicode.Is(unicode.Cf, r) {
-			continue // steers text, and has no picture
+// has says whether a face has a picture for each character of a cluster.
+func has(f *font.Face, cluster string) bool {
+	return !strings.ContainsFunc(cluster, func(r rune) bool {
+		if invisible(r) {
+			return false
 		}
-		face, index := g.find(faces, r)
-		segments, err := face.LoadGlyph(&g.buf, index, ppem, nil)
-		if err != nil {
-			continue // a font that was parsed has every glyph that it named
-		}
-		o = append(o, contours(segments, width)...)
-		advance, err := face.GlyphAdvance(&g.buf, index, ppem, font.HintingNone)
-		if err == nil {
-			width += float64(advance) / 64
-		}
-	}
-	return o, width
+		_, ok := f.NominalGlyph(r)
+		return !ok
+	})
 }
 
-// find returns the first font that has r, or the box for what is missing.
-func (g *glyphs) find(faces []*sfnt.Font, r rune) (*sfnt.Font, sfnt.GlyphIndex) {
-	for _, f := range faces {
-		if index, err := f.GlyphIndex(&g.buf, r); err == nil && index != 0 {
-			return f, index
+// outlines appends the outlines of shaped glyphs, which start at x on the baseline 0, and returns where they end.
+func outlines(o outline, run shaping.Output, x float64) (outline, float64) {
+	scale := float64(run.Size) / 64 / float64(run.Face.Upem())
+	for _, g := range run.Glyphs {
+		if shape, ok := run.Face.GlyphDataOutline(g.GlyphID); ok {
+			o = append(o, contours(shape.Segments, scale, x+float64(g.XOffset)/64, -float64(g.YOffset)/64)...)
 		}
+		x += float64(g.Advance) / 64
 	}
-	return faces[0], 0
+	return o, x
 }
 
-func contours(segments sfnt.Segments, x float64) (o outline) {
-	at := func(p fixed.Point26_6) point { return point{x + float64(p.X)/64, float64(p.Y) / 64} }
+// contours turns an outline in units of its font, with y up, into polygons in pixels, with y down.
+func contours(segments []opentype.Segment, scale, x, y float64) (o outline) {
+	at := func(p opentype.SegmentPoint) point { return point{x + scale*float64(p.X), y - scale*float64(p.Y)} }
 	for _, s := range segments {
-		if s.Op == sfnt.SegmentOpMoveTo {
+		if s.Op == opentype.SegmentOpMoveTo {
 			o = append(o, []point{at(s.Args[0])})
 			continue
 		}
@@ -104,13 +144,15 @@ func contours(segments sfnt.Segments, x float64) (o outline) {
 		from := (*last)[len(*last)-1]
 		a, b, c := at(s.Args[0]), at(s.Args[1]), at(s.Args[2])
 		switch s.Op {
-		case sfnt.SegmentOpLineTo:
+		case opentype.SegmentOpLineTo:
 			*last = append(*last, a)
-		case sfnt.SegmentOpQuadTo: // as the cubic that is the same curve
-			*last = bezier(*last, point{from.x + 2*(a.x-from.x)/3, from.y + 2*(a.y-from.y)/3}, point{b.x + 2*(a.x-b.x)/3, b.y + 2*(a.y-b.y)/3}, b)
-		case sfnt.SegmentOpCubeTo:
+		case opentype.SegmentOpQuadTo: // as the cubic that is the same curve
+			toA := point{from.x + 2*(a.x-from.x)/3, from.y + 2*(a.y-from.y)/3}
+			toB := point{b.x + 2*(a.x-b.x)/3, b.y + 2*(a.y-b.y)/3}
+			*last = bezier(*last, toA, toB, b)
+		case opentype.SegmentOpCubeTo:
 			*last = bezier(*last, a, b, c)
 		}
 	}
-	return o
+	return slices.DeleteFunc(o, func(polygon []point) bool { return len(polygon) < 3 })
 }

@@ -79,6 +79,17 @@ func (c *Canvas) ScaleBar(x, width float64, lo, hi float64, color func(float64) 
 	c.Y += 28
 }
 
+// labelWidth is about the width of a text as a label.
+func labelWidth(l Label, s string) float64 {
+	switch {
+	case l.Mono:
+		return MonoWidth(s, l.Size)
+	case l.Bold:
+		return float64(printable.Columns(s)) * BoldEm * l.Size
+	}
+	return SansWidth(s, l.Size)
+}
+
 // MonoWidth is the width of s in the monospaced font. Wide characters come from a fallback font of about one em.
 func MonoWidth(s string, size float64) float64 { return float64(printable.Columns(s)) * MonoEm * size }
 

@@ -72,6 +72,15 @@ func printable(s string, i int, r rune) string {
 	return hex(r)
 }
 
+// Hex stands for a text that cannot be shown: each character by its number.
+func Hex(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		b.WriteString(hex(r))
+	}
+	return b.String()
+}
+
 // hex stands for a character that has no picture of its own.
 func hex(r rune) string { return fmt.Sprintf("‹%02X›", r) }
 
