@@ -20,13 +20,14 @@ import (
 const (
 	ConfigFile    = "config.json"
 	TokenizerFile = "tokenizer.json"
-	WeightsFile   = "model.safetensors"
+	WeightsFile   = safetensors.WeightsFile
 	TrainingFile  = "training.json" // how the weights came about; free form
 )
 
-// Open reads a model directory: config.json, model.safetensors and, if it is there, tokenizer.json. Directories of
-// GPT-2 models saved by Hugging Face's transformers, and of PyTorch's usual word language model, open as they are.
-// Every error names the file and, for weights, the tensor.
+// Open reads a model directory: config.json, model.safetensors (or its parts and their index) and, if it is there,
+// tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories of
+// models saved by Hugging Face's transformers, and of PyTorch's usual word language model, open as they are. Every error
+// names the file and, for weights, the tensor.
 func Open(e *backend.Engine, dir string) (*Model, error) {
 	m, err := open(e, dir)
 	if err != nil {
@@ -44,15 +45,12 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ts, err := safetensors.ReadFile(filepath.Join(dir, WeightsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("it has no %s; a model directory holds %s, %s and %s",
-			WeightsFile, ConfigFile, WeightsFile, TokenizerFile)
-	}
+	ts, err := safetensors.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	u, err := format.Unpack(f, c, format.Loaded(ts))
+	defer ts.Close()
+	u, err := format.Unpack(f, c, ts)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
 	}

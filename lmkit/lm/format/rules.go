@@ -185,7 +185,7 @@ func Unpack(f Format, c net.Config, ts Tensors) (*Unpacker, error) {
 func (u *Unpacker) check(p net.Param) error {
 	r := u.rules[p.Name]
 	want := r.shape(p)
-	dims, ok := u.tensors.Shape(u.names[r.Tensor])
+	dims, _, ok := u.tensors.Shape(u.names[r.Tensor])
 	if !ok {
 		return fmt.Errorf("tensor %q is missing; config.json asks for it with shape %v", r.Tensor, want)
 	}
@@ -202,7 +202,7 @@ func (u *Unpacker) Param(p net.Param) ([]float32, error) {
 	data, ok := u.held[r.Tensor]
 	if !ok {
 		var err error
-		if data, err = u.tensors.Floats(u.names[r.Tensor]); err != nil {
+		if data, err = floats(u.tensors, u.names[r.Tensor]); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", r.Tensor, err)
 		}
 		u.held[r.Tensor] = data

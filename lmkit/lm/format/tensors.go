@@ -1,17 +1,41 @@
 package format
 
 import (
+	"encoding/binary"
+	"fmt"
 	"maps"
+	"math"
 	"slices"
 
+	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/safetensors"
 )
 
-// Tensors is what a model's weights are read from, one at a time: a file, or a folder of them.
+// Tensors is what a model's weights are read from, one at a time: a file, or several.
 type Tensors interface {
 	Names() []string
-	Shape(name string) (dims []int, ok bool)
-	Floats(name string) ([]float32, error) // the numbers, which are the caller's
+	// Shape returns a tensor's sizes, outermost first, and how its numbers are stored.
+	Shape(name string) (dims []int, kind number.Kind, ok bool)
+	// Read copies a tensor's bytes as they are stored; to has the size that they take.
+	Read(name string, to []byte) error
+}
+
+// floats reads the numbers of a tensor.
+func floats(ts Tensors, name string) ([]float32, error) {
+	dims, kind, ok := ts.Shape(name)
+	if !ok {
+		return nil, fmt.Errorf("there is no tensor %q", name)
+	}
+	size, err := kind.Size(product(dims))
+	if err != nil {
+		return nil, err
+	}
+	raw := make([]byte, size)
+	if err := ts.Read(name, raw); err != nil {
+		return nil, err
+	}
+	data := make([]float32, product(dims))
+	return data, number.Floats(data, kind, raw)
 }
 
 // Loaded is tensors in memory.
@@ -21,10 +45,15 @@ type Loaded map[string]safetensors.Tensor
 func (l Loaded) Names() []string { return slices.Sorted(maps.Keys(l)) }
 
 // Shape implements Tensors.
-func (l Loaded) Shape(name string) (dims []int, ok bool) {
+func (l Loaded) Shape(name string) (dims []int, kind number.Kind, ok bool) {
 	t, ok := l[name]
-	return t.Dims, ok
+	return t.Dims, number.F32, ok
 }
 
-// Floats implements Tensors.
-func (l Loaded) Floats(name string) ([]float32, error) { return l[name].Data, nil }
+// Read implements Tensors.
+func (l Loaded) Read(name string, to []byte) error {
+	for i, v := range l[name].Data {
+		binary.LittleEndian.PutUint32(to[4*i:], math.Float32bits(v))
+	}
+	return nil
+}
