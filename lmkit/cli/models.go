@@ -128,8 +128,8 @@ func look(dir string) listing {
 		return l
 	}
 	l.Arch, l.Shape, l.Params = c.Arch, shape(c), paramCount(c)
-	if _, err := os.Stat(filepath.Join(dir, lm.WeightsFile)); err != nil {
-		l.Trouble = "it has no " + lm.WeightsFile
+	if err := lm.CheckWeights(dir); err != nil {
+		l.Trouble = oneLine(err.Error())
 		return l
 	}
 	tok, err := lm.ReadTokenizer(dir)

@@ -45,15 +45,11 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ts, err := safetensors.Open(dir)
+	u, ts, err := findWeights(f, c, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer ts.Close()
-	u, err := format.Unpack(f, c, ts)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", WeightsFile, err)
-	}
 	m, err := assemble(e, c, tok, u.Param)
 	if err != nil {
 		return nil, err
@@ -67,6 +63,32 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// CheckWeights says what keeps a model directory's weights from being read, if anything, without reading their numbers.
+func CheckWeights(dir string) error {
+	f, c, err := readConfig(dir)
+	if err != nil {
+		return err
+	}
+	_, ts, err := findWeights(f, c, dir)
+	if err != nil {
+		return err
+	}
+	return ts.Close()
+}
+
+// findWeights opens the file or the files of a model directory's weights, and finds the parameters in them.
+func findWeights(f format.Format, c Config, dir string) (*format.Unpacker, *safetensors.File, error) {
+	ts, err := safetensors.Open(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	u, err := format.Unpack(f, c, ts)
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("%s: %w", WeightsFile, err), ts.Close())
+	}
+	return u, ts, nil
 }
 
 // ReadConfig reads the config.json of a model directory.

@@ -60,6 +60,9 @@ func TestPackAndUnpack(t *testing.T) {
 		}
 		for _, p := range c.Params() {
 			got, err := u.Param(p)
+			if len(u.held) > 2 {
+				t.Errorf("at %s, %d tensors are held: more than one layer's queries, keys and values", p.Name, len(u.held))
+			}
 			if err != nil || !slices.Equal(got, params[p.Name]) {
 				t.Errorf("%s came back as %v (%v), want %v", p.Name, got, err, params[p.Name])
 			}
