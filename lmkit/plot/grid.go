@@ -1,6 +1,7 @@
 package plot
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -24,23 +25,48 @@ func (g Grid) SVG(w io.Writer) error { return canvas.WriteSVG(w, g) }
 // PNG draws what SVG does, as pixels, two for each of the SVG's.
 func (g Grid) PNG(w io.Writer) error { return canvas.WritePNG(w, g) }
 
-// Draw gathers the shapes that SVG and PNG write.
-func (g Grid) Draw() (*canvas.Canvas, error) {
+// Validate returns what makes the grid impossible to draw.
+func (g Grid) Validate() error {
 	if len(g.Matrices) == 0 {
-		return nil, fmt.Errorf("cannot draw the grid %q: it has no matrices", g.Title)
+		return errors.New("it has no matrices")
 	}
-	lo, hi, cells := 0.0, 0.0, 0
 	for i, m := range g.Matrices {
 		if err := m.Validate(); err != nil {
-			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d: %w", g.Title, i, err)
+			return fmt.Errorf("matrix %d: %w", i, err)
 		}
 		if m.Scale != g.Matrices[0].Scale {
-			return nil, fmt.Errorf("cannot draw the grid %q: matrix %d has another scale than matrix 0", g.Title, i)
+			return fmt.Errorf("matrix %d has another scale than matrix 0", i)
 		}
+	}
+	return nil
+}
+
+// onOneScale returns the matrices with the scale that all of them need.
+func (g Grid) onOneScale() []Matrix {
+	all, scale := slices.Clone(g.Matrices), Sequential
+	for _, m := range all {
+		scale = max(scale, m.scale())
+	}
+	for i := range all {
+		all[i].Scale = scale
+	}
+	return all
+}
+
+// Draw gathers the shapes that SVG and PNG write.
+func (g Grid) Draw() (*canvas.Canvas, error) {
+	if err := g.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot draw the grid %q: %w", g.Title, err)
+	}
+	g.Matrices = g.onOneScale()
+	lo, hi, cells := 0.0, 0.0, 0
+	var names []string
+	for _, m := range g.Matrices {
 		l, h := m.limits()
 		lo, hi = min(lo, l), max(hi, h)
 		rows, cols := m.size()
 		cells += rows * cols
+		names = append(names, slices.Concat(m.Rows, m.Cols)...)
 	}
 	if g.Columns <= 0 {
 		g.Columns = min(4, int(math.Ceil(math.Sqrt(float64(len(g.Matrices))))))
@@ -68,6 +94,9 @@ func (g Grid) Draw() (*canvas.Canvas, error) {
 	}
 	c.Y += 4
 	c.ScaleBar(canvas.Margin, 220, lo, hi, g.Matrices[0].color(lo, hi), printable.Number, "")
+	if f.labels {
+		drawCut(c, names)
+	}
 	return c.Done("heat maps: " + printable.Line(g.Title))
 }
 

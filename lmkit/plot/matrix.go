@@ -7,6 +7,7 @@ import (
 	"image/color"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,7 +19,7 @@ import (
 type Scale int
 
 const (
-	Sequential Scale = iota // from 0 (or the smallest value, if negative) to the largest
+	Sequential Scale = iota // from 0 to the largest value; a matrix with values below 0 is drawn as Diverging
 	Diverging               // symmetric around 0
 )
 
@@ -86,6 +87,7 @@ func (m Matrix) Draw() (*canvas.Canvas, error) {
 	if err := m.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot draw the matrix %q: %w", m.Title, err)
 	}
+	m.Scale = m.scale()
 	rows, cols := m.size()
 	cell := max(560/float64(max(cols, rows)), 1)
 	if cell = min(cell, 38); cell > 8 {
@@ -125,7 +127,43 @@ func (m Matrix) Draw() (*canvas.Canvas, error) {
 	}
 	c.Y = top + cell*float64(rows) + 14
 	c.ScaleBar(left, barWidth, lo, hi, m.color(lo, hi), printable.Number, "")
+	drawCut(c, slices.Concat(m.Rows, m.Cols))
 	return c.Done("heat map: " + printable.Line(m.Title))
+}
+
+// mostCut bounds the list of names that were cut.
+const mostCut = 8
+
+// drawCut says what the labels are that had no room: a picture has no tooltips where it is printed.
+func drawCut(c *canvas.Canvas, names []string) {
+	var cut []string
+	for _, n := range names {
+		s := "`" + printable.Shorten(printable.Clean(n), 200) + "`"
+		if printable.Columns(printable.Visible(n)) > mostLabel && !slices.Contains(cut, s) {
+			cut = append(cut, s)
+		}
+	}
+	if len(cut) == 0 {
+		return
+	}
+	said := "Cut short: " + strings.Join(cut[:min(len(cut), mostCut)], ", ")
+	if more := len(cut) - mostCut; more > 0 {
+		said += fmt.Sprintf(" and %d more", more)
+	}
+	c.Y += 10
+	c.Paragraph(canvas.Margin, canvas.Label{Size: 10.5, Fill: canvas.InkSoft}, said)
+}
+
+// scale is the scale to draw with: values below 0 need one on which 0 has a colour of its own.
+func (m Matrix) scale() Scale {
+	for _, row := range m.Data {
+		for _, v := range row {
+			if v < 0 {
+				return Diverging
+			}
+		}
+	}
+	return m.Scale
 }
 
 func (m Matrix) size() (rows, cols int) {
@@ -247,10 +285,12 @@ func pixels(m Matrix, paint func(float64) canvas.RGB) image.Image {
 // stride is how many cells a label needs: 1 where every row can have its own.
 func stride(cell, font float64) int { return max(1, int(math.Ceil(font/cell))) }
 
+const mostLabel = 20 // columns of a label: the longest name of a method
+
 func labelsOf(names []string) []string {
 	out := make([]string, len(names))
 	for i, n := range names {
-		out[i] = printable.Shorten(printable.Visible(n), 20) // the longest name of a method
+		out[i] = printable.Shorten(printable.Visible(n), mostLabel)
 	}
 	return out
 }

@@ -16,6 +16,7 @@ func (m Matrix) Text(w io.Writer, o Options) error {
 	}
 	t := printable.NewLines(o.Color, o.Width)
 	t.Title(m.Title)
+	m.Scale = m.scale()
 	rows, cols := m.size()
 	lo, hi := m.limits()
 	format := printable.ScoreFormat(max(hi, -lo))
