@@ -180,6 +180,7 @@ def other_files(model, out):
 
 def with_eyes(model, folder):
     """The same model as the text part of one that also sees."""
+    torch.manual_seed(1)
     vision = {"hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "image_size": 4,
               "patch_size": 2}
     config = transformers.Gemma3Config(text_config=model.config.to_dict(), vision_config=vision, mm_tokens_per_image=4)
@@ -320,7 +321,8 @@ class Watch:
                 continue
             _, x = self.seen[path + module]
             if tap.endswith("+"):
-                self.norm(put, at + tap[:-1] + ".", path + module)
+                after = "_post" if self.after_sums() else ""
+                self.norm(put, at + tap[:-1] + after + ".", path + module)
             elif tap == "attn.q k v of heads":
                 for j, name in enumerate("qkv"):
                     part = lambda x, j=j: x.reshape(B, T, H, 3, K)[:, :, :, j]
@@ -347,9 +349,13 @@ class Watch:
         if self.modules["mid"] is None or getattr(self.model.config, "use_parallel_residual", False):
             return
         x, _ = self.seen[path + self.modules["mid"]]
-        if getattr(self.model.config, "do_layer_norm_before", True) is False:
+        if self.after_sums():
             _, x = self.seen[path + "self_attn_layer_norm"]
         put(at + "resid.mid", x.reshape(B, T, -1), x, lambda g: g.reshape(B, T, -1))
+
+    def after_sums(self):
+        """Whether norms stand after the sums (OPT 350M)."""
+        return getattr(self.model.config, "do_layer_norm_before", True) is False
 
     def norm(self, put, at, path):
         """scale and normalized, by the definition; their derivatives follow from that of what the norm returns."""

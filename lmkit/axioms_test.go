@@ -16,6 +16,7 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/explaintest"
 	"lmkit.internal/lmkit/explain/faithful"
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/trial"
@@ -31,6 +32,9 @@ func models(t testing.TB) map[string]*lm.Model {
 		for arch, c := range map[string]lm.Config{
 			lm.Transformer: {Arch: lm.Transformer, Vocab: vocab, Width: 8, Layers: 2, Heads: 2, Context: 16},
 			lm.LSTM:        {Arch: lm.LSTM, Vocab: vocab, Width: 6, Hidden: 8, Layers: 2},
+			"llama": {Arch: lm.Transformer, Vocab: vocab, Width: 8, Layers: 2, Heads: 4, KVHeads: 2, HeadWidth: 4, Context: 16,
+				Norm: net.RMSNorm, Gated: true, Activation: net.SiLU, Rope: net.Rope{Theta: 100},
+				NoBias: net.Projections{QKV: true, Out: true, MLP: true}},
 		} {
 			ms[fmt.Sprintf("%s %d", arch, seed)] = random(t, c, seed)
 		}
@@ -245,9 +249,14 @@ func shuffled(t *testing.T, m *lm.Model) *lm.Model {
 		permute("lstm.0.hidden.weight", 1, 1, order)
 		permute("lstm.1.input.weight", 1, 1, order)
 	} else {
-		order := rng.Perm(ws["block.0.mlp.pre.bias"].Dims[0])
-		permute("block.0.mlp.pre.weight", 0, 1, order)
-		permute("block.0.mlp.pre.bias", 0, 1, order)
+		order := rng.Perm(ws["block.0.mlp.out.weight"].Dims[1])
+		for _, part := range []string{"pre", "gate", "up"} {
+			for _, name := range []string{"block.0.mlp." + part + ".weight", "block.0.mlp." + part + ".bias"} {
+				if _, ok := ws[name]; ok {
+					permute(name, 0, 1, order)
+				}
+			}
+		}
 		permute("block.0.mlp.out.weight", 1, 1, order)
 	}
 	return fromWeights(t, m, ws)

@@ -84,7 +84,8 @@ func (a *app) root() *cobra.Command {
 		Long: `lmkit trains Transformer and LSTM language models, and explains what they predict, with evidence.
 
 A model is a folder. "lmkit train" writes one, and the other commands take it as their first argument;
-folders of GPT-2 models from Hugging Face and of PyTorch's word language models work too.`,
+folders of Hugging Face's language models (Llama, Qwen, Gemma, GPT-2 and others) and of PyTorch's
+word language models work too.`,
 		Example: `  lmkit demo
   lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
   lmkit generate runs/first "the keys near the box"

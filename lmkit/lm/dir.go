@@ -26,8 +26,8 @@ const (
 
 // Open reads a model directory: config.json, model.safetensors (or its parts and their index) and, if it is there,
 // tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories of
-// models saved by Hugging Face's transformers, and of PyTorch's usual word language model, open as they are. Every error
-// names the file and, for weights, the tensor.
+// models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
+// language model, open as they are. Every error names the file and, for weights, the tensor.
 func Open(e *backend.Engine, dir string) (*Model, error) {
 	m, err := open(e, dir)
 	if err != nil {

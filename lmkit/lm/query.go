@@ -65,7 +65,7 @@ type Term struct {
 type Edit struct {
 	Tap             Tap
 	Rows, Positions []int
-	Heads           []int   // only for activations with an axis of heads
+	Heads           []int   // only for activations with an axis of heads; of k and v, what TapInfo.HeadName says shares one
 	Keep            float64 // the share of its own value that stays
 	With            Source
 }
@@ -296,6 +296,11 @@ func (m *Model) validateEdit(q Query, e Edit) error {
 			return fmt.Errorf("this activation has no axis of %ss", x.what)
 		}
 		for _, i := range x.at {
+			if info.Readers > 1 && x.axis == 'H' && i >= n && i < n*info.Readers {
+				own := i / info.Readers
+				return fmt.Errorf("head %d has no keys and values of its own: number %d of %d is shared by heads %s; replace that",
+					i, own, n, info.HeadName(own))
+			}
 			if i < 0 || i >= n {
 				return fmt.Errorf("there is no %s %d; there are %d", x.what, i, n)
 			}

@@ -91,7 +91,7 @@ func (s *shared) possible() bool {
 	}
 	for _, e := range s.Edits {
 		v := e.With.values
-		if e.Tap != "embed" || v == nil || e.Keep != 0 || len(v.Data) != s.config.Width {
+		if e.Tap != "embed" || v == nil || e.Keep != 0 || len(v.Data) != s.config.Embedding() {
 			return false
 		}
 		number := slices.IndexFunc(s.values, func(w *Array) bool { return &w.Data[0] == &v.Data[0] })
@@ -258,7 +258,7 @@ func (s *shared) levels(in *inputs, c [2]int) error {
 		}
 		from = to
 	}
-	value := make([]float32, s.config.Width)
+	value := make([]float32, s.config.Embedding())
 	if v := s.value[in.rows[0]]; v >= 0 {
 		value = s.values[v].Data
 	}

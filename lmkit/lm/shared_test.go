@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -16,11 +17,12 @@ import (
 func TestSharedBeginnings(t *testing.T) {
 	before := worthSharing
 	t.Cleanup(func() { worthSharing = before })
-	model := func(arch string, ways int) *Model {
-		c := Config{Arch: arch, Vocab: 17, Width: 12, Layers: 2, Hidden: 10}
-		if arch == Transformer {
-			c = Config{Arch: arch, Vocab: 17, Width: 12, Layers: 2, Heads: 3, Context: 24, Tied: true}
-		}
+	lstm := Config{Arch: LSTM, Vocab: 17, Width: 12, Layers: 2, Hidden: 10}
+	gpt2 := Config{Arch: Transformer, Vocab: 17, Width: 12, Layers: 2, Heads: 3, Context: 24, Tied: true}
+	gemma := Config{Arch: Transformer, Vocab: 17, Width: 16, EmbedWidth: 12, Layers: 3, Heads: 4, KVHeads: 2, HeadWidth: 6,
+		Context: 24, Norm: net.RMSNorm, NormPlace: net.BothNorms, QKNorm: net.EachHead, Gated: true, Window: 3,
+		Pattern: "sfn", Rope: net.Rope{Theta: 50}, LocalRope: net.Rope{Theta: 9}, ScoreCap: 2, LogitCap: 3}
+	model := func(c Config, ways int) *Model {
 		engine := backendtest.PureGo(t) // compiles in no time
 		if ways > 1 {
 			engine = backendtest.Engine(t)
@@ -34,11 +36,12 @@ func TestSharedBeginnings(t *testing.T) {
 	}
 	seen := 0
 	for i, tt := range []struct {
-		arch          string
+		Config
 		T, rows, ways int
 		of            bool
-	}{{Transformer, 9, 200, 1, true}, {Transformer, 12, 90, 2, false}, {LSTM, 9, 200, 2, true}, {LSTM, 10, 300, 1, false}} {
-		m, rng := model(tt.arch, tt.ways), rand.New(rand.NewPCG(uint64(i), 0))
+	}{{gpt2, 9, 200, 1, true}, {gpt2, 12, 90, 2, false}, {lstm, 9, 200, 2, true}, {lstm, 10, 300, 1, false},
+		{gemma, 9, 200, 1, true}, {gemma, 12, 90, 1, false}} {
+		m, rng := model(tt.Config, tt.ways), rand.New(rand.NewPCG(uint64(i), 0))
 		text := make([]token.ID, tt.T)
 		for k := range text {
 			text[k] = token.ID(rng.IntN(17))
@@ -100,8 +103,8 @@ func TestSharedBeginnings(t *testing.T) {
 			t.Errorf("%+v: %d rows are counted", tt, all.Cost.ForwardRows)
 		}
 	}
-	if seen != 4 {
-		t.Errorf("beginnings were shared %d times, want 4", seen)
+	if seen != 6 {
+		t.Errorf("beginnings were shared %d times, want 6", seen)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,68 @@ func TestReadsReconstruct(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The same in models with groups of keys and values, with norms after attention and over sums, and without biases. Only a
+// norm's own bias belongs to no part.
+func TestReadsOfFamilies(t *testing.T) {
+	for _, name := range []string{"llama", "mistral", "gemma2", "olmo2", "gpt_neox", "opt-post", "phi3"} {
+		t.Run(name, func(t *testing.T) {
+			m, err := lm.Open(backendtest.PureGo(t), filepath.Join("..", "..", "lm", "testdata", "families", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			p, err := explain.Prepare(bg, m, explain.Question{IDs: explaintest.IDs()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rs, err := reads(bg, p, []int{0, 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for l, r := range rs {
+				bias := func(name string) []float64 {
+					b, err := optional(m, in(l, name))
+					if err != nil {
+						t.Fatal(err)
+					}
+					return append(float64s(b), make([]float64, r.in.Dims[1]-len(b))...)
+				}
+				after := make([]float64, r.in.Dims[1])
+				if r.after.is {
+					after = bias("ln1_post.bias")
+				}
+				var mid lm.Array
+				if _, err := m.Tap(in(l, "resid.mid")); err == nil {
+					a, err := p.Run(bg, lm.Query{Rows: [][]token.ID{p.IDs}, Taps: []lm.Tap{in(l, "resid.mid")}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					mid = a.At[in(l, "resid.mid")].Index(0)
+				}
+				for i := range p.IDs {
+					stays, constant := float64s(r.in.Index(i).Data), bias("attn.out.bias")
+					if r.after.sum {
+						r.after.through(i, stays)
+					}
+					r.after.through(i, constant)
+					for d, want := range r.out.Index(i).Data {
+						got := stays[d] + constant[d]
+						for _, part := range r.parts(i, true) {
+							got += part[d]
+						}
+						if mid.Data != nil && math.Abs(float64(mid.Index(i).Data[d])-after[d]-got) > 1e-4 {
+							t.Fatalf("layer %d, token %d: the parts add up to %v, want %v", l, i, got, mid.Index(i).Data[d])
+						}
+						if math.Abs(got-float64(want)) > 1e-4 {
+							t.Fatalf("layer %d, token %d: the parts add up to %v, want %v", l, i, got, want)
+						}
+					}
+				}
+			}
+		})
 	}
 }
 

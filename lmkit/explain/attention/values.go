@@ -91,14 +91,14 @@ func (ALTI) weights(ctx context.Context, p *explain.Problem) ([][]float64, error
 		layer := square(len(p.IDs))
 		for i := range layer {
 			parts := r.parts(i, false)
-			for d, v := range r.in.Index(i).Data {
-				parts[i][d] += float64(v)
+			stays := float64s(r.in.Index(i).Data)
+			if r.after.sum {
+				r.after.through(i, stays)
 			}
-			y := make([]float64, r.out.Dims[1])
-			for d, v := range r.out.Index(i).Data {
-				y[d] = float64(v)
+			for d, v := range stays {
+				parts[i][d] += v
 			}
-			copy(layer[i], Contributions(y, parts))
+			copy(layer[i], Contributions(float64s(r.out.Index(i).Data), parts))
 		}
 		layers = append(layers, Normalise(layer))
 	}
@@ -110,6 +110,42 @@ type read struct {
 	pattern         lm.Array    // [H, T, T]
 	brought, biased [][]float64 // [H*T][D]: value times output matrix, without and with the values' bias
 	in, out         lm.Array    // the residual stream before and after [T, D]
+	after           norm        // that what attention writes goes through
+}
+
+// norm is a norm after attention, made linear by taking its scale for a constant.
+type norm struct {
+	is, sum bool      // there is one; it is over the sum of what attention writes and the residual stream
+	centred bool      // it takes the mean away
+	scale   lm.Array  // [T, 1]
+	gain    []float64 // [D]; nil: 1
+}
+
+// through is what becomes of a part x of what goes through the norm at token i.
+func (n norm) through(i int, x []float64) {
+	if !n.is {
+		return
+	}
+	mean := 0.0
+	if n.centred {
+		for _, v := range x {
+			mean += v / float64(len(x))
+		}
+	}
+	for d, v := range x {
+		x[d] = (v - mean) / float64(n.scale.Data[i])
+		if n.gain != nil {
+			x[d] *= n.gain[d]
+		}
+	}
+}
+
+func float64s(xs []float32) []float64 {
+	out := make([]float64, len(xs))
+	for i, x := range xs {
+		out[i] = float64(x)
+	}
+	return out
 }
 
 // parts is what each token up to i brings to token i, summed over the heads [i+1][D].
@@ -128,20 +164,19 @@ func (r read) parts(i int, bias bool) [][]float64 {
 				out[j][d] += w * v
 			}
 		}
+		r.after.through(i, out[j])
 	}
 	return out
 }
 
 // reads runs the model once, and takes the attention of some layers apart.
 func reads(ctx context.Context, p *explain.Problem, layers []int) ([]read, error) {
-	taps := func(l int) (pattern, v, in, out lm.Tap) {
-		b := fmt.Sprintf("block.%d.", l)
-		return patternTap(l), b + "attn.v", b + "resid.pre", b + "resid.mid"
-	}
 	q := lm.Query{Rows: [][]token.ID{p.IDs}}
 	for _, l := range layers {
-		pattern, v, in, out := taps(l)
-		q.Taps = append(q.Taps, pattern, v, in, out)
+		q.Taps = append(q.Taps, patternTap(l), in(l, "attn.v"), in(l, "attn.out"), in(l, "resid.pre"))
+		if p.Model.Config().NormsAfter() {
+			q.Taps = append(q.Taps, in(l, "ln1_post.scale"))
+		}
 	}
 	a, err := p.Run(ctx, q)
 	if err != nil {
@@ -149,26 +184,81 @@ func reads(ctx context.Context, p *explain.Problem, layers []int) ([]read, error
 	}
 	var rs []read
 	for _, l := range layers {
-		pattern, v, in, out := taps(l)
-		w, err := p.Model.Weight(fmt.Sprintf("block.%d.attn.out.weight", l)) // [D, D]: to D, of heads side by side
+		r := read{pattern: a.At[patternTap(l)].Index(0), in: a.At[in(l, "resid.pre")].Index(0)}
+		if r.after, err = normAfter(p.Model, a, l); err != nil {
+			return nil, err
+		}
+		r.out = r.sum(a.At[in(l, "attn.out")].Index(0))
+		w, err := p.Model.Weight(in(l, "attn.out.weight")) // [D, H*K]: to D, of heads side by side
 		if err != nil {
 			return nil, err
 		}
-		bias, err := p.Model.Weight(fmt.Sprintf("block.%d.attn.v.bias", l)) // [D]
+		values := a.At[in(l, "attn.v")].Index(0) // [T, G, K]
+		bias, err := optional(p.Model, in(l, "attn.v.bias"))
 		if err != nil {
 			return nil, err
 		}
-		r := read{pattern: a.At[pattern].Index(0), in: a.At[in].Index(0), out: a.At[out].Index(0)}
-		r.brought, r.biased = project(a.At[v].Index(0), w, bias.Data)
+		if bias == nil {
+			bias = make([]float32, values.Dims[1]*values.Dims[2])
+		}
+		r.brought, r.biased = project(values, w, bias)
 		rs = append(rs, r)
 	}
 	return rs, nil
 }
 
-// project is values [T, H, K] times each head's part of the output matrix [D, H*K], without and with their bias [H*K].
+// in is the name of an activation or a weight of a layer.
+func in(layer int, name string) string { return fmt.Sprintf("block.%d.%s", layer, name) }
+
+// sum is the residual stream with what attention writes [T, D], but for a norm's bias.
+func (r read) sum(written lm.Array) lm.Array {
+	out := lm.Array{Dims: r.in.Dims, Data: make([]float32, len(r.in.Data))}
+	D := r.in.Dims[1]
+	for i := range r.in.Dims[0] {
+		x, stays := float64s(written.Index(i).Data), float64s(r.in.Index(i).Data)
+		r.after.through(i, x)
+		if r.after.sum {
+			r.after.through(i, stays)
+		}
+		for d := range x {
+			out.Data[i*D+d] = float32(x[d] + stays[d])
+		}
+	}
+	return out
+}
+
+// normAfter is the norm after a layer's attention, if there is one.
+func normAfter(m *lm.Model, a *lm.Answer, layer int) (norm, error) {
+	c := m.Config()
+	if !c.NormsAfter() {
+		return norm{}, nil
+	}
+	n := norm{is: true, sum: c.NormsSums(), centred: c.Centred(), scale: a.At[in(layer, "ln1_post.scale")].Index(0)}
+	gain, err := optional(m, in(layer, "ln1_post.weight"))
+	for _, g := range gain {
+		n.gain = append(n.gain, float64(g)+c.NormOffset)
+	}
+	return n, err
+}
+
+// optional is the numbers of a weight; nil if the model has no such weight.
+func optional(m *lm.Model, name string) ([]float32, error) {
+	for _, p := range m.Config().Params() {
+		if p.Name == name {
+			w, err := m.Weight(name)
+			return w.Data, err
+		}
+	}
+	return nil, nil
+}
+
+// project is values [T, G, K] times each head's part of the output matrix [D, H*K], without and with their bias [G*K].
+// H/G heads beside each other have the same values.
 func project(v, w lm.Array, bias []float32) (plain, biased [][]float64) {
-	T, H, K, D := v.Dims[0], v.Dims[1], v.Dims[2], w.Dims[0]
+	T, K, D, H := v.Dims[0], v.Dims[2], w.Dims[0], w.Dims[1]/v.Dims[2]
+	readers := H / v.Dims[1]
 	for h := range H {
+		g := h / readers
 		part := func(values []float32) []float64 { // what a head's values come to
 			out := make([]float64, D)
 			for d := range out {
@@ -178,9 +268,9 @@ func project(v, w lm.Array, bias []float32) (plain, biased [][]float64) {
 			}
 			return out
 		}
-		constant := part(bias[h*K : (h+1)*K])
+		constant := part(bias[g*K : (g+1)*K])
 		for t := range T {
-			with, without := part(v.Index(t, h).Data), make([]float64, D)
+			with, without := part(v.Index(t, g).Data), make([]float64, D)
 			for d := range D {
 				without[d] = with[d] - constant[d]
 			}

@@ -108,11 +108,11 @@ func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Metho
 		return 0, err
 	}
 	table := ws[embedding]
-	return MaxSensitivity(ctx, len(used)*c.Width, n, func(ctx context.Context, delta []float32) ([]float64, error) {
+	return MaxSensitivity(ctx, len(used)*c.Embedding(), n, func(ctx context.Context, delta []float32) ([]float64, error) {
 		noisy := lm.Array{Dims: table.Dims, Data: slices.Clone(table.Data)}
 		for i, id := range used {
 			for d, v := range noisy.Index(int(id)).Data {
-				noisy.Index(int(id)).Data[d] = v + delta[i*c.Width+d]
+				noisy.Index(int(id)).Data[d] = v + delta[i*c.Embedding()+d]
 			}
 		}
 		ws[embedding] = noisy

@@ -49,8 +49,11 @@ func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.Mat
 		Promise:   &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
 		Estimated: estimate(p, 1, x.Steps),
 	}
-	if f.heads {
-		s.Axes[1], s.Columns = "head", numbered(len(f.scores[0]))
+	if f.info.Heads() > 0 {
+		s.Axes[1], s.Columns = "head", nil
+		for h := range f.scores[0] {
+			s.Columns = append(s.Columns, f.info.HeadName(h))
+		}
 	}
 	return s, nil
 }
@@ -170,7 +173,7 @@ func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSc
 type at struct {
 	scores [][]float64 // [T][H], or [T][1] where the activation has no heads
 	base   float64     // the objective with the activation as on the baseline
-	heads  bool
+	info   lm.TapInfo
 }
 
 // along integrates, at each of some activations by itself, along the lines from the baselines to the input.
@@ -190,7 +193,7 @@ func along(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps, most i
 				return nil, err
 			}
 			if out[i].scores == nil {
-				out[i].heads = strings.Contains(w.info.Axes, "H")
+				out[i].info = w.info
 				out[i].scores = zeros(len(scores), len(scores[0]))
 			}
 			for t := range scores {
@@ -285,7 +288,7 @@ func (w way) gauss(ctx context.Context, n int) (scores [][]float64, base float64
 	if err != nil {
 		return nil, 0, err
 	}
-	token, head := strings.IndexByte(w.info.Axes, 'T')-1, strings.IndexByte(w.info.Axes, 'H')-1 // axes of w.to, or negative
+	token, head := strings.IndexByte(w.info.Axes, 'T')-1, strings.IndexAny(w.info.Axes, "HG")-1 // axes of w.to, or negative
 	heads := 1
 	if head >= 0 {
 		heads = w.to.Dims[head]

@@ -2,6 +2,7 @@
 package net
 
 import (
+	"cmp"
 	"math"
 	"strings"
 )
@@ -73,6 +74,8 @@ type Config struct {
 
 	// All that follows is a Transformer's. Its zero value is GPT-2.
 
+	EmbedWidth int // of token embeddings and what the output matrix reads, if they are projected to D and back; 0: D
+
 	Heads     int     // H, of queries
 	KVHeads   int     // G, of keys and values, each read by H/G heads; 0: H
 	HeadWidth int     // K; 0: D/H
@@ -121,8 +124,11 @@ func (c Config) Out() int {
 	if c.Recurrent() {
 		return c.Hidden
 	}
-	return c.Width
+	return c.Embedding()
 }
+
+// Embedding is the width of token embeddings.
+func (c Config) Embedding() int { return cmp.Or(c.EmbedWidth, c.Width) }
 
 // hasHeadBias says whether the output matrix has a bias. An LSTM's always has one.
 func (c Config) hasHeadBias() bool { return c.HeadBias || c.Recurrent() }
@@ -161,6 +167,7 @@ func (c Config) WithDefaults() Config {
 		return c
 	}
 	c.Hidden = 0
+	or(&c.EmbedWidth, c.Width)
 	or(&c.KVHeads, c.Heads)
 	if c.Heads > 0 && c.Width%c.Heads == 0 {
 		or(&c.HeadWidth, c.Width/c.Heads)

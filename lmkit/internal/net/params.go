@@ -74,7 +74,10 @@ func (l *paramList) transformer() {
 	reads := Init{Normal: 0.02}
 	writes := Init{Normal: 0.02 / math.Sqrt(float64(2*l.Layers))}
 	l.part = "embed"
-	l.add("embed.weight", reads, l.Vocab, D)
+	l.add("embed.weight", reads, l.Vocab, l.EmbedWidth)
+	if l.EmbedWidth != D {
+		l.linear("embed_in", reads, false, D, l.EmbedWidth)
+	}
 	if l.Positions == Learned {
 		l.add("pos_embed.weight", reads, l.Context+l.PositionOffset, D)
 	}
@@ -88,7 +91,7 @@ func (l *paramList) transformer() {
 		l.norm(b+"attn.q_norm", l.QKNorm != "", l.normed(l.Heads))
 		l.norm(b+"attn.k_norm", l.QKNorm != "", l.normed(l.KVHeads))
 		l.linear(b+"attn.out", writes, !l.NoBias.Out, D, l.Heads*K)
-		l.norm(b+"ln1_post", l.normsAfter(), D)
+		l.norm(b+"ln1_post", l.NormsAfter(), D)
 		l.norm(b+"ln2", l.normsBefore() && l.Residual != ParallelOne, D)
 		if l.Gated {
 			l.linear(b+"mlp.gate", reads, !l.NoBias.MLP, F, D)
@@ -97,10 +100,13 @@ func (l *paramList) transformer() {
 			l.linear(b+"mlp.pre", reads, !l.NoBias.MLP, F, D)
 		}
 		l.linear(b+"mlp.out", writes, !l.NoBias.MLP, D, F)
-		l.norm(b+"ln2_post", l.normsAfter(), D)
+		l.norm(b+"ln2_post", l.NormsAfter(), D)
 	}
 	l.part = "head"
 	l.norm("final", l.NormPlace != SumNorm, D)
+	if l.EmbedWidth != D {
+		l.linear("head_in", reads, false, l.EmbedWidth, D)
+	}
 	l.head(reads)
 }
 
@@ -136,8 +142,14 @@ func (l *paramList) norm(name string, is bool, width int) {
 // normsBefore says whether attention and feed-forward layer read the residual stream through norms.
 func (c Config) normsBefore() bool { return c.NormPlace == PreNorm || c.NormPlace == BothNorms }
 
-// normsAfter says whether there is a norm after each of the two.
-func (c Config) normsAfter() bool { return c.NormPlace != PreNorm }
+// NormsAfter says whether what attention and feed-forward layer write goes through norms.
+func (c Config) NormsAfter() bool { return c.Attends() && c.WithDefaults().NormPlace != PreNorm }
+
+// NormsSums says whether these norms are over the sums with the residual stream.
+func (c Config) NormsSums() bool { return c.NormPlace == SumNorm }
+
+// Centred says whether norms take the mean away.
+func (c Config) Centred() bool { return c.WithDefaults().Norm != RMSNorm }
 
 // normed is how many numbers of a token's queries or keys are normalised together.
 func (c Config) normed(heads int) int {

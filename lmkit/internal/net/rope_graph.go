@@ -26,8 +26,8 @@ func (p *pass) turned(name string, x, last *Node) *Node {
 	}
 	half := rope.Width / 2
 	at := ConvertDType(p.positions(x.Graph(), x.Shape().Dimensions[1], last), dtypes.Float32) // [1 or B, T]
-	turn := Mul(ExpandAxes(at, -1, -1), lift(Const(x.Graph(), rope.frequencies()), x))        // [1 or B, T, 1, half]
-	cos, sin := Cos(turn), Sin(turn)
+	turn := Mul(ExpandAxes(at, 2, 3), lift(Const(x.Graph(), rope.frequencies()), x))          // [1 or B, T, 1, half]
+	cos, sin := MulScalar(Cos(turn), rope.Magnitude), MulScalar(Sin(turn), rope.Magnitude)
 	part := func(from, to int) *Node { return SliceAxis(x, -1, AxisRange(from, to)) }
 	a, b := part(0, half), part(half, rope.Width)
 	parts := []*Node{Sub(Mul(a, cos), Mul(b, sin)), Add(Mul(b, cos), Mul(a, sin))}

@@ -3,6 +3,8 @@ package net
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // TapInfo describes an activation that can be recorded, differentiated by, and replaced. Axes has a letter an axis: B
@@ -12,6 +14,24 @@ type TapInfo struct {
 	Name  string
 	Axes  string
 	Sizes []int
+
+	Readers int // where there is an axis G: how many heads of queries read each of its heads
+}
+
+// Heads is how many heads the activation has, of queries or of keys and values; 0: it has no such axis.
+func (t TapInfo) Heads() int {
+	if k := strings.IndexAny(t.Axes, "HG"); k >= 0 {
+		return t.Sizes[k]
+	}
+	return 0
+}
+
+// HeadName is the number of head i of the activation. One of keys and values is called by the heads that share it: "3-5".
+func (t TapInfo) HeadName(i int) string {
+	if t.Readers < 2 {
+		return strconv.Itoa(i)
+	}
+	return fmt.Sprintf("%d-%d", i*t.Readers, (i+1)*t.Readers-1)
 }
 
 // Shape is the activation's shape for B rows of T tokens.
@@ -33,7 +53,7 @@ func (t TapInfo) Shape(B, T int) []int {
 // Taps lists the activations of a model in the order in which they are computed.
 func (c Config) Taps() []TapInfo {
 	l := &tapList{Config: c.WithDefaults()}
-	l.add("embed", "BT.", c.Width)
+	l.add("embed", "BT.", c.Embedding())
 	if c.Recurrent() {
 		l.lstm()
 	} else {
@@ -56,6 +76,9 @@ func (l *tapList) add(name, axes string, sizes ...int) {
 		t.Sizes[k] = -1
 	}
 	copy(t.Sizes[len(axes)-len(sizes):], sizes)
+	if strings.Contains(axes, "G") {
+		t.Readers = l.Config.Heads / l.KVHeads
+	}
 	l.all = append(l.all, t)
 }
 
@@ -83,7 +106,7 @@ func (l *tapList) transformer() {
 		l.add(p+"resid.pre", "BT.", D)
 		l.norm(p+"ln1", l.normsBefore(), "BT.", D)
 		l.attention(p+"attn.", l.Pattern[i])
-		l.norm(p+"ln1_post", l.normsAfter(), "BT.", D)
+		l.norm(p+"ln1_post", l.NormsAfter(), "BT.", D)
 		if l.Residual == Sequential {
 			l.add(p+"resid.mid", "BT.", D)
 		}
@@ -96,7 +119,7 @@ func (l *tapList) transformer() {
 		}
 		l.add(p+"mlp.post", "BT.", l.Inner)
 		l.add(p+"mlp.out", "BT.", D)
-		l.norm(p+"ln2_post", l.normsAfter(), "BT.", D)
+		l.norm(p+"ln2_post", l.NormsAfter(), "BT.", D)
 		l.add(p+"resid.post", "BT.", D)
 	}
 	l.norm("final", l.NormPlace != SumNorm, "BT.", D)

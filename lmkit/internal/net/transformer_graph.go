@@ -10,6 +10,9 @@ func transformer(p *pass, x *Node) *Node {
 	if c.EmbedScale != 1 {
 		x = MulScalar(x, c.EmbedScale)
 	}
+	if c.EmbedWidth != c.Width {
+		x = p.dense("embed_in", x)
+	}
 	if c.Positions == Learned {
 		pos := p.cache.rows(p.weights.get("pos_embed.weight"), x.Shape().Dimensions[1], c.PositionOffset)
 		x = Add(x, p.tap("pos_embed", BroadcastToDims(ExpandAxes(pos, 0), x.Shape().Dimensions...)))
@@ -22,10 +25,13 @@ func transformer(p *pass, x *Node) *Node {
 		}
 		x = block(q, x)
 	}
-	if c.NormPlace == SumNorm {
-		return x
+	if c.NormPlace != SumNorm {
+		x = norm(p.in("final"), x)
 	}
-	return norm(p.in("final"), x)
+	if c.EmbedWidth != c.Width {
+		x = p.dense("head_in", x)
+	}
+	return x
 }
 
 // block is one layer of the residual stream [B, T, D].

@@ -32,7 +32,6 @@ func (c Config) Validate() error {
 		c.validateAttention(&m)
 		c.validatePositions(&m)
 		c.validateBlocks(&m)
-		c.validateSupport(&m)
 	case LSTM:
 		m.least("the hidden width", c.Hidden)
 		if c.Tied && c.Hidden != c.Width {
@@ -96,6 +95,7 @@ func (c Config) validatePositions(m *mistakes) {
 }
 
 func (c Config) validateBlocks(m *mistakes) {
+	m.within("the width of token embeddings", c.EmbedWidth)
 	m.within("the feed-forward width", c.Inner)
 	m.oneOf("activation", c.Activation, GELUTanh, GELU, ReLU, SiLU)
 	m.oneOf("norm", c.Norm, LayerNorm, RMSNorm, PlainNorm)
@@ -112,33 +112,26 @@ func (c Config) validateBlocks(m *mistakes) {
 	}
 }
 
-// validateSupport reports the switches that the graph does not have yet.
-func (c Config) validateSupport(m *mistakes) {
-	if len(*m) > 0 {
-		return
-	}
-	gpt2 := Config{Arch: c.Arch, Vocab: c.Vocab, Width: c.Width, Layers: c.Layers, Context: c.Context, Heads: c.Heads,
-		Inner: c.Inner, Activation: c.Activation, Epsilon: c.Epsilon, Tied: c.Tied, Dropout: c.Dropout, Hidden: c.Hidden}
-	if c.WithDefaults() != gpt2.WithDefaults() {
-		m.say("this kind of Transformer is not supported yet")
-	}
-}
-
 // validate checks a rotation of heads of a width.
 func (r Rope) validate(m *mistakes, head int) {
 	if r == (Rope{}) {
 		return
 	}
 	m.notNegative("the rotation's theta", r.Theta)
-	m.oneOf("scaling of the rotation", r.Scaling, LinearScaling, Llama3Scaling)
+	m.notNegative("what turns is multiplied by", r.Magnitude)
+	m.oneOf("scaling of the rotation", r.Scaling, LinearScaling, Llama3Scaling, YarnScaling)
+	if n := len(strings.Fields(r.Divisors)); n != 0 && (n != cmp.Or(r.Width, head)/2 || r.divisors() == nil) {
+		m.say("a rotation of %d numbers of each head needs %d positive divisors of its frequencies, not %q",
+			cmp.Or(r.Width, head), cmp.Or(r.Width, head)/2, r.Divisors)
+	}
 	if n := cmp.Or(r.Width, head); n < 2 || n > head || n%2 != 0 {
 		m.say("%d numbers of each head turn; it must be an even number, at least 2 and at most the head's %d", n, head)
 	}
 	if r.Scaling != "" && !(r.Factor > 0) {
 		m.say("the factor of the rotation's scaling is %v; it must be positive", r.Factor)
 	}
-	if r.Scaling == Llama3Scaling && !(r.Low > 0 && r.High > r.Low && r.Original > 0) {
-		m.say("llama3 scaling from %v to %v of a context of %d: they must be positive, and the second above the first",
+	if (r.Scaling == Llama3Scaling || r.Scaling == YarnScaling) && !(r.Low > 0 && r.High > r.Low && r.Original > 0) {
+		m.say("scaling from %v to %v of a context of %d: they must be positive, and the second above the first",
 			r.Low, r.High, r.Original)
 	}
 }

@@ -35,7 +35,7 @@ func FuzzConfig(f *testing.F) {
 // What would change the computation is refused, and named.
 func TestUnsupportedConfigs(t *testing.T) {
 	for in, want := range map[string]string{
-		`{"model_type":"bert"}`: `model_type "bert" is not supported; there are gpt2 and lstm`,
+		`{"model_type":"bert"}`: `model_type "bert" is not supported; there are gpt2, lstm, llama, mistral, qwen2, qwen3, gpt_neox, gemma2, gemma3_text, gemma3, olmo2, opt, phi, phi3 and smollm3`,
 		`{"model_type":"gpt2","vocab_size":3,"scale_attn_by_inverse_layer_idx":true}`:                             "not supported: scale_attn_by_inverse_layer_idx",
 		`{"model_type":"lstm","vocab_size":3,"embed_size":2,"hidden_size":2,"num_layers":1,"bidirectional":true}`: "not supported: bidirectional",
 		`{"model_type":"gpt2","vocab_size":3,"activation_function":"swish"}`:                                      `the activation "swish" is not supported; there are gelu_new, gelu, relu and silu`,

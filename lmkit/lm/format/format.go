@@ -18,9 +18,15 @@ type Format interface {
 	Read(config []byte) (net.Config, error)
 	// Write is the config.json of a model. What the family cannot say is left out: see [Write].
 	Write(net.Config) ([]byte, error)
+	Layout
+}
+
+// Layout is where the parameters of models are in their files.
+type Layout interface {
 	// Rules says where the parameters of a model are in its files.
 	Rules(net.Config) []Rule
-	// Name is a tensor's name as the rules have it: other programs put a prefix before it, or leave one out.
+	// Name is a tensor's name as the rules have it: other programs put a prefix before it, or leave one out. It is ""
+	// where the tensor belongs to another model.
 	Name(tensor string) string
 }
 
@@ -32,6 +38,19 @@ var families = []struct {
 }{
 	{"gpt2", gpt2{}},
 	{"lstm", lstm{}},
+	{"llama", llama},
+	{"mistral", mistral},
+	{"qwen2", qwen2},
+	{"qwen3", qwen3},
+	{"gpt_neox", neox},
+	{"gemma2", gemma2},
+	{"gemma3_text", gemma3},
+	{"gemma3", gemma3Whole{gemma3}},
+	{"olmo2", olmo2},
+	{"opt", opt},
+	{"phi", phi},
+	{"phi3", phi3},
+	{"smollm3", smollm3},
 }
 
 // Read understands a config.json, and says in which format the model's tensors are.

@@ -16,6 +16,7 @@ type Rule struct {
 	Transposed bool            // the tensor is [in, out]
 	Rows       int             // how many rows the tensor has, where others are in it too; 0: the parameter's
 	Row        func(i int) int // which of them is row i of the parameter; nil: row i
+	Plus       float64         // what the tensor's numbers lack to be the parameter's
 }
 
 // from is the rows of a tensor from the given one.
@@ -38,7 +39,7 @@ func (r Rule) shape(p net.Param) []int {
 
 // whole says whether the tensor's numbers are the parameter's as they stand.
 func (r Rule) whole(p net.Param) bool {
-	return r.Rows == 0 && r.Row == nil && (!r.Transposed || len(p.Dims) == 1)
+	return r.Rows == 0 && r.Row == nil && r.Plus == 0 && (!r.Transposed || len(p.Dims) == 1)
 }
 
 // each visits the parameter's numbers in order, and where each of them is in the tensor.
@@ -129,7 +130,7 @@ func Pack(f Format, c net.Config, get func(param string) []float32,
 			t = tensor{dims, make([]float32, product(dims))}
 			packed[r.Tensor] = t
 		}
-		r.each(p, func(param, tensor int) { t.data[tensor] = data[param] })
+		r.each(p, func(param, tensor int) { t.data[tensor] = data[param] - float32(r.Plus) })
 	}
 	for name, t := range packed {
 		put(name, t.dims, t.data)
@@ -146,11 +147,14 @@ type Unpacker struct {
 }
 
 // Unpack checks that the tensors are those of a model, without reading their numbers.
-func Unpack(f Format, c net.Config, ts Tensors) (*Unpacker, error) {
+func Unpack(l Layout, c net.Config, ts Tensors) (*Unpacker, error) {
 	u := &Unpacker{tensors: ts, rules: map[string]Rule{}, names: map[string]string{}, uses: map[string]int{},
 		held: map[string][]float32{}}
 	for _, n := range ts.Names() {
-		name := f.Name(n)
+		name := l.Name(n)
+		if name == "" {
+			continue
+		}
 		if other, ok := u.names[name]; ok {
 			return nil, fmt.Errorf("tensors %q and %q are the same part of the model", other, n)
 		}
@@ -160,7 +164,7 @@ func Unpack(f Format, c net.Config, ts Tensors) (*Unpacker, error) {
 	for n := range u.names {
 		left[n] = true
 	}
-	for _, r := range f.Rules(c) {
+	for _, r := range l.Rules(c) {
 		u.rules[r.Param] = r
 		u.uses[r.Tensor]++
 		delete(left, r.Tensor)
@@ -214,7 +218,7 @@ func (u *Unpacker) Param(p net.Param) ([]float32, error) {
 		return data, nil
 	}
 	part := make([]float32, product(p.Dims))
-	r.each(p, func(param, tensor int) { part[param] = data[tensor] })
+	r.each(p, func(param, tensor int) { part[param] = data[tensor] + float32(r.Plus) })
 	return part, nil
 }
 

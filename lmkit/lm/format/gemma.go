@@ -1,0 +1,142 @@
+package format
+
+import (
+	"encoding/json"
+	"math"
+	"strings"
+
+	"lmkit.internal/lmkit/internal/net"
+)
+
+// gemmaBase is what Gemma 2 and 3 have in common: norms before and after, whose weights are what gains differ from 1 by,
+// and embeddings that are scaled by the root of their width.
+var gemmaBase = net.Config{
+	Norm: net.RMSNorm, NormOffset: 1, NormPlace: net.BothNorms, Epsilon: 1e-6, Gated: true, Activation: net.GELUTanh,
+	NoBias: net.Projections{QKV: true, Out: true, MLP: true}, Tied: true, HeadWidth: 256, Context: 8192,
+}
+
+var gemmaKeys = more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("rms_norm_eps"),
+	act("hidden_activation"))
+
+// gemma2 has caps, and a window in every other layer from the first.
+var gemma2 = decoder{
+	modelType: "gemma2", class: "Gemma2ForCausalLM", base: gemmaBase, keys: gemmaKeys, prefix: "model.", rules: gemmaRules,
+	read: func(k *keys, c *net.Config) {
+		gemmaScales(k, c, 50, 30)
+		rotary(k, c, 1e4, 0)
+		window(k, c, nullable(k, "sliding_window", 4096), func(l int) bool { return l%2 == 0 })
+	},
+	write: func(c net.Config) object { return append(gemmaScaleKeys(c), ropeKeys(c, false)...) },
+}
+
+// gemma3 has norms of queries and keys, and a window in all layers but every sixth, whose positions turn otherwise.
+var gemma3 = decoder{
+	modelType: "gemma3_text", class: "Gemma3ForCausalLM", base: gemma3Base(), keys: gemmaKeys, prefix: "model.",
+	rules: gemmaRules,
+	read: func(k *keys, c *net.Config) {
+		gemmaScales(k, c, 0, 0)
+		gemmaRopes(k, c)
+		every := take(k, "_sliding_window_pattern", 6)
+		every = max(1, take(k, "sliding_window_pattern", every))
+		window(k, c, nullable(k, "sliding_window", 4096), func(l int) bool { return (l+1)%every != 0 })
+	},
+	write: func(c net.Config) object {
+		local := c.LocalRope
+		if local == (net.Rope{}) {
+			local = c.Rope
+		}
+		return append(append(gemmaScaleKeys(c), ropeKeys(c, false)...), member{"rope_local_base_freq", local.Theta})
+	},
+}
+
+func gemma3Base() net.Config {
+	c := gemmaBase
+	c.QKNorm, c.Context = net.EachHead, 131072
+	return c
+}
+
+// gemmaScales reads what numbers are scaled and capped by.
+func gemmaScales(k *keys, c *net.Config, scoreCap, logitCap float64) {
+	c.Scale = 1 / math.Sqrt(take(k, "query_pre_attn_scalar", 256.0))
+	c.EmbedScale = math.Sqrt(float64(c.Width))
+	c.ScoreCap = nullable(k, "attn_logit_softcapping", scoreCap)
+	c.LogitCap = nullable(k, "final_logit_softcapping", logitCap)
+	biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)
+	must(k, "use_bidirectional_attention", false)
+	take(k, "hidden_act", "")           // hidden_activation is what counts
+	take(k, "cache_implementation", "") // how it generates
+}
+
+func gemmaScaleKeys(c net.Config) object {
+	return append(object{
+		{"query_pre_attn_scalar", 1 / (c.Scale * c.Scale)},
+		{"attn_logit_softcapping", orNull(c.ScoreCap)},
+		{"final_logit_softcapping", orNull(c.LogitCap)},
+		{"attention_bias", !c.NoBias.QKV},
+	}, layerTypes(c)...)
+}
+
+// gemmaRopes reads the rotation of layers without a window, and that of those with one: rope_parameters has one of each,
+// and older files scale only the former.
+func gemmaRopes(k *keys, c *net.Config) {
+	local := take(k, "rope_local_base_freq", 1e4)
+	both := k.sub("rope_parameters")
+	if both == nil {
+		rotary(k, c, 1e6, 0)
+		c.LocalRope = net.Rope{Theta: local}
+		return
+	}
+	c.Positions = net.Rotary
+	for _, r := range []struct {
+		kind  string
+		to    *net.Rope
+		theta float64
+	}{{"full_attention", &c.Rope, take(k, "rope_theta", 1e6)}, {"sliding_attention", &c.LocalRope, local}} {
+		*r.to = net.Rope{Theta: r.theta}
+		if s := both.sub(r.kind); s != nil {
+			*r.to = scaled(s, c, r.theta, 1, false)
+			both.done(r.kind, s)
+		}
+	}
+	k.done("rope_parameters", both)
+}
+
+func gemmaRules(c net.Config) []Rule {
+	return instead(llamaRules(c),
+		Rule{Param: "block.*.ln1_post", Tensor: "layers.*.post_attention_layernorm"},
+		Rule{Param: "block.*.ln2", Tensor: "layers.*.pre_feedforward_layernorm"},
+		Rule{Param: "block.*.ln2_post", Tensor: "layers.*.post_feedforward_layernorm"},
+	)
+}
+
+// gemma3Whole is Gemma 3 beside an image encoder, of which lmkit takes the language model alone.
+type gemma3Whole struct{ decoder }
+
+// Read understands the part of config.json about the language model.
+func (g gemma3Whole) Read(config []byte) (net.Config, error) {
+	var whole struct {
+		Text json.RawMessage `json:"text_config"`
+	}
+	if err := json.Unmarshal(config, &whole); err != nil {
+		return net.Config{}, err
+	}
+	if whole.Text == nil {
+		whole.Text = json.RawMessage("{}")
+	}
+	return g.decoder.Read(whole.Text)
+}
+
+// Name is "" for the tensors of the image encoder.
+func (g gemma3Whole) Name(tensor string) string {
+	for _, part := range []string{"vision_tower.", "multi_modal_projector."} {
+		if strings.HasPrefix(strings.TrimPrefix(tensor, "model."), part) {
+			return ""
+		}
+	}
+	for _, prefix := range []string{"model.language_model.", "language_model."} {
+		if rest, ok := strings.CutPrefix(tensor, prefix); ok {
+			return g.decoder.Name(rest)
+		}
+	}
+	return tensor
+}
