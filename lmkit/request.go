@@ -181,6 +181,27 @@ func (r Request) checkMatrix() []error {
 	return nil
 }
 
+// setting is one of Settings as it was given.
+type setting struct {
+	name, flag  string // in JSON, and in MethodInfo.Settings
+	given       bool
+	least, most int // of what was given, and what may be
+}
+
+func (s Settings) all() []setting {
+	return []setting{
+		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
+		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
+		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt}, {"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
+		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
+	}
+}
+
+// Validate returns all settings that are out of range, each a [Mistake].
+func (s Settings) Validate() error {
+	return errors.Join(s.checkFor("", "", func(string) bool { return true })...)
+}
+
 // check finds the mistakes of settings that are for some methods: numbers out of range, and what none of them heeds.
 func (s Settings) check(prefix string, names []string) []error {
 	return s.checkFor(prefix, strings.Join(names, ", "), func(setting string) bool {
@@ -190,17 +211,7 @@ func (s Settings) check(prefix string, names []string) []error {
 
 // checkFor finds the mistakes of settings for whom, of which heeded says what is heeded.
 func (s Settings) checkFor(prefix, whom string, heeded func(setting string) bool) (errs []error) {
-	for _, x := range []struct {
-		name, flag string // in JSON, and in MethodInfo.Settings
-		given      bool
-		least      int
-		most       int
-	}{
-		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
-		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
-		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt}, {"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
-		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
-	} {
+	for _, x := range s.all() {
 		say := func(format string, args ...any) {
 			errs = append(errs, &Mistake{prefix + x.name, fmt.Sprintf(format, args...)})
 		}

@@ -26,3 +26,25 @@ func TestTrainReadsAllParts(t *testing.T) {
 		}
 	}
 }
+
+// A model knows of itself whether training showed it the unknown token: in the text, or in place of hidden words.
+func TestTrainSaysWhetherItMetTheUnknownToken(t *testing.T) {
+	for _, x := range []struct {
+		text string
+		hide float64
+		met  bool
+	}{{"a b c d e f a b c d e f", 0, false}, {"a b c <unk> e f a b <unk> d e f", 0, true}, {"a b c d e f a b c d e f", 0.5, true}} {
+		for _, dir := range []string{"", t.TempDir()} {
+			c := &corpus.Corpus{Train: []corpus.Document{{Text: x.text}}}
+			m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Model: lm.Config{Width: 8, Layers: 1, Heads: 2, Context: 4},
+				Train: train.Config{Steps: 2, Rows: 2, Hide: x.hide}, Engine: backendtest.Engine(t), Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := m.MetUnknown(); got != x.met {
+				t.Errorf("%q, %v hidden, dir %q: met %v", x.text, x.hide, dir, got)
+			}
+			m.Close()
+		}
+	}
+}

@@ -96,7 +96,7 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.StringVar(&o.Foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
 	f.StringVar(&o.Objective, "objective", explain.Contrast, "what about the target: "+strings.Join(explain.Objectives, ", "))
 	f.StringSliceVar(&o.Methods, "method", methods, "methods, with commas between; auto; all")
-	f.StringVar(&o.Baseline, "baseline", "", "what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk, else mean)")
+	f.StringVar(&o.Baseline, "baseline", "", "what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed it, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
 	f.IntVar(&o.Settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
 	f.IntVar(&o.Settings.Samples, "samples", 0, "random draws (default: the method's)")

@@ -52,6 +52,8 @@ type InputToken struct {
 	Text  string `json:"text"`
 	Start int    `json:"start"`
 	End   int    `json:"end"`
+	// Unknown says that Text stands in the prompt, but the model read its unknown token.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // Feature is a group of input tokens that gets one score.

@@ -41,8 +41,13 @@ func (p *Problem) encode() error {
 	if err := p.Model.CheckRow(p.IDs); err != nil {
 		return err
 	}
+	unknown, known := token.ID(0), false
+	if tok != nil {
+		unknown, known = tok.Unknown()
+	}
 	for i, id := range p.IDs {
 		t := InputToken{ID: int(id), Text: p.Model.TokenText(id)}
+		t.Unknown = enc.Spans != nil && known && id == unknown && strings.TrimSpace(enc.Piece(i)) != t.Text
 		if enc.Spans != nil {
 			t.Start, t.End = enc.Spans[i].Start, enc.Spans[i].End
 			if _, same := tok.(*token.Word); same { // normalised: show the text as it was written

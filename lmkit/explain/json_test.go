@@ -18,7 +18,7 @@ func sample() *Attribution {
 		Objective: "contrast",
 		Target:    Token{7, " are"}, Foil: &Token{9, " is"},
 		Baseline: "unk",
-		Tokens:   []InputToken{{3, "The", 0, 3}, {4, " keys", 3, 8}, {5, "\n\"🗝️\x01", 8, 17}},
+		Tokens:   []InputToken{{3, "The", 0, 3, false}, {4, " keys", 3, 8, false}, {5, "\n\"🗝️\x01", 8, 17, true}},
 		Features: []Feature{{"The", []int{0}}, {" keys", []int{1, 2}}, {"state", nil}},
 		Scores:   []float64{-0.1, 2.5e-300, 3},
 		Spread:   []float64{0, 0.25, 1},

@@ -154,6 +154,7 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		a.complete(p.Question.Tolerance)
 		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
 		p.doubt(a)
+		p.unknowns(a)
 		if p.Target != p.choice {
 			a.Warnings = append(a.Warnings, fmt.Sprintf("the model's first choice is %q, not the target %q", p.Model.TokenText(p.choice), a.Target.Text))
 		}

@@ -56,7 +56,8 @@ type Question struct {
 	By        string     // "": ByToken
 	Groups    [][]int    // any grouping of token positions, in place of By; tokens in no group stay as they are
 	// Baseline says what an absent token is replaced with, its position kept: "unk" the unknown token, "mean" the mean
-	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, or else mean.
+	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed it
+	// to the model ([lm.Model.MetUnknown]), or else mean.
 	Baseline  string
 	Tolerance float64 // of the completeness error, relative; 0: 0.01
 	Seed      uint64
@@ -85,10 +86,8 @@ func (q *Question) defaults(m *lm.Model) error {
 	}
 	if q.Baseline == "" {
 		q.Baseline = "mean"
-		if tok := m.Tokenizer(); tok != nil {
-			if _, ok := tok.Unknown(); ok {
-				q.Baseline = "unk"
-			}
+		if m.MetUnknown() {
+			q.Baseline = "unk"
 		}
 	}
 	if q.Foil != nil && q.Objective != Contrast {

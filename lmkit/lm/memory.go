@@ -15,9 +15,16 @@ const mostMemory = 1 << 30
 // at most 1 GiB.
 var defaultMemory = sync.OnceValue(func() int64 { return share(os.ReadFile) })
 
-// share reads Linux's own account of the memory. Where there is none, it takes the machine for a large one.
 func share(read func(string) ([]byte, error)) int64 {
-	memory := int64(8 * mostMemory)
+	return max(1<<20, min(mostMemory, memoryOf(read)/8))
+}
+
+// machineMemory is how many bytes of memory the machine has, or the container.
+var machineMemory = sync.OnceValue(func() int64 { return memoryOf(os.ReadFile) })
+
+// memoryOf reads Linux's own account of the memory. Where there is none, it takes the machine for a large one.
+func memoryOf(read func(string) ([]byte, error)) int64 {
+	memory := int64(1 << 40)
 	if text, err := read("/proc/meminfo"); err == nil {
 		lines := bufio.NewScanner(strings.NewReader(string(text)))
 		for lines.Scan() {
@@ -35,5 +42,5 @@ func share(read func(string) ([]byte, error)) int64 {
 			}
 		}
 	}
-	return max(1<<20, memory/8)
+	return memory
 }

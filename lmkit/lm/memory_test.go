@@ -2,7 +2,12 @@ package lm
 
 import (
 	"os"
+	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
+
+	"lmkit.internal/lmkit/backend/backendtest"
 )
 
 func TestShareOfTheMemory(t *testing.T) {
@@ -28,5 +33,36 @@ func TestShareOfTheMemory(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %d bytes, want %d", name, got, c.want)
 		}
+	}
+}
+
+// What cannot fit is refused before anything is allocated, with the bytes that it would take and those that there are.
+func TestFits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		exponent := func(name string) int { return 1 << rapid.IntRange(0, 28).Draw(t, name) }
+		c := Config{Arch: Transformer, Vocab: exponent("vocab"), Width: exponent("width"), Layers: rapid.IntRange(1, 4096).Draw(t, "layers"),
+			Heads: 1, Context: exponent("context")}
+		err := Fits(c, 2)
+		bytes := 0.0
+		for _, p := range c.WithDefaults().Params() {
+			n := 8.0
+			for _, d := range p.Dims {
+				n *= float64(d)
+			}
+			bytes += n
+		}
+		if (err != nil) != (bytes > float64(machineMemory())) {
+			t.Fatalf("%+v, %.3g bytes: %v", c, bytes, err)
+		}
+		if err != nil && (!strings.Contains(err.Error(), "and the machine has ") || len(err.Error()) > 300) {
+			t.Fatal(err)
+		}
+	})
+	huge := Config{Arch: LSTM, Vocab: 10, Width: 1_000_000, Hidden: 1_000_000, Layers: 3}
+	if _, err := New(backendtest.PureGo(t), huge, nil, 1); err == nil || !strings.Contains(err.Error(), "parameters, which take 192 TB, and the machine has") {
+		t.Errorf("a huge model: %v", err)
+	}
+	if err := BatchFits(Config{Arch: Transformer, Vocab: 100, Width: 64, Layers: 2, Heads: 2, Context: 1 << 20}, 12, 1<<20); err == nil {
+		t.Error("a million tokens that attend to each other fit")
 	}
 }

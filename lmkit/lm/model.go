@@ -86,6 +86,9 @@ func New(e *backend.Engine, c Config, tok token.Tokenizer, seed uint64) (*Model,
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
+	if err := Fits(c, 2); err != nil {
+		return nil, err
+	}
 	ws := map[string]Array{}
 	for i, p := range c.Params() {
 		ws[p.Name] = Array{Dims: p.Dims, Data: fresh(p, rand.New(rand.NewPCG(seed, uint64(i))))}

@@ -41,6 +41,9 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	}
 	r.key.Last = r.onlyLast()
 	r.key.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
+	if err := r.fits(); err != nil {
+		return nil, err
+	}
 	done, err := m.use()
 	if err != nil {
 		return nil, err

@@ -279,12 +279,7 @@ func (r *Run) publish(arrays map[string]lm.Array) error {
 	if s.Best != nil && s.Best.Step != s.Step {
 		return nil
 	}
-	training, err := json.MarshalIndent(struct {
-		Step     int      `json:"step"`
-		Loss     *float64 `json:"valid_loss,omitempty"`
-		Data     string   `json:"data"`
-		Settings Config   `json:"settings"`
-	}{s.Step, s.loss(), s.Data, s.Settings}, "", "  ")
+	training, err := r.training()
 	if err != nil {
 		return err
 	}
@@ -293,7 +288,20 @@ func (r *Run) publish(arrays map[string]lm.Array) error {
 		ws[p.Name] = arrays[p.Name]
 	}
 	passing("model")
-	return lm.WriteDir(r.dir, r.model, r.tokenizer, ws, append(training, '\n'))
+	return lm.WriteDir(r.dir, r.model, r.tokenizer, ws, training)
+}
+
+// training is how the weights of the best model came about, as training.json says it.
+func (r *Run) training() ([]byte, error) {
+	s := r.state
+	data, err := json.MarshalIndent(struct {
+		Step       int      `json:"step"`
+		Loss       *float64 `json:"valid_loss,omitempty"`
+		Data       string   `json:"data"`
+		MetUnknown *bool    `json:"met_unknown,omitempty"` // nil: the tokenizer has no unknown token
+		Settings   Config   `json:"settings"`
+	}{s.Step, s.loss(), s.Data, r.metUnknown, s.Settings}, "", "  ")
+	return append(data, '\n'), err
 }
 
 func (s state) loss() *float64 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/lm"
@@ -210,6 +211,40 @@ type Data struct {
 	// Source says, in JSON of the caller's, what the data are. It is kept in the run's folder for whoever resumes it; see
 	// [Read]. nil: nothing is kept.
 	Source json.RawMessage
+}
+
+// looked is how many batches are searched for the unknown token: where it is rarer, hardly anything was learned of it.
+const looked = 200
+
+// showUnknown reports whether the unknown token is among the inputs to learn from; nil: the tokenizer has none.
+func (d Data) showUnknown(tok token.Tokenizer) (*bool, error) {
+	if tok == nil {
+		return nil, nil
+	}
+	unknown, ok := tok.Unknown()
+	if !ok {
+		return nil, nil
+	}
+	n := looked
+	if epoch := d.Train.Len(); epoch > 0 {
+		n = min(n, epoch)
+	}
+	met := false
+	for i := 0; i < n && !met; i++ {
+		b, err := d.Train.At(i)
+		if err != nil {
+			return nil, err
+		}
+		for r := range b.Rows {
+			row := b.Targets[r*b.Length : (r+1)*b.Length]
+			n := len(row)
+			for n > 0 && row[n-1] == corpus.Ignore { // what comes after the last target is padding
+				n--
+			}
+			met = met || slices.Contains(b.Inputs[r*b.Length:r*b.Length+n], unknown)
+		}
+	}
+	return &met, nil
 }
 
 // Text cuts streams of text into the batches that suit an architecture: rows that carry an LSTM's state on, random

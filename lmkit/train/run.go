@@ -19,20 +19,21 @@ import (
 // Run is a training run. It is not safe for concurrent use.
 type Run struct {
 	feeder
-	tokenizer token.Tokenizer
-	config    Config // all of it filled in
-	data      Data
-	epoch     int    // steps of an epoch; 0: the data have no end
-	dir       string // "": nothing is written
-	lock      *flock.Flock
-	program   *program.Program
-	eval      *evaluator
-	kept      placed // named by keptNames
-	rows      int    // of a batch
-	next      *ahead // the batch of the next step; nil: it has not set out
-	state     state
-	curve     []Event
-	best      map[string]lm.Array // the best weights, if there is no folder
+	tokenizer  token.Tokenizer
+	config     Config // all of it filled in
+	data       Data
+	metUnknown *bool  // whether the data show the tokenizer's unknown token; nil: it has none
+	epoch      int    // steps of an epoch; 0: the data have no end
+	dir        string // "": nothing is written
+	lock       *flock.Flock
+	program    *program.Program
+	eval       *evaluator
+	kept       placed // named by keptNames
+	rows       int    // of a batch
+	next       *ahead // the batch of the next step; nil: it has not set out
+	state      state
+	curve      []Event
+	best       map[string]lm.Array // the best weights, if there is no folder
 
 	watch  stopwatch
 	memory memory
@@ -120,12 +121,18 @@ func (r *Run) open() (err error) {
 	if err != nil {
 		return err
 	}
+	if r.metUnknown, err = r.data.showUnknown(r.tokenizer); err != nil {
+		return err
+	}
 	r.state = state{Version: stateVersion, Settings: r.config, Model: config, model: r.model, Data: print}
 	first, err := r.data.Train.At(0)
 	if err != nil {
 		return err
 	}
 	r.rows = first.Rows
+	if err := errors.Join(lm.Fits(r.model, 4), lm.BatchFits(r.model, first.Rows, first.Length)); err != nil {
+		return err
+	}
 	if r.devices, err = r.config.share(r.engine, r.rows); err != nil {
 		return err
 	}
@@ -357,7 +364,11 @@ func (r *Run) Model() (*lm.Model, error) {
 			return nil, err
 		}
 	}
-	return lm.FromWeights(r.engine, r.model, r.tokenizer, ws)
+	training, err := r.training()
+	if err != nil {
+		return nil, err
+	}
+	return lm.FromTraining(r.engine, r.model, r.tokenizer, ws, training)
 }
 
 // Close frees the engine's memory. Its error is that of the checkpoint that a break should have saved.

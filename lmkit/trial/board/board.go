@@ -104,6 +104,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// What a board may ask for at most: more would take weeks.
+const (
+	maxItems = 100_000
+	maxWidth = 4096
+)
+
 // Validate returns all mistakes of a configuration.
 func (c Config) Validate() error {
 	c = c.withDefaults()
@@ -126,14 +132,20 @@ func (c Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
-	if c.Items < 1 {
-		errs = append(errs, fmt.Errorf("%d items to explain: it takes at least one", c.Items))
+	if c.Items < 1 || c.Items > maxItems {
+		errs = append(errs, fmt.Errorf("%d items to explain: give a number from 1 to %d", c.Items, maxItems))
 	}
 	if c.Width < 0 || c.Width%trial.Heads != 0 {
 		errs = append(errs, fmt.Errorf("models of width %d: it must be a positive multiple of %d", c.Width, trial.Heads))
 	}
-	if c.Steps < 0 || c.Samples < 0 || c.Budget < 0 {
-		errs = append(errs, errors.New("steps, samples and budget cannot be negative"))
+	if c.Width > maxWidth {
+		errs = append(errs, fmt.Errorf("models of width %d: the limit is %d", c.Width, maxWidth))
+	}
+	if c.Steps < 0 {
+		errs = append(errs, errors.New("steps cannot be negative"))
+	}
+	if err := (lmkit.Settings{Samples: c.Samples, Budget: c.Budget}).Validate(); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,39 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// mostNamed is how many words a warning names at most.
+const mostNamed = 5
+
+// unknowns warns of input tokens that the model does not know: it read one and the same token in their place, so that their
+// scores say nothing of the words as they are written. Against the baseline unk they are their own baseline.
+func (p *Problem) unknowns(a *Attribution) {
+	unk := slices.ContainsFunc(p.Baselines, func(b Baseline) bool { return b.Name == "unk" })
+	if unk && !p.Model.MetUnknown() {
+		a.Warnings = append(a.Warnings, "training never showed the model its unknown token, whose embedding is as random as at first: "+
+			"choose another baseline than unk, such as mean")
+	}
+	var words []string
+	for _, t := range p.Tokens {
+		if word := fmt.Sprintf("%q", t.Text); t.Unknown && !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	if len(words) == 0 {
+		return
+	}
+	named := strings.Join(words[:min(len(words), mostNamed)], ", ")
+	if more := len(words) - mostNamed; more > 0 {
+		named += fmt.Sprintf(" and %d more", more)
+	}
+	unknown, _ := p.Model.Tokenizer().Unknown()
+	text := fmt.Sprintf("the model does not know %s: it read %s there", named, p.Model.TokenText(unknown))
+	if unk {
+		text += ", which is also the baseline unk, against which the scores of such words are 0 by construction"
+	}
+	a.Warnings = append(a.Warnings, text)
+}
