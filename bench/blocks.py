@@ -1,7 +1,6 @@
 """Freezes what the Python package gguf makes of random blocks of every number type of GGUF files that lmkit reads.
 
-    python3 -m venv /somewhere && /somewhere/bin/pip install gguf==0.19.0 numpy==2.4.6
-    /somewhere/bin/python bench/blocks.py
+    $(bench/venv.sh --families) bench/blocks.py
 
 writes lmkit/internal/number/testdata/TYPE.bin: the blocks, then the float32 numbers that they stand for. Every bit of a
 block is random, but for the scales, which are halves of moderate size, of either sign, some of them subnormal or zero.

@@ -53,7 +53,7 @@ func TestBrowser(t *testing.T) {
 	ctx := open(t, program)
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		within, cancel := context.WithTimeout(ctx, scaled(t, patience))
+		within, cancel := context.WithTimeout(ctx, hanging)
 		defer cancel()
 		if err := chromedp.Do(within, steps...); err != nil {
 			look(t, ctx, "failed.png", chromedp.CaptureScreenshot())
@@ -90,9 +90,6 @@ func TestBrowser(t *testing.T) {
 	})
 	do("go back by the keyboard", chromedp.KeyEvent(kb.ArrowLeft), shows(second, "itself"))
 }
-
-// patience is how long one step may take. LMKIT_NOTEBOOK_TIME multiplies it.
-const patience = 30 * time.Second
 
 // browser is a browser of Chromium's family: the one that LMKIT_TEST_BROWSER names, or one in the usual places.
 func browser(t *testing.T) string {
@@ -144,7 +141,7 @@ func until(expression string) chromedp.Action[chromedp.Void] {
 // look takes a picture, which is kept where `go test -artifacts` says.
 func look(t *testing.T, ctx context.Context, name string, take chromedp.Action[[]byte]) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, scaled(t, patience))
+	ctx, cancel := context.WithTimeout(ctx, hanging)
 	defer cancel()
 	data, err := chromedp.Run(ctx, take)
 	if err == nil {
@@ -172,13 +169,23 @@ func lab(t *testing.T, j kernelstest.Jupyter) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // the test's context has ended by now
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() { // the test's context has ended by now
+		<-ended
 		if t.Failed() {
 			t.Logf("JupyterLab:\n%s", log.String())
 		}
 	})
-	for limit := time.Now().Add(scaled(t, patience)); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+	for limit := time.Now().Add(hanging); time.Now().Before(limit); time.Sleep(100 * time.Millisecond) {
+		select {
+		case <-ended:
+			t.Fatal("JupyterLab ended as it started")
+		default:
+		}
 		files, _ := filepath.Glob(filepath.Join(runtime, "jpserver-*.json"))
 		if len(files) == 0 {
 			continue

@@ -16,8 +16,9 @@ import (
 
 var update = flag.Bool("update", false, "execute the notebooks, and write their outputs back")
 
-// budget is how long a notebook may take from top to bottom. LMKIT_NOTEBOOK_TIME multiplies it for slow machines.
-const budget = 2 * time.Minute
+// hanging is how long something may take before the tests conclude that it never ends. A notebook takes about a minute,
+// whose length is the machine's business: no test fails because its machine is slow.
+const hanging = time.Hour
 
 // The notebooks are sound as they are committed, with the outputs that they were committed with.
 func TestCommitted(t *testing.T) {
@@ -37,14 +38,17 @@ func TestExecute(t *testing.T) {
 			dir := t.TempDir()
 			copied := filepath.Join(dir, path)
 			copyFile(t, copied, path)
-			limit := scaled(t, budget)
-			ctx, cancel := context.WithTimeout(t.Context(), limit+time.Minute) // the program keeps the limit itself
+			ctx, cancel := context.WithTimeout(t.Context(), hanging+time.Minute) // the program keeps the limit itself
 			defer cancel()
-			run := j.Python(ctx, filepath.Join("testdata", "execute.py"), copied, strconv.FormatFloat(limit.Seconds(), 'f', 0, 64))
+			seconds := strconv.FormatFloat(hanging.Seconds(), 'f', 0, 64)
+			run := j.Python(ctx, filepath.Join("testdata", "execute.py"), copied, seconds)
 			run.Env = append(run.Env, "TMPDIR="+t.TempDir()) // where notebooks keep their models
-			if out, err := run.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
+			begin := time.Now()
+			out, err := run.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", path, err, out)
 			}
+			t.Logf("%s took %.0f s", path, time.Since(begin).Seconds())
 			report(t, copied)
 			if *update && !t.Failed() {
 				copyFile(t, path, copied)
@@ -87,19 +91,6 @@ func report(t *testing.T, path string) {
 	for _, mistake := range check(data) {
 		t.Error(mistake)
 	}
-}
-
-func scaled(t *testing.T, d time.Duration) time.Duration {
-	t.Helper()
-	text := os.Getenv("LMKIT_NOTEBOOK_TIME")
-	if text == "" {
-		return d
-	}
-	factor, err := strconv.ParseFloat(text, 64)
-	if err != nil || factor <= 0 {
-		t.Fatalf("LMKIT_NOTEBOOK_TIME is %q: want a factor such as 2", text)
-	}
-	return time.Duration(factor * float64(d))
 }
 
 func copyFile(t *testing.T, to, from string) {

@@ -14,7 +14,7 @@ import uuid
 
 from jupyter_client import KernelManager
 
-LIMIT = 60
+LIMIT = 3600  # seconds, after which something hangs
 
 
 class Driver:

@@ -277,7 +277,7 @@ func TestConcurrentInstalls(t *testing.T) {
 	var all sync.WaitGroup
 	for range 6 {
 		all.Go(func() {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 			defer cancel()
 			if out, err := exec.CommandContext(ctx, self).CombinedOutput(); err != nil {
 				t.Errorf("%v: %s", err, out)

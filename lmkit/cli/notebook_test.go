@@ -37,7 +37,7 @@ func TestNotebook(t *testing.T) {
 	}
 	end := func() { _ = cmd.Process.Signal(os.Interrupt) }
 	defer end()
-	defer time.AfterFunc(3*time.Minute, end).Stop()
+	defer time.AfterFunc(time.Hour, end).Stop()
 	var all strings.Builder
 	url := ""
 	lines := bufio.NewScanner(said)
@@ -66,7 +66,7 @@ func TestNotebook(t *testing.T) {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -58,7 +58,7 @@ func TestReadsAhead(t *testing.T) {
 				if got != want {
 					t.Errorf("after step %d batch %d was read, want %d", e.Step, got, want)
 				}
-			case <-time.After(time.Minute):
+			case <-time.After(time.Hour):
 				t.Fatalf("after step %d batch %d does not come", e.Step, want)
 			}
 		}
