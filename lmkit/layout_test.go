@@ -32,7 +32,11 @@ var rooms = map[string]string{
 	"internal/printable":         "",
 	"internal/canvas":            "internal/printable",
 	"internal/canvas/canvastest": "internal/canvas",
-	"backend":                    "progress internal/fetch internal/whole",
+	"internal/store":             "internal/whole",
+	"internal/wheel":             "progress internal/fetch internal/store",
+	"internal/plugin":            "progress internal/fetch internal/store internal/wheel",
+	"internal/plugin/plugintest": "internal/plugin internal/wheel",
+	"backend":                    "progress internal/plugin internal/whole",
 	"backend/backendtest":        "backend",
 	// Texts, models and their training.
 	"token":        "internal/printable",
@@ -83,7 +87,7 @@ var rooms = map[string]string{
 
 // gomlx lists the packages that may import GoMLX: what is exported elsewhere knows no graphs. docker/cuda only installs
 // the plugin.
-var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/program", "docker/cuda"}
+var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/program", "internal/plugin", "docker/cuda"}
 
 // imports returns what each package of the module imports, whatever folder of it the test runs in.
 func imports(t *testing.T) map[string][]string {

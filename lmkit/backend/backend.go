@@ -18,22 +18,23 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 
+	"lmkit.internal/lmkit/internal/plugin"
 	"lmkit.internal/lmkit/progress"
 )
 
 // The names of the engines.
 const (
-	Auto    = "auto"     // xla:cuda where there is an NVIDIA GPU, else xla:cpu, else go
-	XLACPU  = "xla:cpu"  // XLA on the processor, through a PJRT plugin
-	XLACUDA = "xla:cuda" // XLA on an NVIDIA GPU, through a PJRT plugin
-	Go      = "go"       // pure Go: runs everywhere, 13 to 35 times slower, no loops
+	Auto    = "auto"      // xla:cuda where there is an NVIDIA GPU, else xla:cpu, else go
+	XLACPU  = plugin.CPU  // XLA on the processor, through a PJRT plugin
+	XLACUDA = plugin.CUDA // XLA on an NVIDIA GPU, through a PJRT plugin
+	Go      = "go"        // pure Go: runs everywhere, 13 to 35 times slower, no loops
 )
 
 // Environment variables that [Open] reads.
 const (
-	EnvEngine  = "GOMLX_BACKEND"            // the engine's name, when Options.Name is empty
-	EnvPlugins = "PJRT_PLUGIN_LIBRARY_PATH" // folders (or files) searched first for a plugin, separated by ':'
-	EnvWheel   = "LMKIT_PJRT_WHEEL"         // the plugin's wheel as a path or URL, when Options.Wheel is empty
+	EnvEngine  = "GOMLX_BACKEND"   // the engine's name, when Options.Name is empty
+	EnvPlugins = plugin.EnvPlugins // folders (or files) searched first for a plugin, separated by ':'
+	EnvWheel   = plugin.EnvWheel   // the plugin's wheel as a path or URL, when Options.Wheel is empty
 )
 
 // Engine is a GoMLX backend that is ready to compile.
@@ -79,6 +80,11 @@ type Options struct {
 	Latency bool
 	// Progress hears of downloads; nil: nobody.
 	Progress progress.Func
+}
+
+// plugin is what of o says where the plugin is.
+func (o Options) plugin() plugin.Options {
+	return plugin.Options{Plugin: o.Plugin, Wheel: o.Wheel, Offline: o.Offline, Progress: o.Progress}
 }
 
 // Open finds, or installs, the engine that o names and opens it. Installing takes one process at a time; others wait.
@@ -145,23 +151,23 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 	if o.Plugin == "" {
 		o.Plugin = want.plugin
 	}
-	plugin, err := locate(ctx, o, want.kind)
+	found, err := plugin.Find(ctx, o.plugin(), want.kind)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
 	}
-	if err := checkLibrary(plugin.File); err != nil {
+	if err := plugin.Check(found.File); err != nil {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
 	}
 	if want.kind == XLACPU && !o.Latency {
-		useOneDNN(ctx, plugin.File)
+		useOneDNN(ctx, found.File)
 	}
-	want.plugin = plugin.File
+	want.plugin = found.File
 	b, err := newXLA(want)
 	if err != nil {
 		return nil, fmt.Errorf("%s: the plugin %s does not load: %s; remove it, or name another with %s",
-			want.kind, plugin.File, oneLine(err.Error()), EnvPlugins)
+			want.kind, found.File, oneLine(err.Error()), EnvPlugins)
 	}
-	return &Engine{Backend: b, Kind: want.kind, Plugin: plugin.File, Note: plugin.Note}, nil
+	return &Engine{Backend: b, Kind: want.kind, Plugin: found.File, Note: found.Note}, nil
 }
 
 // request is a parsed engine name.
@@ -224,7 +230,7 @@ func (r request) cutDevices() (request, error) {
 
 // kindOf is the engine that a plugin of the user's is for: XLA on the processor, unless its name says CUDA.
 func kindOf(file string) string {
-	if pluginKind(file) == XLACUDA {
+	if plugin.Kind(file) == XLACUDA {
 		return XLACUDA
 	}
 	return XLACPU

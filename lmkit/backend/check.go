@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gomlx/gomlx/core/graph"
+
+	"lmkit.internal/lmkit/internal/plugin"
 )
 
 // Report says what a machine has for running models.
@@ -180,7 +182,7 @@ func (c *checkup) python() {
 		case c.file != "":
 			c.add(name, Good, "not found, and not needed: the plugin is installed", "")
 		default:
-			c.add(name, Warning, "not found", cure+", or set "+EnvWheel+" to the file "+pinned.file)
+			c.add(name, Warning, "not found", cure+", or set "+EnvWheel+" to the file "+plugin.Wheel.File)
 		}
 		return err == nil
 	}
@@ -193,24 +195,24 @@ func (c *checkup) cache() {
 	if !c.xla {
 		return
 	}
-	s, err := openStore()
+	s, err := plugin.Store()
 	if err != nil {
 		c.add("cache", Warning, err.Error(), "set HOME or XDG_CACHE_HOME")
 		return
 	}
 	const cure = "set XDG_CACHE_HOME to a folder you can write"
-	if err := os.MkdirAll(s.folder, 0o755); err != nil {
+	if err := s.Make(); err != nil {
 		c.add("cache", Warning, err.Error(), cure)
 		return
 	}
-	dir, err := s.stage()
+	dir, err := s.Stage()
 	if err != nil {
 		c.add("cache", Warning, err.Error(), cure)
 		return
 	}
 	os.RemoveAll(dir)
-	c.add("cache", Good, s.folder+" is writable", "")
-	free, err := diskFree(s.folder)
+	c.add("cache", Good, s.Folder+" is writable", "")
+	free, err := diskFree(s.Folder)
 	switch {
 	case err != nil: // this system does not tell
 	case free < 300<<20:
@@ -251,9 +253,9 @@ func (c *checkup) plugin(kind string) {
 	} else if kind == Auto {
 		kind = XLACPU
 	}
-	found, err := search(c.options, kind)
+	found, err := plugin.Search(c.options.plugin(), kind)
 	if err != nil {
-		c.add("plugin", Missing, err.Error(), "name a file that exists")
+		c.add("plugin", Missing, err.Error(), "")
 		return
 	}
 	if found.Note != "" {
@@ -271,19 +273,19 @@ func (c *checkup) plugin(kind string) {
 	c.add("plugin", Good, fmt.Sprintf("%s (%s)", found.File, found.Origin), "")
 }
 
-func (c *checkup) verifyPlugin(found plugin) error {
-	if err := checkLibrary(found.File); err != nil {
+func (c *checkup) verifyPlugin(found plugin.Plugin) error {
+	if err := plugin.Check(found.File); err != nil {
 		return err
 	}
-	file, name := cachedPlugin()
-	if file != found.File {
-		return nil // not ours: there is nothing to compare it with
+	file, name, err := plugin.Cached()
+	if err != nil || file != found.File {
+		return err // nil: not ours: there is nothing to compare it with
 	}
-	s, err := openStore()
+	s, err := plugin.Store()
 	if err != nil {
 		return err
 	}
-	return s.verify(c.ctx, name)
+	return s.Verify(c.ctx, name)
 }
 
 // engine opens what can be opened without installing, and computes 1+1 on it.

@@ -3,7 +3,6 @@
 package backend
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -28,5 +27,3 @@ func xlaMissing() error {
 }
 
 func newXLA(request) (compute.Backend, error) { return nil, xlaMissing() }
-
-func installCUDA(context.Context, Options) (plugin, error) { return plugin{}, xlaMissing() }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"lmkit.internal/lmkit/internal/plugin"
 	"lmkit.internal/lmkit/internal/whole"
 )
 
@@ -52,29 +53,29 @@ type verdict struct {
 const verdictsFile = "onednn.json"
 
 // takesOneDNN asks the store, or else a child process, whose answer the store keeps.
-func takesOneDNN(ctx context.Context, plugin string) bool {
-	info, err := os.Stat(plugin)
+func takesOneDNN(ctx context.Context, file string) bool {
+	info, err := os.Stat(file)
 	if err != nil {
 		return false
 	}
-	known, file := map[string]verdict{}, ""
-	if s, err := openStore(); err == nil {
-		file = filepath.Join(s.folder, verdictsFile)
-		if text, err := os.ReadFile(file); err == nil {
+	known, notes := map[string]verdict{}, ""
+	if s, err := plugin.Store(); err == nil {
+		notes = filepath.Join(s.Folder, verdictsFile)
+		if text, err := os.ReadFile(notes); err == nil {
 			_ = json.Unmarshal(text, &known) // what cannot be read is found out again
 		}
 	}
-	v, ok := known[plugin]
+	v, ok := known[file]
 	if ok && v.Size == info.Size() && v.Time.Equal(info.ModTime()) {
 		return v.OneDNN
 	}
-	v = verdict{info.Size(), info.ModTime(), tries(ctx, plugin)}
+	v = verdict{info.Size(), info.ModTime(), tries(ctx, file)}
 	if ctx.Err() != nil {
 		return false
 	}
-	known[plugin] = v
-	if text, err := json.MarshalIndent(known, "", "  "); err == nil && file != "" {
-		_ = whole.Write(file, text) // a cache that cannot be written costs a second at each start
+	known[file] = v
+	if text, err := json.MarshalIndent(known, "", "  "); err == nil && notes != "" {
+		_ = whole.Write(notes, text) // a cache that cannot be written costs a second at each start
 	}
 	return v.OneDNN
 }

