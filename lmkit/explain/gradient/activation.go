@@ -39,7 +39,7 @@ func (x Activation) Suits(m *lm.Model, _ explain.Question) error {
 // the activation (and, of attention patterns, the tokens read) are summed. Several baselines are averaged. Cost: Steps
 // rows forward and backward, a baseline, and two forward.
 func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
-	found, err := along(ctx, p, []lm.Tap{x.Tap}, x.Steps, x.MaxSteps)
+	found, err := atActivations(ctx, p, []lm.Tap{x.Tap}, x.Steps, x.MaxSteps)
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
@@ -84,7 +84,7 @@ func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 	for l := range p.Model.Config().Layers {
 		rows, taps = append(rows, fmt.Sprintf("layer %d", l)), append(taps, output(p.Model, l))
 	}
-	found, err := along(ctx, p, taps, x.Steps, x.MaxSteps)
+	found, err := atActivations(ctx, p, taps, x.Steps, x.MaxSteps)
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
@@ -152,7 +152,7 @@ func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSc
 	for _, l := range layers {
 		s.Rows, taps = append(s.Rows, fmt.Sprintf("layer %d", l)), append(taps, fmt.Sprintf("block.%d.attn.z", l))
 	}
-	found, err := along(ctx, p, taps, x.Steps, x.MaxSteps)
+	found, err := atActivations(ctx, p, taps, x.Steps, x.MaxSteps)
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
@@ -176,8 +176,8 @@ type at struct {
 	info   lm.TapInfo
 }
 
-// along integrates, at each of some activations by itself, along the lines from the baselines to the input.
-func along(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps, most int) ([]at, error) {
+// atActivations integrates, at each of some activations by itself, along the lines from the baselines to the input.
+func atActivations(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps, most int) ([]at, error) {
 	if most == 0 {
 		most = mostSteps
 	}

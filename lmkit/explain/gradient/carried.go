@@ -82,7 +82,7 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 	s := carriedSettings{Carried: c, State: map[lm.Tap]float64{}}
 	scores, estimated := make([]float64, len(p.Features)), 0
 	for b := range p.Baselines {
-		one, state, err := c.climb(ctx, p, b)
+		one, state, err := c.integral(ctx, p, b)
 		if err != nil {
 			return explain.Scores{}, err
 		}
@@ -136,8 +136,8 @@ func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.Matrix
 	return out, nil
 }
 
-// climb integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
-func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (scores []float64, state map[lm.Tap]float64, err error) {
+// integral integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
+func (c Carried) integral(ctx context.Context, p *explain.Problem, baseline int) (scores []float64, state map[lm.Tap]float64, err error) {
 	if c.Steps > 0 {
 		return c.integrate(ctx, p, baseline, c.Steps)
 	}
@@ -161,8 +161,9 @@ func (c Carried) climb(ctx context.Context, p *explain.Problem, baseline int) (s
 	}
 }
 
-// beside is how far on either side of a point the state is asked for, to see how fast it moves.
-const beside = 1. / 128
+// aside is the distance to either side of a point at which the state is asked for: (state after - state before) / (2 aside)
+// is how fast it moves there.
+const aside = 1. / 128
 
 // integrate is the integral by the Gauss-Legendre rule of n points.
 func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n int) ([]float64, map[lm.Tap]float64, error) {
@@ -177,7 +178,7 @@ func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n 
 	first := lm.Query{Final: true}
 	last := lm.Query{Of: []lm.Objective{p.Objective}, Wrt: append(stateTaps(p.Model), embed)}
 	for i, x := range points {
-		for _, at := range []float64{x.at - beside, x.at, x.at + beside} {
+		for _, at := range []float64{x.at - aside, x.at, x.at + aside} {
 			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens, Keep: at, With: lm.FromValues(base)})
 			first.Rows = append(first.Rows, p.IDs[:c.Cut])
 		}
@@ -219,7 +220,7 @@ func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n 
 func moved(before, after, grad lm.Array) float64 {
 	sum := 0.0
 	for d, g := range grad.Data {
-		sum += (float64(after.Data[d]) - float64(before.Data[d])) / (2 * beside) * float64(g)
+		sum += (float64(after.Data[d]) - float64(before.Data[d])) / (2 * aside) * float64(g)
 	}
 	return sum
 }

@@ -130,7 +130,7 @@ func integrals(ctx context.Context, p *explain.Problem, lines []line, totals []f
 	}
 	size := rules[firstRule(p.Question.Tolerance)] + 1
 	scores, err = refine(func(points []point) ([][]float64, error) {
-		return together(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
+		return inQueries(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
 	}, totals, p.Question.Tolerance, most*len(lines))
 	return scores, 2 * rules[2] * len(lines), err
 }

@@ -135,14 +135,14 @@ func TestRefineStops(t *testing.T) {
 	}
 }
 
-func TestTogether(t *testing.T) {
+func TestInQueries(t *testing.T) {
 	for _, n := range []int{1, 7, 8, 9, 32, 33, 100} {
 		points := make([]point, n)
 		for i := range points {
 			points[i].at = float64(i)
 		}
 		sizes := map[int]bool{}
-		got, err := together(points, 8, func(points []point) (out [][]float64, _ error) {
+		got, err := inQueries(points, 8, func(points []point) (out [][]float64, _ error) {
 			sizes[len(points)] = true
 			for _, x := range points {
 				out = append(out, []float64{x.at})
