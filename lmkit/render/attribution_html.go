@@ -23,6 +23,7 @@ type attributionView struct {
 	Noun             string
 	Bars             []barView
 	Rest             string // what the features are that have no bar
+	Unknown          string // those that the model does not know
 	Facts            []fact
 }
 
@@ -65,7 +66,7 @@ func (a Attribution) html() (template.HTML, error) {
 	scores, feature := tokenScores(a.Attribution)
 	for i, tok := range a.Tokens {
 		t := tokenView{
-			heat: heat{Class: "lmkit-none"}, Text: printable.Visible(tok.Text),
+			heat: heat{Class: "lmkit-none"}, Text: tokenText(tok, math.MaxInt),
 			Tip: tip(a.Attribution, i, feature[i], format), Break: strings.Contains(tok.Text, "\n"),
 		}
 		if !math.IsNaN(scores[i]) {
@@ -73,12 +74,13 @@ func (a Attribution) html() (template.HTML, error) {
 		}
 		v.Tokens = append(v.Tokens, t)
 	}
-	order := explain.Ranked(a.Scores)
+	order, unknown := ranked(a.Attribution)
 	shown := order[:min(mostRanked, len(order))]
 	for _, f := range shown {
 		v.Bars = append(v.Bars, barOf(a.Attribution, f, top, format))
 	}
 	v.Rest = rest(a.Attribution, order[len(shown):], format)
+	v.Unknown = unknownLine(a.Attribution, unknown, format)
 	return execute("attribution", v)
 }
 

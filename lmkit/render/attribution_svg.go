@@ -134,7 +134,7 @@ func tokenLines(a *explain.Attribution, width, gap float64) (lines [][]tokenBox)
 	var line []tokenBox
 	used := 0.0
 	for i, tok := range a.Tokens {
-		s := printable.Shorten(printable.Visible(tok.Text), limit)
+		s := tokenText(tok, limit)
 		box := tokenBox{i, s, canvas.MonoWidth(s, tokenFont) + 2*tokenPad}
 		if len(line) > 0 && used+box.width > width {
 			lines, line, used = append(lines, line), nil, 0
@@ -169,10 +169,13 @@ func drawToken(c *canvas.Canvas, x float64, box tokenBox, score float64, none bo
 func tip(a *explain.Attribution, i, feature int, format func(float64) string) string {
 	tok := a.Tokens[i]
 	s := fmt.Sprintf("token %d: %s (#%d)", i, printable.Quoted(tok.Text), tok.ID)
+	if tok.Unknown {
+		s += ", which the model does not know"
+	}
 	if feature < 0 {
 		return s + ", in no feature"
 	}
-	s += ": " + format(a.Scores[feature])
+	s += ": " + scoreText(a, feature, format)
 	if len(a.Spread) > 0 {
 		s += " ± " + printable.Number(a.Spread[feature])
 	}
@@ -189,7 +192,7 @@ func drawBars(c *canvas.Canvas, a *explain.Attribution) {
 	const size, row = 12.0, 20.0
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
-	order := explain.Ranked(a.Scores)
+	order, unknown := ranked(a)
 	shown := order[:min(mostBars, len(order))]
 	wide, wideValue := 0.0, 0.0
 	neg, pos := 0.0, 0.0 // how far bars and whiskers reach, as multiples of top
@@ -231,9 +234,11 @@ func drawBars(c *canvas.Canvas, a *explain.Attribution) {
 		c.Y += row
 	}
 	c.Line(zero, begin, zero, c.Y, "#8a8f98")
-	if left := rest(a, order[len(shown):], format); left != "" {
-		c.Y += 16
-		c.Text(canvas.Margin, c.Y-3, canvas.Label{Size: 11, Fill: canvas.InkSoft}, left)
+	for _, left := range []string{rest(a, order[len(shown):], format), unknownLine(a, unknown, format)} {
+		if left != "" {
+			c.Y += 16
+			c.Text(canvas.Margin, c.Y-3, canvas.Label{Size: 11, Fill: canvas.InkSoft}, left)
+		}
 	}
 	c.Y += 6
 }

@@ -73,7 +73,7 @@ func writeTokens(t *printable.Lines, a *explain.Attribution) {
 		used, cur = 0, ""
 	}
 	for i, tok := range a.Tokens {
-		s := printable.Shorten(printable.Visible(tok.Text), t.Width-16)
+		s := tokenText(tok, t.Width-16)
 		painted := s
 		if t.Color {
 			painted = t.Paint(background(canvas.Ratio(scores[i], top)), s)
@@ -142,7 +142,7 @@ func background(x float64) string {
 func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
-	order := explain.Ranked(a.Scores)
+	order, unknown := ranked(a)
 	shown := order[:min(mostRanked, len(order))]
 	labels, values, wide, wideValue := make([]string, len(shown)), make([]string, len(shown)), 0, 0
 	for i, f := range shown {
@@ -159,5 +159,8 @@ func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	}
 	if left := rest(a, order[len(shown):], format); left != "" {
 		t.Line("  " + left)
+	}
+	if left := unknownLine(a, unknown, format); left != "" {
+		t.Block("", 0, left)
 	}
 }

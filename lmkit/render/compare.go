@@ -198,7 +198,7 @@ func writeTable(t *printable.Lines, c *Comparison, start, end, first, wide int) 
 		row := printable.PadRight(featureName(c.Attributions[0], f, first), first)
 		for _, a := range c.Attributions[start:end] {
 			top := canvas.Largest(a.Scores)
-			s := printable.ScoreFormat(top)(a.Scores[f])
+			s := scoreText(a, f, printable.ScoreFormat(top))
 			cell := s
 			if t.Color {
 				cell = t.Paint(background(canvas.Ratio(a.Scores[f], top)), " "+s+" ")

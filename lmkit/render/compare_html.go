@@ -45,7 +45,8 @@ func (c *Comparison) html() (template.HTML, error) {
 		row := heatRow{Name: featureName(c.Attributions[0], f, 60)}
 		for _, a := range c.Attributions {
 			top := canvas.Largest(a.Scores)
-			row.Cells = append(row.Cells, heatCell{heatOf(canvas.Ratio(a.Scores[f], top)), printable.ScoreFormat(top)(a.Scores[f])})
+			text := scoreText(a, f, printable.ScoreFormat(top))
+			row.Cells = append(row.Cells, heatCell{heatOf(canvas.Ratio(a.Scores[f], top)), text})
 		}
 		v.Scores = append(v.Scores, row)
 	}

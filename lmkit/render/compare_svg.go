@@ -40,7 +40,8 @@ func (c *Comparison) Draw() (*canvas.Canvas, error) {
 			top := canvas.Largest(a.Scores)
 			fill := canvas.Diverging(canvas.Ratio(a.Scores[f], top))
 			g.Rect(right(k)-wide+10, g.Y+1, wide-4, row-2, canvas.Style{Fill: fill.Hex(), Radius: 2}, "")
-			g.Text(right(k), g.Y+15, canvas.Label{Size: size, Mono: true, Anchor: "end", Fill: fill.Ink()}, printable.ScoreFormat(top)(a.Scores[f]))
+			label := canvas.Label{Size: size, Mono: true, Anchor: "end", Fill: fill.Ink()}
+			g.Text(right(k), g.Y+15, label, scoreText(a, f, printable.ScoreFormat(top)))
 		}
 		g.Y += row
 	}

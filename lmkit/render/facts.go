@@ -157,6 +157,9 @@ func place(a *explain.Attribution, f int) string {
 // featureName is a feature's text and place, cut to max columns.
 func featureName(a *explain.Attribution, f, max int) string {
 	at := place(a, f)
+	if isUnknown(a, f) {
+		at += unknownMark
+	}
 	return printable.Shorten(printable.Visible(a.Features[f].Text), max-len(at)) + at
 }
 
@@ -202,15 +205,18 @@ func toLeft(a *explain.Attribution) bool {
 }
 
 // tokenScores gives each token the score of its feature, the larger in size where features overlap, and NaN where no
-// feature holds it. feature is the index of that feature, or -1.
+// feature that has a score holds it. feature is the index of that feature, or -1.
 func tokenScores(a *explain.Attribution) (scores []float64, feature []int) {
 	scores, feature = make([]float64, len(a.Tokens)), make([]int, len(a.Tokens))
 	for i := range scores {
 		scores[i], feature[i] = math.NaN(), -1
 	}
 	for f, s := range a.Scores {
+		if unscored(a, f) {
+			s = math.NaN()
+		}
 		for _, t := range a.Features[f].Tokens {
-			if feature[t] < 0 || math.Abs(s) > math.Abs(scores[t]) {
+			if feature[t] < 0 || math.IsNaN(scores[t]) || math.Abs(s) > math.Abs(scores[t]) {
 				scores[t], feature[t] = s, f
 			}
 		}

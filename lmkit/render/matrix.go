@@ -60,17 +60,12 @@ func (m Matrix) Text(w io.Writer, o plot.Options) error {
 	return t.Flush(w)
 }
 
-// chart is the numbers alone. Values of both signs get a scale around 0.
+// chart is the numbers alone.
 func (m Matrix) chart() plot.Matrix {
-	c := plot.Matrix{Title: matrixHeading(m.Matrix), Rows: m.Rows, Cols: m.Columns, RowName: m.Axes[0], ColName: m.Axes[1], Data: m.Values}
-	for _, row := range m.Values {
-		for _, v := range row {
-			if v < 0 {
-				c.Scale = plot.Diverging
-			}
-		}
+	return plot.Matrix{
+		Title: matrixHeading(m.Matrix), Rows: m.Rows, Cols: m.Columns,
+		RowName: m.Axes[0], ColName: m.Axes[1], Data: m.Values,
 	}
-	return c
 }
 
 func matrixHeading(m *explain.Matrix) string {

@@ -49,6 +49,18 @@ func hebrew() *explain.Attribution {
 	return sample(9, "אני", " אוהב", " 12", " חתולים", " like", " this", ",", " שלום", " עולם")
 }
 
+// unknown has words that the model does not know; against the baseline unk they have no score, but in a group.
+func unknown() *explain.Attribution {
+	a := sample(6, "The", " zebra", " eats", " quinoa", " at", " noon")
+	for _, i := range []int{1, 3} {
+		a.Tokens[i].Unknown = true
+		a.Value -= a.Scores[i]
+		a.Scores[i] = 0
+	}
+	a.Promise.Total = a.Value - a.Base
+	return a
+}
+
 // scripts has words of many scripts, and one that no font of ours has.
 func scripts() *explain.Attribution {
 	return sample(14, "我喜欢", "猫", "かな", "한국어", "שלום", "لغة", "भाषा", "ภาษา", "ភាសា", "слово", "λέξη", "👩‍👩‍👧", "e\u0301", "\U00016A00")
@@ -166,6 +178,7 @@ func drawings(t testing.TB) map[string]func(io.Writer) error {
 		"compare.txt":   func(w io.Writer) error { return cmp.Text(w, plot.Options{Width: 100}) },
 		"compare.svg":   cmp.SVG,
 		"compare.ansi":  func(w io.Writer) error { return cmp.Text(w, plot.Options{Color: true}) },
+		"unknown.html":  func(w io.Writer) error { return Fragment(w, Section{Figures: Figures(unknown())}) },
 		"hebrew.html":   func(w io.Writer) error { return Fragment(w, Section{Figures: Figures(hebrew())}) },
 		"odd.html":      func(w io.Writer) error { return HTML(w, odd()) },
 		"report.html":   report(t).HTML,
@@ -210,6 +223,7 @@ func figures(t testing.TB) map[string]plot.Figure {
 		"odd":            Attribution{odd()},
 		"hebrew":         Attribution{hebrew()},
 		"scripts":        Attribution{scripts()},
+		"unknown":        Attribution{unknown()},
 	}
 }
 
