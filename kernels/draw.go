@@ -3,10 +3,13 @@ package kernels
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"image/png"
 	"io"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/surrogate"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
@@ -48,6 +51,18 @@ func drawMatrix(to cell, out []byte) error {
 		return err
 	}
 	return drawOne(to, render.Matrix{Matrix: m})
+}
+
+// drawTree shows a decision tree over many texts.
+func drawTree(to cell, out []byte) error {
+	if len(bytes.TrimSpace(out)) == 0 { // of a command that failed before it had any
+		return nil
+	}
+	var found surrogate.Global
+	if err := json.Unmarshal(out, &found); err != nil {
+		return fmt.Errorf("no tree: %w", err)
+	}
+	return drawOne(to, render.GlobalOf(&found))
 }
 
 // readAll reads explanations; none from a command that failed before it had any.

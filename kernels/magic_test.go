@@ -298,6 +298,27 @@ func TestRunMagicMatrix(t *testing.T) {
 	}
 }
 
+// A tree comes as JSON, and is drawn from it.
+func TestRunMagicTree(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "lmkit")
+	tree := `{"tree":{"outputs":["is","are"],"root":{"test":"contains \"s\"","value":[0.5,0.5],"share":1,"rows":4,` +
+		`"yes":{"value":[0.1,0.9],"share":0.5,"rows":2},"no":{"value":[0.8,0.2],"share":0.5,"rows":2}}},"agreement":0.75,"commonest":0.5,"r2":0.4,"fitted":4,"held_out":8}`
+	program := "#!/bin/sh\ncase \"$*\" in tree*--json) cat tree.json;; *) exit 1;; esac\n"
+	for path, text := range map[string]string{"tree.json": tree, "lmkit": program} {
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var r record
+	if err := runMagic(t.Context(), script, dir, os.Environ(), []string{"tree", "m", "texts.txt", "--choices", "is,are"}, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "agrees with the model on 75% of 8 inputs") || !strings.Contains(r.lines[0], "contains") {
+		t.Errorf("shows %q", r.lines)
+	}
+}
+
 // An interrupt reaches the command, whose last word is the error.
 func TestRunMagicInterrupted(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "lmkit")

@@ -95,6 +95,11 @@ func (o *output) prepare(args []string) []string {
 			o.training = true
 			return append(slices.Clip(args), "--json")
 		}
+	case "tree":
+		if !slices.Contains(args, "--json") {
+			o.draw = drawTree
+			return append(slices.Clip(args), "--json")
+		}
 	case "explain", "compare":
 		if !slices.Contains(args, "--json") && !slices.Contains(args, "--print-request") {
 			o.draw = draw

@@ -67,9 +67,9 @@ var rooms = map[string]string{
 	"trial/board":         "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
 	"trial/demo":          "lmkit token corpus/plant backend lm explain trial plot render progress internal/whole internal/printable",
 	"notebook":            "token lm train explain explain/surrogate plot render",
-	"kernels":             "backend train explain plot render progress",
+	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",
-	"cli": "lmkit token corpus corpus/plant backend lm train generate explain plot render progress trial/board trial/demo" +
+	"cli": "lmkit token corpus corpus/plant backend lm train generate explain explain/surrogate plot render progress trial/board trial/demo" +
 		" kernels internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.

@@ -202,7 +202,7 @@ func figureOf(x any) (plot.Figure, error) {
 		if x == nil {
 			return nil, errors.New("there is no tree: it is nil")
 		}
-		return render.TreeOf("", x.Tree), nil
+		return render.GlobalOf(x), nil
 	case *render.Comparison:
 		if x == nil {
 			return nil, errors.New("there is no comparison: it is nil")

@@ -36,6 +36,15 @@ func TreeOf(title string, t *surrogate.Tree) plot.Tree {
 	return plot.Tree{Title: title, Outputs: t.Outputs, Root: nodeOf(t.Root)}
 }
 
+// GlobalOf is the chart of a tree over many inputs, which says how well it imitates the model. A nil tree has no nodes.
+func GlobalOf(g *surrogate.Global) plot.Tree {
+	if g == nil {
+		return TreeOf("", nil)
+	}
+	return TreeOf(fmt.Sprintf("agrees with the model on %s of %d inputs that it was not fitted to, where a constant does on %s",
+		printable.Percent(g.Agreement), g.HeldOut, printable.Percent(g.Commonest)), g.Tree)
+}
+
 func nodeOf(n *surrogate.Node) *plot.Node {
 	if n == nil {
 		return nil

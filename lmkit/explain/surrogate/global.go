@@ -27,13 +27,13 @@ type GlobalTree struct {
 
 // Global is a tree over many inputs, and how faithful it is. The three measures are over the inputs held out.
 type Global struct {
-	Tree      *Tree
-	Agreement float64 // how often the tree chooses what the model chooses; of one output: on which side of 0 it is
-	Commonest float64 // how often a constant would: the most common choice of the inputs it was fitted to
-	R2        float64 // the share of the variance of the outputs that the tree explains; below 0: worse than their mean
-	Fitted    int     // inputs
-	HeldOut   int     // inputs
-	Warnings  []string
+	Tree      *Tree    `json:"tree"`
+	Agreement float64  `json:"agreement"` // how often the tree chooses what the model chooses; of one output: on which side of 0 it is
+	Commonest float64  `json:"commonest"` // how often a constant would: the most common choice of the inputs it was fitted to
+	R2        float64  `json:"r2"`        // the share of the variance of the outputs that the tree explains; below 0: worse than their mean
+	Fitted    int      `json:"fitted"`    // inputs
+	HeldOut   int      `json:"held_out"`  // inputs
+	Warnings  []string `json:"warnings,omitempty"`
 }
 
 // Explain asks a model which of some tokens comes after each input, and fits a tree to their probabilities, among each

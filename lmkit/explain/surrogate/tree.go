@@ -14,18 +14,18 @@ import (
 
 // Tree is a decision tree that imitates a model.
 type Tree struct {
-	Outputs []string // what a node's values are, such as the objective, or the tokens to choose from
-	Root    *Node
+	Outputs []string `json:"outputs"` // what a node's values are, such as the objective, or the tokens to choose from
+	Root    *Node    `json:"root"`
 }
 
 // Node is a node of a tree.
 type Node struct {
-	Test  string    // what decides, such as: contains "not"; empty in a leaf
-	Value []float64 // the mean of each output over the inputs that come here
-	Share float64   // of the inputs (or of their weight) that come here
-	Rows  int       // how many these are
-	Yes   *Node     // where the test holds; nil in a leaf
-	No    *Node
+	Test  string    `json:"test,omitempty"` // what decides, such as: contains "not"; empty in a leaf
+	Value []float64 `json:"value"`          // the mean of each output over the inputs that come here
+	Share float64   `json:"share"`          // of the inputs (or of their weight) that come here
+	Rows  int       `json:"rows"`           // how many these are
+	Yes   *Node     `json:"yes,omitempty"`  // where the test holds; nil in a leaf
+	No    *Node     `json:"no,omitempty"`
 }
 
 // Rules is the tree as text, two lines a test. The share of the inputs that end there is in brackets.
