@@ -231,6 +231,9 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	if o.svg != "" && several && !o.compare && o.Matrix == "" {
 		return usage("--svg draws one method; lmkit compare draws several side by side")
 	}
+	if err := errors.Join(replaceable(o.html, "<!DOCTYPE html>"), replaceable(o.svg, "<svg")); err != nil {
+		return err
+	}
 	m, err := a.openModel(ctx, args[0], backend.Options{})
 	if err != nil {
 		return err
@@ -333,6 +336,21 @@ func samePath(a, b string) bool {
 	return err == nil && a == b
 }
 
+// replaceable returns an error, before the work begins, if a file of another sort is where one is to be written.
+func replaceable(path, begins string) error {
+	if path == "" {
+		return nil
+	}
+	if err := whole.Replaceable(path, []byte(begins)); err != nil {
+		return unwritable(path, err)
+	}
+	return nil
+}
+
+func unwritable(path string, err error) error {
+	return fmt.Errorf("%s cannot be written: %w; choose another file, in a folder that can be written to", path, plain(err))
+}
+
 // file writes a whole file or none, and replaces no file of another sort.
 func (a *app) file(path string, draw func(io.Writer) error) error {
 	if path == "" {
@@ -343,7 +361,7 @@ func (a *app) file(path string, draw func(io.Writer) error) error {
 		return err
 	}
 	if err := whole.Replace(path, b.Bytes()); err != nil {
-		return fmt.Errorf("%s cannot be written: %w; choose another file, in a folder that can be written to", path, plain(err))
+		return unwritable(path, err)
 	}
 	a.note("wrote %s", path)
 	return nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -48,6 +49,9 @@ func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html stri
 	}
 	if html != "" && samePath(asJSON, html) {
 		return usage("--json and --html both write %s; give each a file of its own", html)
+	}
+	if err := errors.Join(replaceable(asJSON, "{"), replaceable(html, "<!DOCTYPE html>")); err != nil {
+		return err
 	}
 	engine, err := a.openEngine(ctx, backend.Options{})
 	if err != nil {

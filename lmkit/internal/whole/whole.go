@@ -118,23 +118,32 @@ func Clean(path string) error {
 	return nil
 }
 
-// Replace is Write for a file that a person named: it refuses to replace a file of another sort than what is written,
-// such as a model's weights by a page. A device or a pipe is written to as it is.
+// Replace is Write for a file that a person named: it refuses what [Replaceable] refuses. A device or a pipe is written to as
+// it is.
 func Replace(path string, data []byte) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Write(path, data)
-	}
-	if err != nil {
+	if err := Replaceable(path, data); err != nil {
 		return err
 	}
-	if !info.Mode().IsRegular() && !info.IsDir() {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		return os.WriteFile(path, data, 0o644)
 	}
-	if err := sameSort(path, data); err != nil {
+	return Write(path, data)
+}
+
+// Replaceable returns an error if there is a file at path of another sort than what begins as data does, such as a model's
+// weights where a page is to be written. It can be asked before the work is done that makes the page.
+func Replaceable(path string, data []byte) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.IsDir() {
+		return &fs.PathError{Op: "write", Path: path, Err: errors.New("is a folder")}
+	}
+	if err != nil || !info.Mode().IsRegular() {
 		return err
 	}
-	return Write(path, data)
+	return sameSort(path, data)
 }
 
 // sameSort returns an error if there is a file at path that does not begin as data does.

@@ -140,6 +140,9 @@ func (d *demo) write() error {
 
 // writable finds out before the work begins whether the report can be written.
 func writable(report string) error {
+	if err := whole.Replaceable(report, []byte("<!DOCTYPE html>")); err != nil {
+		return cannotWrite(err)
+	}
 	f, err := whole.Create(report)
 	if err != nil {
 		return cannotWrite(err)
