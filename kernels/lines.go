@@ -11,9 +11,9 @@ const (
 	inNote         // a comment between /* and */
 )
 
-// begins says of each line of a cell where in Go code it begins: a line that begins inside a string or a comment is text,
-// whatever it looks like. Lines that are commands, of the notebook or of GoNB (% and !), are no Go code: a quote in them
-// opens nothing.
+// begins says of each line of a cell where in Go code it begins: a line that begins inside a string or a comment is
+// text, whatever it looks like. Lines that are commands, of the notebook or of GoNB (% and !), are no Go code: a
+// quote in them opens nothing.
 func begins(lines []string) []goState {
 	at := make([]goState, len(lines))
 	state, command := inCode, false
@@ -36,7 +36,8 @@ func continues(line string) bool {
 	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
 }
 
-// after is where the next line begins. A string in double quotes, or a character, that is not closed ends with its line.
+// after is where the next line begins. A string in double quotes, or a character, that is not closed ends with its
+// line.
 func (s goState) after(line string) goState {
 	for i := 0; i < len(line); i++ {
 		rest := line[i:]
@@ -61,8 +62,8 @@ func (s goState) after(line string) goState {
 	return s
 }
 
-// quoted is the length of the string or character that s begins with, without its last quote; of one that is not closed
-// it is that of all of s.
+// quoted is the length of the string or character that s begins with, without its last quote; of one that is not
+// closed it is that of all of s.
 func quoted(s string) int {
 	for i := 1; i < len(s); i++ {
 		switch s[i] {

@@ -12,9 +12,10 @@ import (
 // magicPrefix begins a line of a cell that runs the lmkit command.
 const magicPrefix = "%lmkit"
 
-// split takes the magic lines out of a cell: the arguments of each, and the cell with empty lines in their place, so
-// that errors name the right lines. A line that ends in \ goes on in the next. Lines inside a Go string or comment are not
-// looked at, and neither are those of a cell that begins with another %% command than %% and %main: they are text.
+// split takes the magic lines out of a cell: the arguments of each, and the cell with empty lines in their place,
+// so that errors name the right lines. A line that ends in \ goes on in the next. Lines inside a Go string or
+// comment are not looked at, and neither are those of a cell that begins with another %% command than %% and %main:
+// they are text.
 func split(code string) (magics [][]string, rest string, err error) {
 	lines := strings.Split(code, "\n")
 	if first, _, _ := strings.Cut(strings.TrimSpace(lines[0]), " "); strings.HasPrefix(first, "%%") && first != "%%" {
@@ -41,9 +42,9 @@ func split(code string) (magics [][]string, rest string, err error) {
 	return magics, strings.Join(lines, "\n"), err
 }
 
-// fields splits a line into arguments as a shell does: blanks separate, and quotes of both kinds keep together. A \ takes
-// away the meaning of the character after it; in double quotes it does so before " \ $ and ` alone, and is else itself, and
-// in single quotes it always is. In $'...' it begins an escape, as \n, the line break.
+// fields splits a line into arguments as a shell does: blanks separate, and quotes of both kinds keep together. A \
+// takes away the meaning of the character after it; in double quotes it does so before " \ $ and ` alone, and is
+// else itself, and in single quotes it always is. In $'...' it begins an escape, as \n, the line break.
 func fields(line string) (args []string, err error) {
 	var b strings.Builder
 	started := false

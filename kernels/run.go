@@ -60,7 +60,7 @@ func runMagic(ctx context.Context, self, dir string, env, args []string, to cell
 type output struct {
 	to       cell
 	dir      string
-	training bool                            // stdout is the events of a training: one table that grows, and a picture at the end
+	training bool                            // stdout is the events of a training: a table that grows
 	draw     func(to cell, out []byte) error // draws the whole of stdout
 
 	mu       sync.Mutex
@@ -106,7 +106,9 @@ func (o *output) prepare(args []string) []string {
 			if args[0] == "compare" {
 				o.draw = drawComparison
 			}
-			if slices.ContainsFunc(args, func(arg string) bool { return arg == "--matrix" || strings.HasPrefix(arg, "--matrix=") }) {
+			if slices.ContainsFunc(args, func(arg string) bool {
+				return arg == "--matrix" || strings.HasPrefix(arg, "--matrix=")
+			}) {
 				o.draw = drawMatrix
 			}
 			return append(slices.Clip(args), "--json")

@@ -18,9 +18,9 @@ import (
 // All, as the one method of a request, stands for every method that suits the model and the question.
 const All = "all"
 
-// Request is everything that can be asked about what a model predicts after one text, as it can be written down: the
-// command, notebooks, pages and programs fill in the same struct. Every zero value has a sane default; a request must have a
-// prompt or token IDs. Its JSON is read strictly: [ReadRequest].
+// Request is everything that can be asked about what a model predicts after one text, as it can be written down:
+// the command, notebooks, pages and programs fill in the same struct. Every zero value has a sane default; a
+// request must have a prompt or token IDs. Its JSON is read strictly: [ReadRequest].
 type Request struct {
 	// The text.
 	Prompt string     `json:"prompt,omitempty"`
@@ -37,13 +37,13 @@ type Request struct {
 	Baseline string  `json:"baseline,omitempty"` // see explain.Question; several with commas
 
 	// How it is scored: features, by some methods; or pairs, by the method of one matrix.
-	Matrix    string              `json:"matrix,omitempty"`    // by its name: see Matrices; Methods are those that it compares, if it does
-	Methods   []string            `json:"methods,omitempty"`   // by their names; auto; all alone; none: integrated-gradients
+	Matrix    string              `json:"matrix,omitempty"`    // see Matrices; Methods are what it compares
+	Methods   []string            `json:"methods,omitempty"`   // names; auto; all alone; none: integrated-gradients
 	Settings  Settings            `json:"settings,omitzero"`   // of all methods that have such a setting
-	Each      map[string]Settings `json:"each,omitempty"`      // of one method, by its name: what is not 0 goes before Settings
+	Each      map[string]Settings `json:"each,omitempty"`      // of one method: what is not 0 goes before Settings
 	Tolerance float64             `json:"tolerance,omitempty"` // by how much scores may miss their sum, relative; 0: 0.01
 	Seed      uint64              `json:"seed,omitempty"`      // of random draws
-	Memory    int64               `json:"memory,omitempty"`    // bytes of activations to hold at once, about; 0: lm's default
+	Memory    int64               `json:"memory,omitempty"`    // bytes to compute in, about; 0: lm's default
 }
 
 // Answer is what came of a request.
@@ -66,8 +66,8 @@ func (m *Mistake) Error() string {
 	return m.Setting + " " + m.Problem
 }
 
-// What a setting may ask for at most: rows of the model, which take hours then, and points of an integral, whose places
-// take as many steps each to find.
+// What a setting may ask for at most: rows of the model, which take hours then, and points of an integral, whose
+// places take as many steps each to find.
 const (
 	maxRows   = 1 << 22
 	maxPoints = 1 << 14
@@ -192,7 +192,8 @@ func (s Settings) all() []setting {
 	return []setting{
 		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
 		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
-		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt}, {"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
+		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt},
+		{"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
 		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
 	}
 }
@@ -294,8 +295,8 @@ func find(m *lm.Model, text string) (*token.ID, error) {
 	return &id, nil
 }
 
-// Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the notes name
-// them; a method that was asked for by its name is an error if it does not.
+// Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the
+// notes name them; a method that was asked for by its name is an error if it does not.
 func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err

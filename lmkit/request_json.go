@@ -12,8 +12,8 @@ import (
 // MaxRequestBytes bounds the JSON that ReadRequest accepts.
 const MaxRequestBytes = 32 << 20
 
-// Write writes a request as indented JSON, fields in the order of the struct. What Write wrote, ReadRequest reads back to
-// an equal request.
+// Write writes a request as indented JSON, fields in the order of the struct. What Write wrote, ReadRequest reads
+// back to an equal request.
 func (r Request) Write(w io.Writer) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -26,9 +26,9 @@ func (r Request) Write(w io.Writer) error {
 	return err
 }
 
-// ReadRequest reads the JSON of a request, and validates it. It fails on a field that is unknown (and says which was meant,
-// if one is close), repeated, null or of another type, on text that is not UTF-8, and on anything after the end: what it
-// returns is all that the input said.
+// ReadRequest reads the JSON of a request, and validates it. It fails on a field that is unknown (and says which
+// was meant, if one is close), repeated, null or of another type, on text that is not UTF-8, and on anything after
+// the end: what it returns is all that the input said.
 func ReadRequest(from io.Reader) (Request, error) {
 	var r Request
 	data, err := io.ReadAll(io.LimitReader(from, MaxRequestBytes+1))

@@ -56,7 +56,8 @@ var requests = rapid.Custom(func(t *rapid.T) lmkit.Request {
 	if rapid.Bool().Draw(t, "as text") {
 		r.Prompt = "x" + rapid.String().Draw(t, "prompt")
 	} else {
-		r.IDs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) token.ID { return token.ID(rapid.Int32Min(0).Draw(t, "id")) }), 1, 9).Draw(t, "ids")
+		r.IDs = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) token.ID { return token.ID(rapid.Int32Min(0).Draw(t, "id")) }),
+			1, 9).Draw(t, "ids")
 	}
 	if r.Objective == "" || r.Objective == explain.Contrast {
 		r.Foil = rapid.String().Draw(t, "foil")
@@ -127,7 +128,8 @@ func TestRequestMistakes(t *testing.T) {
 		{func(r *lmkit.Request) { r.Prompt = "" }, "there is no prompt"},
 		{func(r *lmkit.Request) { r.Prompt, r.IDs = "", []token.ID{3, -4} }, "ids hold -4"},
 		{func(r *lmkit.Request) { r.Objective = "beauty" }, `there is no objective "beauty"; there are contrast`},
-		{func(r *lmkit.Request) { r.Objective, r.Foil = explain.Prob, "x" }, "foil belongs to the objective contrast, not to prob"},
+		{func(r *lmkit.Request) { r.Objective, r.Foil = explain.Prob, "x" },
+			"foil belongs to the objective contrast, not to prob"},
 		{func(r *lmkit.Request) { r.By = "line" }, `there is no grouping by "line"`},
 		{func(r *lmkit.Request) { r.By, r.Groups = explain.ByWord, [][]int{{1}} }, "groups and by word were given"},
 		{func(r *lmkit.Request) { r.Tolerance = -1 }, "tolerance is -1"},
@@ -136,19 +138,28 @@ func TestRequestMistakes(t *testing.T) {
 		{func(r *lmkit.Request) { r.Methods = []string{"saliency", "all"} }, "all stands for every method"},
 		{func(r *lmkit.Request) { r.Methods = []string{"shap"} }, `there is no method "shap"`},
 		{func(r *lmkit.Request) { r.Matrix = "layer" }, `there is no matrix "layer"; there are predictions, layers`},
-		{func(r *lmkit.Request) { r.Matrix, r.Settings.Heads = "layers", []int{1} }, "heads means nothing to the matrix layers; it belongs to attention"},
-		{func(r *lmkit.Request) { r.Matrix, r.Methods = "layers", []string{"saliency"} }, "method means nothing to the matrix layers"},
+		{func(r *lmkit.Request) { r.Matrix, r.Settings.Heads = "layers", []int{1} },
+			"heads means nothing to the matrix layers; it belongs to attention"},
+		{func(r *lmkit.Request) { r.Matrix, r.Methods = "layers", []string{"saliency"} },
+			"method means nothing to the matrix layers"},
 		{func(r *lmkit.Request) { r.Matrix = "activation" }, "about one activation: name it"},
 		{func(r *lmkit.Request) { r.Matrix, r.Settings.Cut = "carried-state", -1 }, "cut is -1; it cannot be negative"},
-		{func(r *lmkit.Request) { r.Matrix, r.Each = "layers", map[string]lmkit.Settings{"lime": {}} }, "each has settings of methods"},
-		{func(r *lmkit.Request) { r.Settings.Tap = "embed" }, "tap means nothing to integrated-gradients; it belongs to the matrix activation"},
-		{func(r *lmkit.Request) { r.Settings.Budget = 5 }, "budget means nothing to integrated-gradients; it belongs to shapley"},
+		{func(r *lmkit.Request) { r.Matrix, r.Each = "layers", map[string]lmkit.Settings{"lime": {}} },
+			"each has settings of methods"},
+		{func(r *lmkit.Request) { r.Settings.Tap = "embed" },
+			"tap means nothing to integrated-gradients; it belongs to the matrix activation"},
+		{func(r *lmkit.Request) { r.Settings.Budget = 5 },
+			"budget means nothing to integrated-gradients; it belongs to shapley"},
 		{func(r *lmkit.Request) { r.Settings.Steps = -5 }, "steps is -5; it cannot be negative"},
-		{func(r *lmkit.Request) { r.Settings.Steps = 1e12 }, "steps is 1000000000000: the model would run for as many rows or more, and the limit is 16384"},
-		{func(r *lmkit.Request) { r.Methods, r.Settings.Samples = []string{"lime"}, 1e12 }, "samples is 1000000000000: .* the limit is 4194304"},
-		{func(r *lmkit.Request) { r.Methods, r.Settings.Budget = []string{"auto"}, 1e15 }, "budget is 1000000000000000: .* the limit is 4194304"},
+		{func(r *lmkit.Request) { r.Settings.Steps = 1e12 },
+			"steps is 1000000000000: the model would run for as many rows or more, and the limit is 16384"},
+		{func(r *lmkit.Request) { r.Methods, r.Settings.Samples = []string{"lime"}, 1e12 },
+			"samples is 1000000000000: .* the limit is 4194304"},
+		{func(r *lmkit.Request) { r.Methods, r.Settings.Budget = []string{"auto"}, 1e15 },
+			"budget is 1000000000000000: .* the limit is 4194304"},
 		{func(r *lmkit.Request) { r.Methods, r.Settings.Layers = []string{"attention"}, []int{2, -1} }, "layers is -1"},
-		{func(r *lmkit.Request) { r.Each = map[string]lmkit.Settings{"lime": {}} }, "each has settings of lime, which is not among the methods"},
+		{func(r *lmkit.Request) { r.Each = map[string]lmkit.Settings{"lime": {}} },
+			"each has settings of lime, which is not among the methods"},
 		{func(r *lmkit.Request) { r.Each = map[string]lmkit.Settings{"integrated-gradients": {Samples: 3}} },
 			"each.integrated-gradients.samples means nothing to integrated-gradients"},
 	} {
@@ -258,12 +269,15 @@ func TestRequestAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := a.Attributions[i]; !slices.Equal(got.Scores, want[0].Scores) || !bytes.Equal(got.Method.Settings, want[0].Method.Settings) {
-			t.Errorf("%s: %v with %s, want %v with %s", r.Methods[i], got.Scores, got.Method.Settings, want[0].Scores, want[0].Method.Settings)
+		got := a.Attributions[i]
+		if !slices.Equal(got.Scores, want[0].Scores) || !bytes.Equal(got.Method.Settings, want[0].Method.Settings) {
+			t.Errorf("%s: %v with %s, want %v with %s", r.Methods[i], got.Scores, got.Method.Settings, want[0].Scores,
+				want[0].Method.Settings)
 		}
 	}
 	all, err := lmkit.Request{IDs: r.IDs, Methods: []string{lmkit.All}, Baseline: "mean"}.Answer(t.Context(), m)
-	if err != nil || len(all.Attributions) < 15 || len(all.Notes) == 0 || !strings.Contains(all.Notes[0], "do not explain the architecture lstm: attn-lrp") {
+	if err != nil || len(all.Attributions) < 15 || len(all.Notes) == 0 ||
+		!strings.Contains(all.Notes[0], "do not explain the architecture lstm: attn-lrp") {
 		t.Errorf("all: %d answers, notes %q, %v", len(all.Attributions), all.Notes, err)
 	}
 	if _, err := (lmkit.Request{IDs: r.IDs, Methods: []string{"attention"}}).Answer(t.Context(), m); err == nil {

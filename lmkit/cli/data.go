@@ -19,14 +19,15 @@ import (
 // The built-in corpora are the same for everyone: their seed is no setting.
 const corpusSeed = 1
 
-// source is the text that a model learns from or is measured on. A run keeps it, so that it can be resumed and evaluated
-// by the name of its folder alone.
+// source is the text that a model learns from or is measured on. A run keeps it, so that it can be resumed and
+// evaluated by the name of its folder alone.
 type source struct {
 	Data  string `json:"data"`            // a file, a folder, or the name of a corpus
 	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
 }
 
-const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], grammar[:SENTENCES], opticks, or plant:TASK[:ITEMS]"
+const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], grammar[:SENTENCES], " +
+	"opticks, or plant:TASK[:ITEMS]"
 
 // absolute makes the paths good from any folder.
 func (s source) absolute() (source, error) {

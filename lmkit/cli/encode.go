@@ -25,7 +25,8 @@ const (
 	validTokens = "val.bin"
 )
 
-// heldOut is how many tokens are held out for validation at most, if no others are named: an evaluation reads them all.
+// heldOut is how many tokens are held out for validation at most, if no others are named: an evaluation reads them
+// all.
 const heldOut = 1 << 18
 
 type encodeFlags struct {
@@ -63,10 +64,12 @@ func (a *app) encode(ctx context.Context, o encodeFlags) error {
 	if o.data == "" || o.out == "" {
 		return usage("--data and --out must be given: what to encode, and the folder to write")
 	}
-	for _, held := range []struct{ what, name string }{{"tokens", trainTokens}, {"tokens", validTokens}, {"a model", lm.ConfigFile},
+	for _, held := range []struct{ what, name string }{
+		{"tokens", trainTokens}, {"tokens", validTokens}, {"a model", lm.ConfigFile},
 		{"a model", lm.WeightsFile}, {"a tokenizer", lm.TokenizerFile}} {
 		if _, err := os.Lstat(filepath.Join(o.out, held.name)); err == nil {
-			return fmt.Errorf("%s already holds %s; choose another folder with --out (%s is there)", o.out, held.what, held.name)
+			return fmt.Errorf("%s already holds %s; choose another folder with --out (%s is there)",
+				o.out, held.what, held.name)
 		}
 	}
 	tok, err := a.learn(ctx, o)
@@ -79,8 +82,8 @@ func (a *app) encode(ctx context.Context, o encodeFlags) error {
 	return a.encodeAll(ctx, o, tok)
 }
 
-// encodeAll writes the folder. The files get their names when all of them are whole, so that a stopped command leaves no
-// half of a corpus.
+// encodeAll writes the folder. The files get their names when all of them are whole, so that a stopped command
+// leaves no half of a corpus.
 func (a *app) encodeAll(ctx context.Context, o encodeFlags, tok token.Tokenizer) (err error) {
 	text, err := token.Marshal(tok)
 	if err != nil {
@@ -158,7 +161,8 @@ func with(data, valid string) []string {
 }
 
 // encodeTo writes a text's tokens, and counts them.
-func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w *corpus.TokenWriter) (n int, err error) {
+func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string,
+	w *corpus.TokenWriter) (n int, err error) {
 	for piece, err := range a.pieces(ctx, "encoding", token.Separator(tok), from) {
 		if err != nil {
 			return n, err
@@ -176,7 +180,8 @@ func (a *app) encodeTo(ctx context.Context, tok token.Tokenizer, from string, w 
 }
 
 // pieces reads text a piece at a time, under a progress bar.
-func (a *app) pieces(ctx context.Context, what, separator string, from ...string) func(yield func(string, error) bool) {
+func (a *app) pieces(ctx context.Context, what, separator string, from ...string,
+) func(yield func(string, error) bool) {
 	return func(yield func(string, error) bool) {
 		b, total := a.meter(), size(from)
 		defer b.hide()
@@ -271,13 +276,15 @@ func (s source) open(tok token.Tokenizer) (t text, err error) {
 	}
 	t.tok, err = lm.ReadTokenizer(s.Data)
 	if errors.Is(err, fs.ErrNotExist) {
-		return t, fmt.Errorf("%s has %s and no %s; put the tokenizer that made the tokens beside them", s.Data, trainTokens, lm.TokenizerFile)
+		return t, fmt.Errorf("%s has %s and no %s; put the tokenizer that made the tokens beside them",
+			s.Data, trainTokens, lm.TokenizerFile)
 	}
 	if err != nil {
 		return t, fmt.Errorf("the tokens in %s: %w", s.Data, err)
 	}
 	if tok != nil && tok.Size() != t.tok.Size() {
-		return t, fmt.Errorf("the tokens in %s are of a vocabulary of %d, and the model's has %d: they were made with another tokenizer", s.Data, t.tok.Size(), tok.Size())
+		return t, fmt.Errorf("the tokens in %s are of a vocabulary of %d, and the model's has %d: "+
+			"they were made with another tokenizer", s.Data, t.tok.Size(), tok.Size())
 	}
 	whole, err := corpus.OpenTokens(filepath.Join(s.Data, trainTokens), t.tok.Size())
 	if err != nil {

@@ -40,7 +40,8 @@ Without --data it is the text that the run in DIR was validated on.`,
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.Data, "data", "", "the text (see above)")
-	f.StringVar(&o.part, "part", "", "train, valid or test (default: test of a text that has one, else valid, else all of it)")
+	f.StringVar(&o.part, "part", "",
+		"train, valid or test (default: test of a text that has one, else valid, else all of it)")
 	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else as in training)")
 	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else as in training)")
 	f.BoolVar(&o.json, "json", false, "write JSON")
@@ -73,7 +74,8 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	}
 	defer m.Close()
 	if m.Tokenizer() == nil {
-		return fmt.Errorf("the model in %s has no %s, so it reads no text; copy the one it was trained with there", dir, lm.TokenizerFile)
+		return fmt.Errorf("the model in %s has no %s, so it reads no text; copy the one it was trained with there",
+			dir, lm.TokenizerFile)
 	}
 	stream, perToken, err := o.stream(m.Tokenizer(), docs)
 	if err != nil {
@@ -100,7 +102,9 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	err = printf(a.out, "loss           %.4f nats a token\nperplexity     %.3f\nbits per byte  %s\ntokens         %s\n",
 		e.Loss, e.Perplexity, bits, thousands(e.Tokens))
 	if e.Unknown > 0 && err == nil {
-		err = printf(a.out, "unknown        %.2f %% of the tokens are words that the model does not know, and reads as one and the same\n", 100*e.Unknown)
+		err = printf(a.out,
+			"unknown        %.2f %% of the tokens are words that the model does not know, and reads as one and the same\n",
+			100*e.Unknown)
 	}
 	return err
 }

@@ -83,7 +83,8 @@ func methodList() string {
 	for _, m := range lmkit.Methods() {
 		fmt.Fprintf(&b, "\n  %-21s %s", m.Name, m.About)
 	}
-	fmt.Fprintf(&b, "\n  %-21s %s", "auto", "the best of these for the length and the budget; all: every one that suits the model")
+	fmt.Fprintf(&b, "\n  %-21s %s", "auto",
+		"the best of these for the length and the budget; all: every one that suits the model")
 	return b.String()
 }
 
@@ -92,11 +93,14 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	o.flags = f
 	f.SortFlags = false
 	f.StringVar(&o.ids, "ids", "", "the prompt as token IDs: 3,7,1")
-	f.StringVar(&o.Target, "target", "", "the token to explain, by its text or as #ID (default: the model's first choice)")
+	f.StringVar(&o.Target, "target", "",
+		"the token to explain, by its text or as #ID (default: the model's first choice)")
 	f.StringVar(&o.Foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
-	f.StringVar(&o.Objective, "objective", explain.Contrast, "what about the target: "+strings.Join(explain.Objectives, ", "))
+	f.StringVar(&o.Objective, "objective", explain.Contrast,
+		"what about the target: "+strings.Join(explain.Objectives, ", "))
 	f.StringSliceVar(&o.Methods, "method", methods, "methods, with commas between; auto; all")
-	f.StringVar(&o.Baseline, "baseline", "", "what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed it, else mean)")
+	f.StringVar(&o.Baseline, "baseline", "",
+		"what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed it, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
 	f.IntVar(&o.Settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
 	f.IntVar(&o.Settings.Samples, "samples", 0, "random draws (default: the method's)")
@@ -107,11 +111,13 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.Uint64Var(&o.Seed, "seed", 0, "of random draws")
 	f.StringVar(&o.from, "request", "", "run the request in this JSON `FILE` (- is stdin), in place of a prompt and flags about it")
 	f.BoolVar(&o.print, "print-request", false, "write the request that the flags make as JSON, and run nothing")
-	f.StringVar(&o.memory, "memory", "", "memory for activations, about, such as 512MB (default: an eighth of the machine's, at most 1GB)")
+	f.StringVar(&o.memory, "memory", "",
+		"memory for activations, about, such as 512MB (default: an eighth of the machine's, at most 1GB)")
 	f.BoolVar(&o.json, "json", false, "write JSON: an object for one method, an array for several")
 	f.StringVar(&o.html, "html", "", "write a page to this `FILE`, too")
 	f.StringVar(&o.svg, "svg", "", "write a picture to this `FILE`, too")
-	f.BoolVar(&o.strict, "strict", false, fmt.Sprintf("exit with %d when scores do not add up as their method promises", exitBroken))
+	f.BoolVar(&o.strict, "strict", false,
+		fmt.Sprintf("exit with %d when scores do not add up as their method promises", exitBroken))
 }
 
 // request is what the flags and arguments ask, or the request in a file.
@@ -348,7 +354,8 @@ func replaceable(path, begins string) error {
 }
 
 func unwritable(path string, err error) error {
-	return fmt.Errorf("%s cannot be written: %w; choose another file, in a folder that can be written to", path, plain(err))
+	return fmt.Errorf("%s cannot be written: %w; choose another file, in a folder that can be written to",
+		path, plain(err))
 }
 
 // file writes a whole file or none, and replaces no file of another sort.
@@ -378,6 +385,7 @@ func promises(as []*explain.Attribution) error {
 }
 
 func broken(method string, c *explain.Completeness) error {
-	return &exitError{exitBroken, fmt.Errorf("%s does not keep its promise: its scores miss their sum by %.3g %%, where %.3g %% is allowed; "+
-		"its warning says what would cure it", method, 100*c.Relative, 100*c.Tolerance)}
+	return &exitError{exitBroken,
+		fmt.Errorf("%s does not keep its promise: its scores miss their sum by %.3g %%, where %.3g %% is allowed; "+
+			"its warning says what would cure it", method, 100*c.Relative, 100*c.Tolerance)}
 }

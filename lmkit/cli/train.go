@@ -65,7 +65,8 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with; --steps gives it a later end")
 	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
 	f.StringVar(&r.model.Arch, "arch", lm.Transformer, "transformer or lstm")
-	f.StringVar(&r.tokenizer, "tokenizer", "", "char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
+	f.StringVar(&r.tokenizer, "tokenizer", "",
+		"char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
 	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
 	f.IntVar(&r.words.MaxSize, "max-vocab", 0, "word: so many words at most (default: no limit)")
 	f.IntVar(&r.model.Layers, "layers", small.Layers, "layers")
@@ -84,14 +85,20 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.Float64Var(&r.config.LearningRate, "lr", 0, "learning rate (default: transformer 0.002, lstm 0.001)")
 	f.Float64Var(&r.config.WeightDecay, "weight-decay", 0, "weight decay (default: transformer 0.1, lstm 0)")
 	f.Float64Var(&r.config.Clip, "clip", 0, "largest norm of the gradient (default: transformer 1, lstm 0.25)")
-	f.StringVar(&r.config.Schedule, "schedule", "", "of the learning rate: constant, step or cosine (default: transformer cosine, lstm step)")
-	f.IntVar(&r.config.Warmup, "warmup", 0, "steps over which the learning rate rises (default: transformer 100 or a tenth of the run)")
-	f.Float64Var(&r.config.Hide, "hide", 0, "word: share of the words hidden as <unk> in training, if the text has none (default 0.05; 0 for none)")
+	f.StringVar(&r.config.Schedule, "schedule", "",
+		"of the learning rate: constant, step or cosine (default: transformer cosine, lstm step)")
+	f.IntVar(&r.config.Warmup, "warmup", 0,
+		"steps over which the learning rate rises (default: transformer 100 or a tenth of the run)")
+	f.Float64Var(&r.config.Hide, "hide", 0,
+		"word: share of the words hidden as <unk> in training, if the text has none (default 0.05; 0 for none)")
 	f.IntVar(&r.config.LogEvery, "log-every", 0, "steps from line to line (default: a twentieth of the run)")
-	f.IntVar(&r.config.EvalEvery, "eval-every", 0, "steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
+	f.IntVar(&r.config.EvalEvery, "eval-every", 0,
+		"steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
 	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
-	f.IntVar(&r.config.Devices, "devices", 0, "devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or the processor)")
-	f.IntVar(&r.config.Patience, "patience", 0, "stop after so many validations in a row without a better one (default: never)")
+	f.IntVar(&r.config.Devices, "devices", 0,
+		"devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or the processor)")
+	f.IntVar(&r.config.Patience, "patience", 0,
+		"stop after so many validations in a row without a better one (default: never)")
 	f.Uint64Var(&r.config.Seed, "seed", 0, "of the first weights, the order of the text, and dropout")
 	return cmd
 }
@@ -156,7 +163,8 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s", r.model.Arch, thousands(params), shape(r.model),
+	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s",
+		r.model.Arch, thousands(params), shape(r.model),
 		tokens(read.train.Len()), tokenizerName(tok), engine.Kind, r.out)
 	return a.follow(ctx, run, r.out, r.json)
 }
@@ -201,9 +209,12 @@ func (r *recipe) check() error {
 func (r *recipe) settings(tokens int) (train.Config, error) {
 	given, c := r.config, train.Recipe(r.model)
 	for name, set := range map[string]func(){
-		"optimizer": func() { c.Optimizer = given.Optimizer }, "lr": func() { c.LearningRate, c.MinRate = given.LearningRate, min(c.MinRate, given.LearningRate/10) },
-		"weight-decay": func() { c.WeightDecay = given.WeightDecay }, "clip": func() { c.Clip = given.Clip }, "schedule": func() { c.Schedule = given.Schedule },
-		"hide": func() { c.Hide = given.Hide },
+		"optimizer": func() { c.Optimizer = given.Optimizer }, "lr": func() {
+			c.LearningRate, c.MinRate = given.LearningRate, min(c.MinRate, given.LearningRate/10)
+		},
+		"weight-decay": func() { c.WeightDecay = given.WeightDecay }, "clip": func() { c.Clip = given.Clip },
+		"schedule": func() { c.Schedule = given.Schedule },
+		"hide":     func() { c.Hide = given.Hide },
 	} {
 		if r.flags.Changed(name) {
 			set()
@@ -212,8 +223,10 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 	if c.Schedule != train.Cosine {
 		c.MinRate = 0
 	}
-	c.Steps, c.Epochs, c.Rows, c.ValidRows, c.Length, c.Seed = given.Steps, given.Epochs, given.Rows, given.ValidRows, given.Length, given.Seed
-	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience, c.Devices = given.LogEvery, given.EvalEvery, given.SaveEvery, given.Patience, given.Devices
+	c.Steps, c.Epochs, c.Rows, c.ValidRows, c.Length, c.Seed = given.Steps, given.Epochs, given.Rows, given.ValidRows,
+		given.Length, given.Seed
+	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience, c.Devices = given.LogEvery, given.EvalEvery, given.SaveEvery,
+		given.Patience, given.Devices
 	steps, err := r.steps(&c, tokens)
 	if err != nil {
 		return c, err
@@ -240,7 +253,8 @@ func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
 		return max(1, c.Epochs) * epoch, nil
 	case r.model.Recurrent():
 	case c.Schedule == train.StepLR:
-		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random windows have none; take %s or %s", train.StepLR, train.Cosine, train.Constant)
+		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random windows have none; "+
+			"take %s or %s", train.StepLR, train.Cosine, train.Constant)
 	case c.Epochs > 0:
 		c.Steps, c.Epochs = c.Epochs*epoch, 0
 	case c.Steps == 0:
@@ -255,7 +269,8 @@ func free(dir string) error {
 	var taken *train.Occupied
 	switch {
 	case errors.As(err, &taken) && taken.Run:
-		return fmt.Errorf("%s already holds a run; go on with it by lmkit train --resume %s, or choose another folder with --out", dir, dir)
+		return fmt.Errorf("%s already holds a run; go on with it by lmkit train --resume %s, "+
+			"or choose another folder with --out", dir, dir)
 	case errors.As(err, &taken):
 		return fmt.Errorf("%s already holds %s; choose another folder with --out", dir, taken.What)
 	}
@@ -336,7 +351,8 @@ func (a *app) follow(ctx context.Context, run *train.Run, dir string, asJSON boo
 		b.hide()
 		var stopped *train.Interrupted
 		if errors.As(err, &stopped) {
-			err = fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s", stopped.Step, dir)
+			err = fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s",
+				stopped.Step, dir)
 			return errors.Join(a.ended(run, dir, train.Stopped, asJSON), &exitError{exitInterrupted, err})
 		}
 		if err != nil {
@@ -369,6 +385,7 @@ func (a *app) ended(run *train.Run, dir, how string, asJSON bool) error {
 	if !asJSON {
 		return nil
 	}
-	end := train.End{End: how, Step: run.Step(), Steps: run.Config().Steps, Dir: dir, Curve: filepath.Join(dir, train.CurveFile)}
+	end := train.End{End: how, Step: run.Step(), Steps: run.Config().Steps, Dir: dir,
+		Curve: filepath.Join(dir, train.CurveFile)}
 	return json.NewEncoder(a.out).Encode(end)
 }

@@ -46,7 +46,8 @@ type Batches interface {
 const largest = 1 << 28
 
 func newBatch(rows, length int) Batch {
-	return Batch{Inputs: make([]token.ID, rows*length), Targets: make([]token.ID, rows*length), Rows: rows, Length: length}
+	return Batch{Inputs: make([]token.ID, rows*length), Targets: make([]token.ID, rows*length), Rows: rows,
+		Length: length}
 }
 
 // row fills row r from length+1 tokens.
@@ -55,13 +56,15 @@ func (b Batch) row(r int, tokens []token.ID) {
 	copy(b.Targets[r*b.Length:(r+1)*b.Length], tokens[1:])
 }
 
-// checkShape returns an error unless batches of rows x length can be cut from n tokens, of which they need at least need.
+// checkShape returns an error unless batches of rows x length can be cut from n tokens, of which they need at least
+// need.
 func checkShape(n, need, rows, length int) error {
 	switch {
 	case rows < 1 || length < 1:
 		return fmt.Errorf("batches of %d rows of %d tokens: need at least 1 of each", rows, length)
 	case rows > largest/length:
-		return fmt.Errorf("batches of %d rows of %d tokens: more than %d tokens a batch: take fewer rows or shorter ones", rows, length, largest)
+		return fmt.Errorf("batches of %d rows of %d tokens: more than %d tokens a batch: take fewer rows or shorter ones",
+			rows, length, largest)
 	case n < need:
 		return fmt.Errorf("the corpus has %d tokens, batches of %d rows of %d tokens need at least %d: give more text, or take fewer or shorter rows",
 			n, rows, length, need)
@@ -111,9 +114,9 @@ func (c carried) At(i int) (Batch, error) {
 	return b, nil
 }
 
-// SweepCarried is Carried for measuring: every token but the first is a target exactly once. The rows are as even as they
-// can be, and those that are shorter end in padding (Ignore). There are fewer rows where a row would have fewer than length
-// targets, since each row but the first begins without what comes before it.
+// SweepCarried is Carried for measuring: every token but the first is a target exactly once. The rows are as even
+// as they can be, and those that are shorter end in padding (Ignore). There are fewer rows where a row would have
+// fewer than length targets, since each row but the first begins without what comes before it.
 func SweepCarried(stream Stream, rows, length int) (Batches, error) {
 	if err := checkShape(stream.Len(), 2, rows, length); err != nil {
 		return nil, err
@@ -157,8 +160,8 @@ func (s sweepCarried) At(i int) (Batch, error) {
 	return b, nil
 }
 
-// Windows never ends: each row of each batch is a stretch of the stream that starts at a random place, all places being
-// equally likely. Batch i depends on the seed and i alone.
+// Windows never ends: each row of each batch is a stretch of the stream that starts at a random place, all places
+// being equally likely. Batch i depends on the seed and i alone.
 func Windows(stream Stream, rows, length int, seed uint64) (Batches, error) {
 	if err := checkShape(stream.Len(), length+1, rows, length); err != nil {
 		return nil, err
@@ -191,9 +194,9 @@ func (w windows) At(i int) (Batch, error) {
 	return b, nil
 }
 
-// Sweep reads the stream once, in order: every token but the first is a target exactly once. Row r of batch i follows row
-// r-1; all batches have the same shape, and the last one ends in padding (Ignore), possibly in whole rows of it. Rows
-// start from the zero state, except that with one row each batch continues the one before.
+// Sweep reads the stream once, in order: every token but the first is a target exactly once. Row r of batch i
+// follows row r-1; all batches have the same shape, and the last one ends in padding (Ignore), possibly in whole
+// rows of it. Rows start from the zero state, except that with one row each batch continues the one before.
 func Sweep(stream Stream, rows, length int) (Batches, error) {
 	if err := checkShape(stream.Len(), 2, rows, length); err != nil {
 		return nil, err
@@ -246,7 +249,8 @@ func Padded(examples []Example, rows int) (Batches, error) {
 	longest := 0
 	for i, e := range examples {
 		if len(e.Tokens) < 2 || e.Scored < 0 || e.Scored >= len(e.Tokens) {
-			return nil, fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i, len(e.Tokens), e.Scored)
+			return nil, fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i,
+				len(e.Tokens), e.Scored)
 		}
 		longest = max(longest, len(e.Tokens)-1)
 	}

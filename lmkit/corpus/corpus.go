@@ -19,8 +19,8 @@ type Corpus struct {
 	Train, Valid, Test []Document
 }
 
-// Separate puts a separator after each document but the last, unless it ends with one already: without it the last word of
-// one would run into the first of the next.
+// Separate puts a separator after each document but the last, unless it ends with one already: without it the last
+// word of one would run into the first of the next.
 func Separate(docs []Document, by string) []Document {
 	out := slices.Clone(docs)
 	for i := range len(out) - 1 {
@@ -50,14 +50,15 @@ type Split struct{ Valid, Test float64 }
 // Validate returns an error unless the fractions leave something to train on.
 func (s Split) Validate() error {
 	if !(s.Valid >= 0 && s.Test >= 0 && s.Valid+s.Test < 1) {
-		return fmt.Errorf("held-out fractions %g (validation) and %g (test): need 0 or more each, and less than 1 together", s.Valid, s.Test)
+		return fmt.Errorf("held-out fractions %g (validation) and %g (test): need 0 or more each, and less than 1 together",
+			s.Valid, s.Test)
 	}
 	return nil
 }
 
 // Cut splits documents, in their order and as if they were one text, into a first stretch to train on, a second for
-// validation and a last for testing. It cuts at the byte that the fractions say, or before the character that this byte is
-// part of; a document that is cut in two keeps its name in both.
+// validation and a last for testing. It cuts at the byte that the fractions say, or before the character that this
+// byte is part of; a document that is cut in two keeps its name in both.
 func Cut(name string, docs []Document, split Split) (*Corpus, error) {
 	if err := split.Validate(); err != nil {
 		return nil, fmt.Errorf("split %s: %w", name, err)
@@ -70,8 +71,9 @@ func Cut(name string, docs []Document, split Split) (*Corpus, error) {
 	c.Train, c.Test = cutAt(docs, int(float64(total)*(1-split.Test)))
 	c.Train, c.Valid = cutAt(c.Train, int(float64(total)*(1-split.Valid-split.Test)))
 	if len(c.Train) == 0 || (len(c.Valid) == 0) != (split.Valid == 0) || (len(c.Test) == 0) != (split.Test == 0) {
-		return nil, fmt.Errorf("split %s: %d bytes are too few to hold out %g and %g of them: give more text or hold out less",
-			name, total, split.Valid, split.Test)
+		return nil,
+			fmt.Errorf("split %s: %d bytes are too few to hold out %g and %g of them: give more text or hold out less",
+				name, total, split.Valid, split.Test)
 	}
 	return c, nil
 }
@@ -103,7 +105,8 @@ func checkText(text string) error {
 		return fmt.Errorf("is binary (a zero byte at offset %d): give a text file", i)
 	}
 	if i := invalidUTF8(text); i >= 0 {
-		return fmt.Errorf("is not UTF-8 (byte 0x%02x at offset %d): convert it, for example with iconv -f LATIN1 -t UTF-8", text[i], i)
+		return fmt.Errorf("is not UTF-8 (byte 0x%02x at offset %d): convert it, for example with iconv -f LATIN1 -t UTF-8",
+			text[i], i)
 	}
 	return nil
 }

@@ -14,9 +14,9 @@ import (
 // pieceBytes is how much of a file is held at a time.
 const pieceBytes = 4 << 20
 
-// Pieces reads the files that [Files] reads, a few megabytes at a time. A piece ends after a single line break that text
-// follows, so that the tokens of the pieces are those of the whole; where there is none, it ends at any line break, or
-// else after a whole character. Between two files stands the separator, unless the first ends with it.
+// Pieces reads the files that [Files] reads, a few megabytes at a time. A piece ends after a single line break that
+// text follows, so that the tokens of the pieces are those of the whole; where there is none, it ends at any line
+// break, or else after a whole character. Between two files stands the separator, unless the first ends with it.
 func Pieces(separator string, paths ...string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		files, err := list(paths)

@@ -44,8 +44,8 @@ func ending(t *testing.T, m *lm.Model, file string, value any) *lm.Model {
 	return again
 }
 
-// A text ends before the first of the model's end tokens, whichever file names them, alone and beside others, and goes on
-// past them where it is asked to. Nothing else about it changes.
+// A text ends before the first of the model's end tokens, whichever file names them, alone and beside others, and
+// goes on past them where it is asked to. Nothing else about it changes.
 func TestEndsAtTheEndToken(t *testing.T) {
 	e := backendtest.PureGo(t)
 	for _, c := range []lm.Config{transformer, lstm} {
@@ -62,7 +62,8 @@ func TestEndsAtTheEndToken(t *testing.T) {
 			for _, way := range []struct {
 				file  string
 				value any
-			}{{lm.ConfigFile, end}, {lm.GenerationFile, end}, {lm.GenerationFile, []token.ID{99, end}}, {lm.ConfigFile, []token.ID{end, end}}} {
+			}{{lm.ConfigFile, end}, {lm.GenerationFile, end}, {lm.GenerationFile, []token.ID{99, end}},
+				{lm.ConfigFile, []token.ID{end, end}}} {
 				ended := ending(t, m, way.file, way.value)
 				if got := ended.Ends(); !slices.Equal(got, []token.ID{end}) {
 					t.Fatalf("%s: %v: the ends are %v", way.file, way.value, got)
@@ -85,7 +86,8 @@ func TestEndsAtTheEndToken(t *testing.T) {
 			}
 			past := config
 			past.PastEnd = true
-			if got, err := generate.Batch(ctx, ending(t, m, lm.ConfigFile, end), prompts, past); err != nil || !slices.Equal(got, texts) {
+			got, err := generate.Batch(ctx, ending(t, m, lm.ConfigFile, end), prompts, past)
+			if err != nil || !slices.Equal(got, texts) {
 				t.Errorf("past the end: %q, %v, want %q", got, err, texts)
 			}
 		}
@@ -123,7 +125,8 @@ func TestEndsOfTheTokenizer(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, lm.GenerationFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := lm.Open(m.Engine(), dir); err == nil || !strings.Contains(err.Error(), lm.GenerationFile+": ") || strings.Contains(err.Error(), "\n") {
+		_, err := lm.Open(m.Engine(), dir)
+		if err == nil || !strings.Contains(err.Error(), lm.GenerationFile+": ") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

@@ -22,7 +22,7 @@ type Config struct {
 	Tokens      int      // at most so many new tokens; 0: 100
 	Temperature float64  // logits are divided by it; 0: greedy, the most likely token
 	TopK        int      // choose among the k most likely tokens; 0: all
-	TopP        float64  // then among the fewest of these that have this share of the probability (nucleus sampling); 0 and 1: all
+	TopP        float64  // then among the fewest of these that have this share of the probability (nucleus); 0 and 1: all
 	Stop        []string // end before the first of these texts; they may span tokens
 	Seed        uint64   // of the random choices; the same seed gives the same text
 	PastEnd     bool     // go on after the model's end-of-text token ([lm.Model.Ends]), which else ends the text unseen
@@ -43,13 +43,14 @@ func (c Config) Validate() error {
 		errs = append(errs, err)
 	}
 	if slices.Contains(c.Stop, "") {
-		errs = append(errs, errors.New("one of the stop texts is empty, which would end everything before it begins: remove it"))
+		errs = append(errs,
+			errors.New("one of the stop texts is empty, which would end everything before it begins: remove it"))
 	}
 	return errors.Join(errs...)
 }
 
-// sampling is the settings for rows that have made so many tokens already; those that have still to read of their prompt,
-// less than 0. The draws depend on the seed and the step alone, so that a text does not on its neighbours.
+// sampling is the settings for rows that have made so many tokens already; those that have still to read of their
+// prompt, less than 0. The draws depend on the seed and the step alone, so that a text does not on its neighbours.
 func (c Config) sampling(rows []*row) lm.Sampling {
 	made := make([]int, len(rows))
 	for k, r := range rows {
@@ -100,10 +101,11 @@ func Text[P Prompt](ctx context.Context, m *lm.Model, prompt P, c Config) (strin
 	return texts[0], nil
 }
 
-// Batch continues several prompts, and returns what was added to each. Prompt i is drawn with the seed c.Seed+i, and
-// has the text that it has alone with that seed (unless a draw falls within rounding, about 1e-6, of the border between
-// two tokens). So the same prompt n times gives n samples. Prompts of any lengths run together: those of a Transformer are
-// read at once as far as the shortest goes, and the others token by token, while the shorter ones go on already.
+// Batch continues several prompts, and returns what was added to each. Prompt i is drawn with the seed c.Seed+i,
+// and has the text that it has alone with that seed (unless a draw falls within rounding, about 1e-6, of the border
+// between two tokens). So the same prompt n times gives n samples. Prompts of any lengths run together: those of a
+// Transformer are read at once as far as the shortest goes, and the others token by token, while the shorter ones
+// go on already.
 func Batch[P Prompt](ctx context.Context, m *lm.Model, prompts []P, c Config) ([]string, error) {
 	texts, err := batch(ctx, m, prompts, c)
 	if err != nil {
@@ -178,7 +180,8 @@ func prepare[P Prompt](m *lm.Model, prompts []P, c *Config) ([]*row, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the prompt: %w", err)
 		}
-		rows = append(rows, &row{number: i, ids: slices.Clone(ids), text: &speller{tokenizer: m.Tokenizer(), before: ids[len(ids)-1], stop: c.Stop}})
+		rows = append(rows, &row{number: i, ids: slices.Clone(ids),
+			text: &speller{tokenizer: m.Tokenizer(), before: ids[len(ids)-1], stop: c.Stop}})
 	}
 	return rows, nil
 }
@@ -200,9 +203,9 @@ func encode[P Prompt](m *lm.Model, prompt P) ([]token.ID, error) {
 // maxMemory bounds what the rows that run together take, about.
 const maxMemory = 1 << 30
 
-// alike groups rows that run together, not too many at once. A Transformer reads its rows in step, so that a longer prompt
-// keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are new tokens. The
-// rows come from the shortest to the longest, and all of a group have room for its longest one.
+// alike groups rows that run together, not too many at once. A Transformer reads its rows in step, so that a longer
+// prompt keeps its group waiting by as many steps as it is longer; a group of its own takes it as many as there are
+// new tokens. The rows come from the shortest to the longest, and all of a group have room for its longest one.
 func alike(c lm.Config, rows []*row, tokens int) [][]*row {
 	if c.Attends() {
 		rows = slices.SortedStableFunc(slices.Values(rows), func(a, b *row) int { return len(a.ids) - len(b.ids) })
@@ -264,7 +267,8 @@ type window struct {
 // add yields a new token of a row, and returns whether more are wanted.
 func (w *window) add(r *row, next lm.Choice, yield func(row int, t Token) bool) (more bool, err error) {
 	if next.LogProb != next.LogProb {
-		return false, errors.New("the model predicts numbers that are not finite: its weights are too large, or its training diverged")
+		return false,
+			errors.New("the model predicts numbers that are not finite: its weights are too large, or its training diverged")
 	}
 	t := Token{ID: next.ID, LogProb: next.LogProb, End: !w.config.PastEnd && slices.Contains(w.model.Ends(), next.ID)}
 	if t.End {

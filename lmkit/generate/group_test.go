@@ -25,7 +25,7 @@ func TestAlike(t *testing.T) {
 			rows = append(rows, &row{number: i, ids: make([]token.ID, n)})
 		}
 		seen := map[*row]bool{}
-		bytes := func(g []*row) int { // keys and values of 12 layers, before and after a step, of the next size for which programs are made
+		bytes := func(g []*row) int { // keys and values, before and after a step, of the next size of programs
 			size := 0
 			for _, r := range g {
 				size = max(size, len(r.ids))
@@ -33,7 +33,8 @@ func TestAlike(t *testing.T) {
 			if c.Arch == lm.LSTM {
 				return len(g) * 4 << 26
 			}
-			return len(g) * (400 + 2*2*4*12*512*sizes[slices.IndexFunc(sizes, func(n int) bool { return n >= min(size+tokens, 1024) })])
+			i := slices.IndexFunc(sizes, func(n int) bool { return n >= min(size+tokens, 1024) })
+			return len(g) * (400 + 2*2*4*12*512*sizes[i])
 		}
 		var before []*row
 		for _, g := range alike(c, rows, tokens) {

@@ -13,15 +13,16 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// GenerationFile is the file of a model directory that says how its texts are generated. Of it the end tokens are read.
+// GenerationFile is the file of a model directory that says how its texts are generated. Of it the end tokens are
+// read.
 const GenerationFile = "generation_config.json"
 
 // Ends are the tokens with which a text of the model ends, in ascending order: those that generation_config.json and
 // config.json name, and the tokenizer's special tokens that are known to mean it. It is empty for a model without any.
 func (m *Model) Ends() []token.ID { return m.ends }
 
-// readEnds finds the end tokens of a model directory. A token outside the vocabulary, such as GPT-2's in a smaller model,
-// cannot come, and is left out.
+// readEnds finds the end tokens of a model directory. A token outside the vocabulary, such as GPT-2's in a smaller
+// model, cannot come, and is left out.
 func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
 	ends := token.Ends(tok)
 	for _, name := range []string{ConfigFile, GenerationFile} {

@@ -2,8 +2,8 @@ package lm
 
 import "fmt"
 
-// Fits returns an error unless so many copies of a model's parameters fit into the machine's memory: opening a model takes
-// one, making it anew two, training it four (the weights, two moments of them, and the gradient).
+// Fits returns an error unless so many copies of a model's parameters fit into the machine's memory: opening a
+// model takes one, making it anew two, training it four (the weights, two moments of them, and the gradient).
 func Fits(c Config, copies int) error {
 	sum := 0.0
 	for _, p := range c.WithDefaults().Params() {
@@ -14,14 +14,15 @@ func Fits(c Config, copies int) error {
 		sum += n
 	}
 	if bytes := 4 * sum * float64(copies); bytes > float64(machineMemory()) {
-		return fmt.Errorf("the model has %.4g parameters, which take %s, and the machine has %s: take a smaller width or vocabulary, or fewer layers",
+		return fmt.Errorf("the model has %.4g parameters, which take %s, and the machine has %s: "+
+			"take a smaller width or vocabulary, or fewer layers",
 			sum, Bytes(bytes), Bytes(float64(machineMemory())))
 	}
 	return nil
 }
 
-// BatchFits returns an error unless what is computed for rows of so many tokens at once fits into the machine's memory,
-// by a low estimate.
+// BatchFits returns an error unless what is computed for rows of so many tokens at once fits into the machine's
+// memory, by a low estimate.
 func BatchFits(c Config, rows, tokens int) error {
 	c = c.WithDefaults()
 	bytes := 4 * float64(rows) * float64(tokens) * (float64(c.Activations(tokens)) + float64(c.Vocab))

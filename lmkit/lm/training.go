@@ -8,7 +8,8 @@ import (
 )
 
 // FromTraining is FromWeights for weights that training made. training (JSON) says how, as training.json does.
-func FromTraining(e *backend.Engine, c Config, tok token.Tokenizer, weights map[string]Array, training json.RawMessage) (*Model, error) {
+func FromTraining(e *backend.Engine, c Config, tok token.Tokenizer, weights map[string]Array,
+	training json.RawMessage) (*Model, error) {
 	m, err := FromWeights(e, c, tok, weights)
 	if err == nil {
 		m.training = training
@@ -16,9 +17,9 @@ func FromTraining(e *backend.Engine, c Config, tok token.Tokenizer, weights map[
 	return m, err
 }
 
-// MetUnknown reports whether the model knows what to make of its tokenizer's unknown token: training showed it the token,
-// in the text or in place of words that were hidden. Where training.json does not say it, words do: a vocabulary of words is
-// made with rarer ones left out, while characters and byte pairs hardly ever lack any.
+// MetUnknown reports whether the model knows what to make of its tokenizer's unknown token: training showed it the
+// token, in the text or in place of words that were hidden. Where training.json does not say it, words do: a
+// vocabulary of words is made with rarer ones left out, while characters and byte pairs hardly ever lack any.
 func (m *Model) MetUnknown() bool {
 	if m.tokenizer == nil {
 		return false

@@ -3,7 +3,8 @@ package token
 import "slices"
 
 // endTexts are the special tokens that end a text in the tokenizers of the usual families, whatever their files say.
-var endTexts = []string{"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>"}
+var endTexts = []string{"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>",
+	"<end_of_turn>", "<|end|>"}
 
 // Ends are the special tokens of a tokenizer that are known to end a text, those that end a whole document first.
 func Ends(tok Tokenizer) []ID {
@@ -21,8 +22,8 @@ func Ends(tok Tokenizer) []ID {
 	return ends
 }
 
-// Separator is the text to put between two documents that a tokenizer reads as one stream: its end-of-text token, or else a
-// line break; "" if it can read neither.
+// Separator is the text to put between two documents that a tokenizer reads as one stream: its end-of-text token,
+// or else a line break; "" if it can read neither.
 func Separator(tok Tokenizer) string {
 	if ends := Ends(tok); len(ends) > 0 {
 		return tok.Token(ends[0])

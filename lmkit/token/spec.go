@@ -35,7 +35,8 @@ func ParseSpec(text string) (Spec, error) {
 	case kind == KindBPE && sized:
 		n, err := strconv.Atoi(size)
 		if err != nil {
-			return s, fmt.Errorf("the tokenizer %q has no size: write bpe:%d for a vocabulary of so many tokens", text, BPETokens)
+			return s, fmt.Errorf("the tokenizer %q has no size: write bpe:%d for a vocabulary of so many tokens", text,
+				BPETokens)
 		}
 		s.Size = n
 		if n == 0 {

@@ -109,8 +109,8 @@ func (o *Occupied) Error() string {
 // ErrFolder is wrapped by the error of a folder that cannot be made.
 var ErrFolder = errors.New("the run's folder cannot be made")
 
-// Vacant returns an [Occupied] if a folder holds a run, or a file that a new run would replace. What a run left that was
-// stopped before its first checkpoint was whole does not count: it can be started again.
+// Vacant returns an [Occupied] if a folder holds a run, or a file that a new run would replace. What a run left
+// that was stopped before its first checkpoint was whole does not count: it can be started again.
 func Vacant(dir string) error {
 	if dir == "" {
 		return nil
@@ -242,7 +242,8 @@ func (r *Run) checkpoint(arrays map[string]lm.Array) error {
 }
 
 func (r *Run) unwritten(err error) error {
-	return fmt.Errorf("the checkpoint of step %d cannot be written: %w; make room, and resume from step %d", r.state.Step, err, r.state.saved.step)
+	return fmt.Errorf("the checkpoint of step %d cannot be written: %w; make room, and resume from step %d",
+		r.state.Step, err, r.state.saved.step)
 }
 
 // writeSlot writes tensors over a file in place, and returns their SHA-256.

@@ -76,7 +76,8 @@ func Recipe(m lm.Config) Config {
 	if m.Recurrent() {
 		return Config{Optimizer: Adam, LearningRate: 1e-3, Clip: 0.25, Schedule: StepLR, Gamma: 0.95, Hide: 0.05}
 	}
-	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine, Warmup: 100, MinRate: 2e-4, Hide: 0.05}
+	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine,
+		Warmup: 100, MinRate: 2e-4, Hide: 0.05}
 }
 
 // Small fills in, where a model's shape is 0, that of a small model which learns in minutes.
@@ -120,9 +121,11 @@ func (c Config) plan(epoch int) (Config, error) {
 		c.Steps, c.Epochs = or(c.Steps, or(c.Epochs, 1)*epoch), 0
 		c.EvalEvery = or(c.EvalEvery, epoch)
 	case c.Epochs > 0:
-		return c, fmt.Errorf("the data have no end, so that %d epochs of them have none either: give a number of steps", c.Epochs)
+		return c, fmt.Errorf("the data have no end, so that %d epochs of them have none either: give a number of steps",
+			c.Epochs)
 	case c.Schedule == StepLR:
-		return c, fmt.Errorf("the data have no epochs, after which schedule %q would lower the learning rate: take %q or %q", StepLR, Cosine, Constant)
+		return c, fmt.Errorf("the data have no epochs, after which schedule %q would lower the learning rate: "+
+			"take %q or %q", StepLR, Cosine, Constant)
 	default:
 		c.Steps = or(c.Steps, 1000)
 		c.EvalEvery = or(c.EvalEvery, max(1, c.Steps/10))
@@ -149,7 +152,8 @@ func (c Config) Validate() error {
 	for _, n := range []struct {
 		name string
 		v    int
-	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows}, {"length", c.Length}, {"devices", c.Devices}, {"warm-up", c.Warmup},
+	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows},
+		{"length", c.Length}, {"devices", c.Devices}, {"warm-up", c.Warmup},
 		{"steps from log to log", c.LogEvery}, {"steps from evaluation to evaluation", c.EvalEvery},
 		{"steps from checkpoint to checkpoint", c.SaveEvery}, {"patience", c.Patience}} {
 		if n.v < 0 {
@@ -160,9 +164,11 @@ func (c Config) Validate() error {
 		name  string
 		v     float64
 		below float64
-	}{{"the learning rate", c.LearningRate, math.Inf(1)}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1}, {"epsilon", c.Epsilon, math.Inf(1)},
+	}{{"the learning rate", c.LearningRate, math.Inf(1)}, {"beta1", c.Beta1, 1}, {"beta2", c.Beta2, 1},
+		{"epsilon", c.Epsilon, math.Inf(1)},
 		{"weight decay", c.WeightDecay, math.Inf(1)}, {"the clipping norm", c.Clip, math.Inf(1)},
-		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)}, {"the share of hidden words", c.Hide, 1}} {
+		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)},
+		{"the share of hidden words", c.Hide, 1}} {
 		if !(n.v >= 0 && n.v < n.below) {
 			say("%s is %v; it must be at least 0 and below %v", n.name, n.v, n.below)
 		}

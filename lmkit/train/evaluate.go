@@ -23,8 +23,8 @@ type Evaluation struct {
 	Perplexity  float64 `json:"perplexity"`              // e^Loss
 	BitsPerByte float64 `json:"bits_per_byte,omitempty"` // of the text, if the bytes of a token are known; else 0
 	Tokens      int     `json:"tokens"`                  // predicted
-	// Unknown is the share of these that are the tokenizer's unknown token: text that the numbers do not measure. Where it
-	// is above 0, bits per byte are not known.
+	// Unknown is the share of these that are the tokenizer's unknown token: text that the numbers do not measure.
+	// Where it is above 0, bits per byte are not known.
 	Unknown float64 `json:"unknown,omitempty"`
 }
 
@@ -37,15 +37,16 @@ type counts struct {
 // evaluation is what the counts say, of a text of so many bytes a token (0: not known).
 func (n counts) evaluation(bytesPerToken float64) Evaluation {
 	loss := n.loss / float64(n.tokens)
-	e := Evaluation{Loss: loss, Perplexity: math.Exp(min(loss, 700)), Tokens: n.tokens, Unknown: float64(n.unknown) / float64(n.tokens)}
+	e := Evaluation{Loss: loss, Perplexity: math.Exp(min(loss, 700)), Tokens: n.tokens,
+		Unknown: float64(n.unknown) / float64(n.tokens)}
 	if bytesPerToken > 0 && n.unknown == 0 {
 		e.BitsPerByte = loss / math.Ln2 / bytesPerToken
 	}
 	return e
 }
 
-// Evaluate measures a model on all batches of an epoch, without dropout. Each token counts the same, in whichever batch
-// it is. bytesPerToken is the text's, or 0.
+// Evaluate measures a model on all batches of an epoch, without dropout. Each token counts the same, in whichever
+// batch it is. bytesPerToken is the text's, or 0.
 func Evaluate(ctx context.Context, m *lm.Model, batches corpus.Batches, bytesPerToken float64) (Evaluation, error) {
 	e, err := newEvaluator(m.Engine(), m.Config(), m.Tokenizer())
 	if err != nil {
@@ -127,7 +128,8 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 }
 
 // batch is the sum of the losses of one batch, the number of its targets, and the states after it.
-func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum float64, count int, next []*tensors.Tensor, err error) {
+func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum float64, count int,
+	next []*tensors.Tensor, err error) {
 	args, count, err := e.feed(b)
 	if err != nil {
 		return 0, 0, nil, err
@@ -157,7 +159,8 @@ func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum 
 func (e *evaluator) zeroState(rows int) ([]*tensors.Tensor, error) {
 	state := make(placed, 1)
 	for range 2 * states(e.model) {
-		if err := place(state, e.engine, program.Whole, make([]float32, rows*e.model.Hidden), rows, e.model.Hidden); err != nil {
+		if err := place(state, e.engine, program.Whole,
+			make([]float32, rows*e.model.Hidden), rows, e.model.Hidden); err != nil {
 			state.free()
 			return nil, err
 		}

@@ -37,7 +37,8 @@ func (i *Interrupted) Error() string {
 	if i.Dir == "" {
 		return fmt.Sprintf("training stopped at step %d: %v", i.Step, i.cause)
 	}
-	return fmt.Sprintf("training stopped; saved at step %d in %s, from where it can be resumed: %v", i.Step, i.Dir, i.cause)
+	return fmt.Sprintf("training stopped; saved at step %d in %s, from where it can be resumed: %v", i.Step, i.Dir,
+		i.cause)
 }
 
 // Unwrap is the context's error.
@@ -58,7 +59,8 @@ func (e Event) Row() string {
 			bits = fmt.Sprintf("%.4f", v.BitsPerByte)
 		}
 	}
-	row := fmt.Sprintf("%8d %6s %10.4f %10s %10s %9s %9.0f", e.Step, epoch, e.TrainLoss, loss, perplexity, bits, e.TokensPerSecond)
+	row := fmt.Sprintf("%8d %6s %10.4f %10s %10s %9s %9.0f", e.Step, epoch, e.TrainLoss, loss, perplexity, bits,
+		e.TokensPerSecond)
 	if e.Best {
 		row += "  best"
 	}
@@ -68,7 +70,8 @@ func (e Event) Row() string {
 	return row
 }
 
-// Line is an event as events.jsonl holds it: a JSON object and a line break. "lmkit train --json" writes such lines, too.
+// Line is an event as events.jsonl holds it: a JSON object and a line break. "lmkit train --json" writes such
+// lines, too.
 func (e Event) Line() ([]byte, error) {
 	data, err := json.Marshal(e)
 	return append(data, '\n'), err

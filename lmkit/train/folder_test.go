@@ -14,8 +14,8 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// A folder takes one run at a time: while it is open neither a second run nor the same one again comes in, and nothing of
-// it changes.
+// A folder takes one run at a time: while it is open neither a second run nor the same one again comes in, and
+// nothing of it changes.
 func TestOneRunAFolder(t *testing.T) {
 	e := backendtest.PureGo(t)
 	mc, c := resumable(lm.LSTM)
@@ -23,7 +23,8 @@ func TestOneRunAFolder(t *testing.T) {
 	d.Source = []byte(`{"data": "mine"}`)
 	first := startRun(t, newModel(t, e, mc), d, c, dir)
 	before := outcome(t, dir)
-	if _, err := Start(newModel(t, e, mc), d, c, dir); err == nil || !strings.Contains(err.Error(), "already holds a run") {
+	if _, err := Start(newModel(t, e, mc), d, c, dir); err == nil || !strings.Contains(err.Error(),
+		"already holds a run") {
 		t.Errorf("a second run: %v", err)
 	}
 	for range 2 {
@@ -49,8 +50,8 @@ func TestOneRunAFolder(t *testing.T) {
 	}
 }
 
-// A run with a later end does what a run with that end from the start does, bit by bit, where no schedule depends on the
-// end.
+// A run with a later end does what a run with that end from the start does, bit by bit, where no schedule depends
+// on the end.
 func TestLaterEnd(t *testing.T) {
 	e := backendtest.PureGo(t)
 	mc, c := resumable(lm.LSTM)
@@ -69,7 +70,8 @@ func TestLaterEnd(t *testing.T) {
 		}
 	}
 	for _, steps := range []int{1, 27} {
-		if _, err := Resume(e, extended, d, steps); err == nil || !strings.Contains(err.Error(), "has done 27 steps already") {
+		if _, err := Resume(e, extended, d, steps); err == nil || !strings.Contains(err.Error(),
+			"has done 27 steps already") {
 			t.Errorf("an end at %d: %v", steps, err)
 		}
 	}
@@ -116,8 +118,8 @@ func TestLaterEndGivesPatience(t *testing.T) {
 	}
 }
 
-// Whatever a folder holds that a run would write makes it taken, and stays as it is; only what a run left that was stopped
-// before its first checkpoint does not.
+// Whatever a folder holds that a run would write makes it taken, and stays as it is; only what a run left that was
+// stopped before its first checkpoint does not.
 func TestVacant(t *testing.T) {
 	files := []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile, SourceFile, EventsFile, CurveFile,
 		"model-00001-of-00002.safetensors", "notes.txt", ".hidden", lastDir + "/" + slots[1], lastDir + "/" + lockFile}

@@ -337,7 +337,8 @@ func (r *Run) diverged(what string) error {
 	if r.dir != "" {
 		where = fmt.Sprintf("the last good checkpoint, of step %d, is kept in %s", r.state.saved.step, r.dir)
 	}
-	return fmt.Errorf("%w: %s at step %d; %s; take a lower learning rate, a longer warm-up or a smaller clipping norm", ErrDiverged, what, r.state.Step, where)
+	return fmt.Errorf("%w: %s at step %d; %s; take a lower learning rate, a longer warm-up or a smaller clipping norm",
+		ErrDiverged, what, r.state.Step, where)
 }
 
 // weights copies the parameters as they are.

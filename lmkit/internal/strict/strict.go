@@ -14,9 +14,9 @@ import (
 	"unicode/utf8"
 )
 
-// Unmarshal reads a JSON value into v, to which it must be a pointer. Unlike encoding/json it takes nothing for granted:
-// names match exactly, and a field that is unknown, repeated, null, or missing without omitempty or omitzero is an error
-// that says where, as are text that is not UTF-8 and anything after the value.
+// Unmarshal reads a JSON value into v, to which it must be a pointer. Unlike encoding/json it takes nothing for
+// granted: names match exactly, and a field that is unknown, repeated, null, or missing without omitempty or
+// omitzero is an error that says where, as are text that is not UTF-8 and anything after the value.
 func Unmarshal(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("not UTF-8 text")
@@ -230,8 +230,8 @@ func Cut(s string) string {
 	return s
 }
 
-// near is the name that a misspelt one was meant to be: the closest one, if two letters or fewer are wrong, added, or left
-// away, and at least as many are right.
+// near is the name that a misspelt one was meant to be: the closest one, if two letters or fewer are wrong, added,
+// or left away, and at least as many are right.
 func near(name string, fields map[string]int) string {
 	best, least := "", min(2, len(name)/2)+1
 	for _, field := range slices.Sorted(maps.Keys(fields)) {

@@ -20,8 +20,8 @@ type File struct {
 	done bool
 }
 
-// Create begins the file that Commit puts at path, in place of one that is there. It removes what processes that are gone
-// left beside path. Where path is a link, the file that it leads to is replaced, and the link stays.
+// Create begins the file that Commit puts at path, in place of one that is there. It removes what processes that
+// are gone left beside path. Where path is a link, the file that it leads to is replaced, and the link stays.
 func Create(path string) (*File, error) {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		path = to
@@ -118,8 +118,8 @@ func Clean(path string) error {
 	return nil
 }
 
-// Replace is Write for a file that a person named: it refuses what [Replaceable] refuses. A device or a pipe is written to as
-// it is.
+// Replace is Write for a file that a person named: it refuses what [Replaceable] refuses. A device or a pipe is
+// written to as it is.
 func Replace(path string, data []byte) error {
 	if err := Replaceable(path, data); err != nil {
 		return err
@@ -130,8 +130,8 @@ func Replace(path string, data []byte) error {
 	return Write(path, data)
 }
 
-// Replaceable returns an error if there is a file at path of another sort than what begins as data does, such as a model's
-// weights where a page is to be written. It can be asked before the work is done that makes the page.
+// Replaceable returns an error if there is a file at path of another sort than what begins as data does, such as a
+// model's weights where a page is to be written. It can be asked before the work is done that makes the page.
 func Replaceable(path string, data []byte) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -166,7 +166,8 @@ func sameSort(path string, data []byte) error {
 func sort(data []byte) string {
 	head := string(bytes.TrimSpace(data[:min(len(data), 64)]))
 	for _, s := range []struct{ begin, name string }{
-		{"<!doctype html", "a page"}, {"<html", "a page"}, {"<svg", "a picture"}, {"<?xml", "a picture"}, {"\x89PNG", "a picture in PNG"},
+		{"<!doctype html", "a page"}, {"<html", "a page"}, {"<svg", "a picture"}, {"<?xml", "a picture"},
+		{"\x89PNG", "a picture in PNG"},
 		{"{", "JSON"}, {"[", "JSON"},
 	} {
 		if len(head) >= len(s.begin) && strings.EqualFold(head[:len(s.begin)], s.begin) {
