@@ -133,8 +133,10 @@ func openAuto(ctx context.Context, o Options) (*Engine, error) {
 	return openGo("running on the slow pure-Go engine: " + strings.Join(why, "; "))
 }
 
+// openGo opens the pure-Go engine. It runs one operation after the other, each on all processors: several matrix products
+// at once take each other's workers in GoMLX v0.28, and may wait for each other for ever.
 func openGo(note string) (*Engine, error) {
-	b, err := gobackend.New("")
+	b, err := gobackend.New("ops_sequential")
 	if err != nil {
 		return nil, fmt.Errorf("open the pure-Go engine: %w", err)
 	}

@@ -67,3 +67,31 @@ func TestEnginesCompute(t *testing.T) {
 		t.Error("the pure-Go engine claims loops")
 	}
 }
+
+// Many products that could run at once all end, though each of them would use all processors.
+func TestProductsAtOnce(t *testing.T) {
+	exec, err := graph.NewExec(backendtest.PureGo(t).Backend, func(x *graph.Node) *graph.Node {
+		sum := graph.ZerosLike(x)
+		for range 12 {
+			x = graph.OnePlus(x) // another number, so that the products are not one
+			sum = graph.Add(sum, graph.Einsum("nk,mk->nm", x, x))
+		}
+		return sum
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := make([][]float32, 256)
+	for i := range x {
+		x[i] = make([]float32, 256)
+	}
+	for range 20 {
+		got, err := exec.Call1(x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum := got.Value().([][]float32)[3][5]; sum != 650*256 { // 1² + ... + 12² = 650
+			t.Fatalf("the products add up to %v, want %v", sum, 650*256)
+		}
+	}
+}
