@@ -52,10 +52,11 @@ func onTerminal(t *testing.T, args ...string) string {
 	return strings.ReplaceAll(got.String(), "\r\n", "\n")
 }
 
-// Names of folders, flags and what files hold reach a terminal without a character that steers it, in errors, in tables
-// and in JSON.
+// Names of folders, flags and what files hold reach a terminal without a character that steers it, in errors, in
+// tables and in JSON.
 func TestNothingSteersTheTerminal(t *testing.T) {
-	for _, attack := range []string{"\x1b[2J\x1b]0;owned\x07", "\u009b31m", "\x9b31m", "a\rb", "\u202egnp", "\u2066x", "\x7f", "\u2028", "\xff"} {
+	for _, attack := range []string{"\x1b[2J\x1b]0;owned\x07", "\u009b31m", "\x9b31m", "a\rb", "\u202egnp",
+		"\u2066x", "\x7f", "\u2028", "\xff"} {
 		runs := t.TempDir()
 		model := filepath.Join(runs, "m"+attack)
 		if err := os.Mkdir(model, 0o755); err != nil {
@@ -69,9 +70,12 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range [][]string{
-			{"models", runs}, {"models", runs, "--json"}, {"models", model}, {"models", "--taps", model}, {"models", filepath.Join(runs, "none"+attack)},
-			{"explain", model, "text" + attack}, {"generate", runs + attack}, {"eval", model, "--part", attack}, {attack}, {"explain", "--" + attack},
-			{"train", "--data", attack, "--out", runs + attack}, {"explain", model, "x", "--method", attack}, {"models", strings.Repeat(attack, 10000)},
+			{"models", runs}, {"models", runs, "--json"}, {"models", model}, {"models", "--taps", model},
+			{"models", filepath.Join(runs, "none"+attack)},
+			{"explain", model, "text" + attack}, {"generate", runs + attack}, {"eval", model, "--part", attack},
+			{attack}, {"explain", "--" + attack},
+			{"train", "--data", attack, "--out", runs + attack},
+			{"explain", model, "x", "--method", attack}, {"models", strings.Repeat(attack, 10000)},
 		} {
 			got := onTerminal(t, args...)
 			if got == "" {

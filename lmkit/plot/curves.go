@@ -67,7 +67,10 @@ func (cs Curves) Validate() error {
 				break
 			}
 			if cs.LogX && p.X <= 0 || cs.LogY && p.Y <= 0 {
-				errs = append(errs, fmt.Errorf("line %d, point %d is (%g, %g): a logarithmic axis needs numbers above 0", i, j, p.X, p.Y))
+				errs = append(
+					errs,
+					fmt.Errorf("line %d, point %d is (%g, %g): a logarithmic axis needs numbers above 0", i, j, p.X, p.Y),
+				)
 				break
 			}
 		}
@@ -135,7 +138,12 @@ func (cs Curves) Draw() (*canvas.Canvas, error) {
 	c.Y = bottom + 26
 	if cs.XLabel != "" {
 		c.Y += 14
-		c.Text((left+right)/2, c.Y, canvas.Label{Size: 12, Anchor: "middle", Fill: canvas.InkSoft}, printable.Line(cs.XLabel))
+		c.Text(
+			(left+right)/2,
+			c.Y,
+			canvas.Label{Size: 12, Anchor: "middle", Fill: canvas.InkSoft},
+			printable.Line(cs.XLabel),
+		)
 		c.Y += 2
 	}
 	return c.Done("chart: " + printable.Line(cs.Title))
@@ -199,12 +207,17 @@ func drawAxes(c *canvas.Canvas, cs Curves, x, y axis, yTicks []float64) {
 	}
 	c.Line(x.from, y.from, x.to, y.from, "#8a8f98")
 	if cs.YLabel != "" {
-		c.Text(canvas.Margin+6, (y.from+y.to)/2, canvas.Label{Size: 12, Anchor: "middle", Fill: canvas.InkSoft, Rotate: -90}, printable.Line(cs.YLabel))
+		c.Text(
+			canvas.Margin+6,
+			(y.from+y.to)/2,
+			canvas.Label{Size: 12, Anchor: "middle", Fill: canvas.InkSoft, Rotate: -90},
+			printable.Line(cs.YLabel),
+		)
 	}
 }
 
-// drawCurve draws one line; of many points on one pixel column it keeps the first, the lowest, the highest and the last, so
-// that a long run stays small and no spike is lost.
+// drawCurve draws one line; of many points on one pixel column it keeps the first, the lowest, the highest and the
+// last, so that a long run stays small and no spike is lost.
 func drawCurve(c *canvas.Canvas, l Line, i int, x, y axis) {
 	color := lineColors[i%len(lineColors)]
 	if l.Dots {
@@ -229,7 +242,13 @@ func drawCurve(c *canvas.Canvas, l Line, i int, x, y axis) {
 	c.Path(way, canvas.Style{Stroke: color, Width: 1.8, Dash: dash(i), Round: true}, printable.Line(l.Name))
 	for _, p := range l.Points {
 		if len(l.Points) <= fewPoints && !math.IsNaN(p.Y) {
-			c.Circle(x.at(p.X), y.at(p.Y), 2.6, canvas.Style{Fill: color}, fmt.Sprintf("%s: %s at %s", printable.Line(l.Name), printable.Number(p.Y), plain(p.X)))
+			c.Circle(
+				x.at(p.X),
+				y.at(p.Y),
+				2.6,
+				canvas.Style{Fill: color},
+				fmt.Sprintf("%s: %s at %s", printable.Line(l.Name), printable.Number(p.Y), plain(p.X)),
+			)
 		}
 	}
 }
@@ -257,7 +276,8 @@ func thin(points []Point, x axis) []Point {
 	for lo := 0; lo < len(points); {
 		column := math.Floor(x.at(points[lo].X))
 		hi, low, high := lo, lo, lo
-		for hi+1 < len(points) && math.Floor(x.at(points[hi+1].X)) == column && !math.IsNaN(points[hi+1].Y) && !math.IsNaN(points[lo].Y) {
+		for !math.IsNaN(points[lo].Y) && hi+1 < len(points) && !math.IsNaN(points[hi+1].Y) &&
+			math.Floor(x.at(points[hi+1].X)) == column {
 			hi++
 			if points[hi].Y < points[low].Y {
 				low = hi

@@ -16,7 +16,8 @@ func TestThinKeepsExtremes(t *testing.T) {
 	if len(got) > 4*701+4 || got[0] != ps[0] || got[len(got)-1] != ps[len(ps)-1] {
 		t.Errorf("%d points, first %v, last %v", len(got), got[0], got[len(got)-1])
 	}
-	if !slices.Contains(got, ps[54321]) || !slices.Contains(got, ps[777]) || !slices.ContainsFunc(got, func(p Point) bool { return math.IsNaN(p.Y) }) {
+	if !slices.Contains(got, ps[54321]) || !slices.Contains(got, ps[777]) ||
+		!slices.ContainsFunc(got, func(p Point) bool { return math.IsNaN(p.Y) }) {
 		t.Error("a spike or a gap is lost")
 	}
 }

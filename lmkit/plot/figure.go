@@ -13,7 +13,8 @@ type Options struct {
 	Width int  // columns; 0 means 80, and less than 40 counts as 40
 }
 
-// Figure is a picture that has not been drawn yet. All formats show the same; Text leaves out what only a picture can say.
+// Figure is a picture that has not been drawn yet. All formats show the same; Text leaves out what only a picture can
+// say.
 type Figure interface {
 	SVG(w io.Writer) error
 	PNG(w io.Writer) error

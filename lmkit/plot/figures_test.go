@@ -42,14 +42,32 @@ func losses() Curves {
 }
 
 // prose is twenty words.
-var prose = strings.Fields("the keys to the old cabinet that stood beside the window of the kitchen which my grandmother painted blue last summer")[:20]
+var prose = strings.Fields("the keys to the old cabinet that stood beside the window of the kitchen " +
+	"which my grandmother painted blue last")
 
 func phrase() []string { return []string{"The", " keys", " to", " the", " cabinet"} }
 
 // figures are charts of every kind, by name.
 func figures() map[string]Figure {
-	game := Sum{Title: "Who earned the prize", Unit: "francs", BaseName: "nobody", ValueName: "all", Base: 10, Value: 70, Terms: []Term{{"Ada", 55}, {"Bob <b>", -20}, {"Cy", 5}}}
-	near := Curves{Title: "The neighbourhood of one input", XLabel: "tokens kept", YLabel: "logit", Lines: []Line{{Name: "says yes", Dots: true}, {Name: "says no", Dots: true}, {Name: "the line that fits", Points: []Point{{0, -2}, {8, 3}}}}}
+	game := Sum{
+		Title:     "Who earned the prize",
+		Unit:      "francs",
+		BaseName:  "nobody",
+		ValueName: "all",
+		Base:      10,
+		Value:     70,
+		Terms:     []Term{{"Ada", 55}, {"Bob <b>", -20}, {"Cy", 5}},
+	}
+	near := Curves{
+		Title:  "The neighbourhood of one input",
+		XLabel: "tokens kept",
+		YLabel: "logit",
+		Lines: []Line{
+			{Name: "says yes", Dots: true},
+			{Name: "says no", Dots: true},
+			{Name: "the line that fits", Points: []Point{{0, -2}, {8, 3}}},
+		},
+	}
 	for i := range 60 {
 		x := float64(i%9) + 0.2*math.Sin(float64(i))
 		l := &near.Lines[i%2]
@@ -58,7 +76,15 @@ func figures() map[string]Figure {
 	}
 	head := attention(40, 2, prose)
 	head.Title = "layer 1, head 2"
-	values := Matrix{Title: "scores", RowName: "query", ColName: "key", Rows: []string{"the", "cat", "sat"}, Cols: []string{"the", "cat", "sat"}, Scale: Diverging, Data: [][]float64{{1.25, -0.5, 0.1}, {0.75, 2, -1}, {0, 0.3, math.NaN()}}}
+	values := Matrix{
+		Title:   "scores",
+		RowName: "query",
+		ColName: "key",
+		Rows:    []string{"the", "cat", "sat"},
+		Cols:    []string{"the", "cat", "sat"},
+		Scale:   Diverging,
+		Data:    [][]float64{{1.25, -0.5, 0.1}, {0.75, 2, -1}, {0, 0.3, math.NaN()}},
+	}
 	big := Matrix{Title: "128 x 96"}
 	for i := range 96 {
 		row := make([]float64, 128)
@@ -75,11 +101,31 @@ func figures() map[string]Figure {
 		"pixels":         big,
 		"head":           head,
 		"losses":         losses(),
-		"softmax":        Bars{Title: "The next token", XLabel: "probability", Names: []string{" are", " is", "\n", " <b>", " 日本"}, Series: []Series{{Values: []float64{0.61, 0.22, 0.1, 0.05, 0.02}}}},
-		"groups":         Bars{Title: "Two methods", Names: []string{"the", "keys", "door"}, Series: []Series{{Name: "exact", Values: []float64{0.1, 1.2, -0.6}}, {Name: "kernel", Values: []float64{0.2, 1.1, -0.5}, Spread: []float64{0.1, 0.2, 0.1}}}},
-		"signs":          Bars{Title: "Shapley values", Names: []string{"the", "keys", "door"}, Series: []Series{{Values: []float64{0.1, 1.2, -0.6}, Spread: []float64{0.1, 0.2, 0.3}}}},
-		"table":          Table{Title: "Which method finds the cause", Header: []string{"method", "found", "seconds", "note <i>"}, Rows: [][]any{{"occlusion", 0.91234, 12, "slow & sure"}, {"lime", 0.5, 3, nil}, {"random", 0.08, 0, "日本"}}},
-		"tree":           reviews(),
+		"softmax": Bars{
+			Title:  "The next token",
+			XLabel: "probability",
+			Names:  []string{" are", " is", "\n", " <b>", " 日本"},
+			Series: []Series{{Values: []float64{0.61, 0.22, 0.1, 0.05, 0.02}}},
+		},
+		"groups": Bars{
+			Title: "Two methods",
+			Names: []string{"the", "keys", "door"},
+			Series: []Series{
+				{Name: "exact", Values: []float64{0.1, 1.2, -0.6}},
+				{Name: "kernel", Values: []float64{0.2, 1.1, -0.5}, Spread: []float64{0.1, 0.2, 0.1}},
+			},
+		},
+		"signs": Bars{
+			Title:  "Shapley values",
+			Names:  []string{"the", "keys", "door"},
+			Series: []Series{{Values: []float64{0.1, 1.2, -0.6}, Spread: []float64{0.1, 0.2, 0.3}}},
+		},
+		"table": Table{
+			Title:  "Which method finds the cause",
+			Header: []string{"method", "found", "seconds", "note <i>"},
+			Rows:   [][]any{{"occlusion", 0.91234, 12, "slow & sure"}, {"lime", 0.5, 3, nil}, {"random", 0.08, 0, "日本"}},
+		},
+		"tree": reviews(),
 	}
 }
 
@@ -95,11 +141,18 @@ func drawings() map[string]func(io.Writer) error {
 	for h := range 8 {
 		grid.Matrices = append(grid.Matrices, attention(5, h, phrase()))
 	}
-	logs := Curves{Title: "Learning rate <sweep>", XLabel: "learning rate", YLabel: "final loss", LogX: true, LogY: true, Lines: []Line{
-		{Name: "a & b", Points: []Point{{1e-5, 9}, {1e-4, 3}, {1e-3, 1.2}, {1e-2, math.NaN()}, {0.1, 8}, {1, 40}}},
-		{Name: "no warm-up", Points: []Point{{1e-5, 10}, {1e-4, 4}, {1e-3, 2}, {1e-2, 12}}},
-		{Name: "constant", Points: []Point{{1e-5, 5}, {1, 5}}},
-	}}
+	logs := Curves{
+		Title:  "Learning rate <sweep>",
+		XLabel: "learning rate",
+		YLabel: "final loss",
+		LogX:   true,
+		LogY:   true,
+		Lines: []Line{
+			{Name: "a & b", Points: []Point{{1e-5, 9}, {1e-4, 3}, {1e-3, 1.2}, {1e-2, math.NaN()}, {0.1, 8}, {1, 40}}},
+			{Name: "no warm-up", Points: []Point{{1e-5, 10}, {1e-4, 4}, {1e-3, 2}, {1e-2, 12}}},
+			{Name: "constant", Points: []Point{{1e-5, 5}, {1, 5}}},
+		},
+	}
 	all := map[string]func(io.Writer) error{
 		"matrix5.svg":    attention(5, 1, phrase()).SVG,
 		"matrix40.svg":   head.SVG,

@@ -44,7 +44,12 @@ func (f Force) Draw() (*canvas.Canvas, error) {
 	widen(&x, f.Value, terms, format)
 	c.Y += 2
 	c.Text(canvas.Margin, c.Y+10, canvas.Label{Size: 11, Bold: true, Fill: canvas.ColorPositive}, "pushes up →")
-	c.Text(c.Width-canvas.Margin, c.Y+10, canvas.Label{Size: 11, Bold: true, Fill: canvas.ColorNegative, Anchor: "end"}, "← pushes down")
+	c.Text(
+		c.Width-canvas.Margin,
+		c.Y+10,
+		canvas.Label{Size: 11, Bold: true, Fill: canvas.ColorNegative, Anchor: "end"},
+		"← pushes down",
+	)
 	c.Y += 20
 	drawMark(c, x, f.Value, value)
 	if math.Abs(x.at(f.Base)-x.at(f.Value)) > 110 {
@@ -118,8 +123,8 @@ func forceName(t Term, format func(float64) string) string {
 	return printable.Shorten(barName(t.Name), 24) + " " + format(t.Value)
 }
 
-// drawNames writes the largest terms of one side under the bar, from the outermost to the one next to the value: so no line
-// from an arrow to its name crosses another name. It returns how many lines it took.
+// drawNames writes the largest terms of one side under the bar, from the outermost to the one next to the value: so no
+// line from an arrow to its name crosses another name. It returns how many lines it took.
 func drawNames(c *canvas.Canvas, terms []named, color string, format func(float64) string) int {
 	shown := terms[:min(mostForces, len(terms))]
 	for i, t := range shown {

@@ -18,8 +18,8 @@ type Grid struct {
 	Columns  int      // tiles a row; 0 means as square as it gets
 }
 
-// SVG draws the grid: a small picture for each matrix under its title, and one scale for all. Labels of rows and columns
-// are drawn where the cells are large enough, and not again beside a tile that has the same.
+// SVG draws the grid: a small picture for each matrix under its title, and one scale for all. Labels of rows and
+// columns are drawn where the cells are large enough, and not again beside a tile that has the same.
 func (g Grid) SVG(w io.Writer) error { return canvas.WriteSVG(w, g) }
 
 // PNG draws what SVG does, as pixels, two for each of the SVG's.
@@ -80,7 +80,12 @@ func (g Grid) Draw() (*canvas.Canvas, error) {
 		for k, m := range row {
 			rows, _ := m.size()
 			cell := m.cell(f.side)
-			c.Text(f.left[k], c.Y+12, canvas.Label{Size: 11, Fill: canvas.InkSoft}, printable.Shorten(printable.Line(m.Title), int(f.side/(11*canvas.SansEm))))
+			c.Text(
+				f.left[k],
+				c.Y+12,
+				canvas.Label{Size: 11, Fill: canvas.InkSoft},
+				printable.Shorten(printable.Line(m.Title), int(f.side/(11*canvas.SansEm))),
+			)
 			drawCells(c, m, f.left[k], top, cell, lo, hi, cells <= mostCells)
 			if cell >= 36 {
 				drawValues(c, m, f.left[k], top, cell, lo, hi)
@@ -116,7 +121,9 @@ type frame struct {
 
 // layout finds places for the tiles, with room for labels if enough is left for the cells then.
 func (g Grid) layout() frame {
-	if f := g.place(true); f.side >= tileLeast && !slices.ContainsFunc(g.Matrices, func(m Matrix) bool { return m.cell(f.side) < tileCell }) {
+	f := g.place(true)
+	small := func(m Matrix) bool { return m.cell(f.side) < tileCell }
+	if f.side >= tileLeast && !slices.ContainsFunc(g.Matrices, small) {
 		return f
 	}
 	return g.place(false)

@@ -104,7 +104,12 @@ func (m Matrix) Draw() (*canvas.Canvas, error) {
 	c.Heading(m.Title)
 	if m.ColName != "" {
 		c.Y += 14
-		c.Text(left+cell*float64(cols)/2, c.Y, canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft}, printable.Line(m.ColName))
+		c.Text(
+			left+cell*float64(cols)/2,
+			c.Y,
+			canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft},
+			printable.Line(m.ColName),
+		)
 		c.Y += 4
 	}
 	if len(colLabels) > 0 {
@@ -115,10 +120,20 @@ func (m Matrix) Draw() (*canvas.Canvas, error) {
 	}
 	top := c.Y
 	if m.RowName != "" {
-		c.Text(canvas.Margin+10, top+cell*float64(rows)/2, canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft, Rotate: -90}, printable.Line(m.RowName))
+		c.Text(
+			canvas.Margin+10,
+			top+cell*float64(rows)/2,
+			canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft, Rotate: -90},
+			printable.Line(m.RowName),
+		)
 	}
 	for i := 0; i < rows && len(rowLabels) > 0; i += stride(cell, font) {
-		c.Text(left-6, top+(float64(i)+0.5)*cell+font*0.36, canvas.Label{Size: font, Mono: true, Anchor: "end"}, rowLabels[i])
+		c.Text(
+			left-6,
+			top+(float64(i)+0.5)*cell+font*0.36,
+			canvas.Label{Size: font, Mono: true, Anchor: "end"},
+			rowLabels[i],
+		)
 	}
 	lo, hi := m.limits()
 	drawCells(c, m, left, top, cell, lo, hi, rows*cols <= mostCells)
@@ -240,7 +255,12 @@ func drawValues(c *canvas.Canvas, m Matrix, x, y, cell, lo, hi float64) {
 	for i, row := range m.Data {
 		for j, v := range row {
 			if s := strings.TrimPrefix(format(v), "+"); !math.IsNaN(v) && len(s) <= 5 {
-				c.Text(x+(float64(j)+0.5)*cell, y+(float64(i)+0.5)*cell+3.5, canvas.Label{Size: 10, Anchor: "middle", Fill: paint(v).Ink(), Behind: true}, s)
+				c.Text(
+					x+(float64(j)+0.5)*cell,
+					y+(float64(i)+0.5)*cell+3.5,
+					canvas.Label{Size: 10, Anchor: "middle", Fill: paint(v).Ink(), Behind: true},
+					s,
+				)
 			}
 		}
 	}

@@ -24,8 +24,8 @@ func TestLargeMatrixIsOneImage(t *testing.T) {
 	canvastest.Safe(t, "large matrix", b.Bytes())
 }
 
-// A matrix with values below 0 has a scale that is symmetric around 0, in which 0 has the colour of nothing; a grid has
-// one such scale for all of its matrices.
+// A matrix with values below 0 has a scale that is symmetric around 0, in which 0 has the colour of nothing; a grid
+// has one such scale for all of its matrices.
 func TestSignsGetADivergingScale(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.Float64Range(-1e3, 1e3)
@@ -34,7 +34,8 @@ func TestSignsGetADivergingScale(t *testing.T) {
 		m := Matrix{Data: data}
 		below := slices.ContainsFunc(data, func(row []float64) bool { return slices.Min(row) < 0 })
 		m.Scale = m.scale()
-		if lo, hi := m.limits(); below && (m.Scale != Diverging || lo != -hi || m.color(lo, hi)(0) != canvas.Diverging(0)) || !below && lo != 0 {
+		if lo, hi := m.limits(); below && (m.Scale != Diverging || lo != -hi || m.color(lo, hi)(0) != canvas.Diverging(0)) ||
+			!below && lo != 0 {
 			t.Fatalf("scale %d from %g to %g", m.Scale, lo, hi)
 		}
 		for _, of := range (Grid{Matrices: []Matrix{{Data: data}, {Data: [][]float64{{1}}}}}).onOneScale() {

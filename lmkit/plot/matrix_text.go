@@ -91,7 +91,8 @@ func writeLargest(t *printable.Lines, m Matrix, format func(float64) string) {
 		}
 	}
 	for _, c := range top {
-		t.Line("  " + printable.PadLeft(strings.TrimPrefix(format(m.Data[c.i][c.j]), "+"), 8) + "  " + cellName(m.Rows, c.i) + " × " + cellName(m.Cols, c.j))
+		value := strings.TrimPrefix(format(m.Data[c.i][c.j]), "+")
+		t.Line("  " + printable.PadLeft(value, 8) + "  " + cellName(m.Rows, c.i) + " × " + cellName(m.Cols, c.j))
 	}
 }
 
@@ -104,7 +105,9 @@ func (g Grid) Text(w io.Writer, o Options) error {
 	t.Title(g.Title)
 	for _, m := range g.Matrices {
 		i, j := m.top()
-		t.Block("  "+printable.PadRight(printable.Shorten(printable.Line(m.Title), 24), 12), 14, fmt.Sprintf("largest %s: %s × %s", printable.Number(m.Data[i][j]), cellName(m.Rows, i), cellName(m.Cols, j)))
+		title := printable.PadRight(printable.Shorten(printable.Line(m.Title), 24), 12)
+		where := cellName(m.Rows, i) + " × " + cellName(m.Cols, j)
+		t.Block("  "+title, 14, "largest "+printable.Number(m.Data[i][j])+": "+where)
 	}
 	return t.Flush(w)
 }

@@ -7,8 +7,8 @@ import (
 	"lmkit.internal/lmkit/internal/canvas"
 )
 
-// Picker shows one of several figures at a time, chosen by a row of tabs: the layers of a model, and in each its heads.
-// Where there are no tabs, as in a PNG, it shows the first figure of each tab under each other.
+// Picker shows one of several figures at a time, chosen by a row of tabs: the layers of a model, and in each its
+// heads. Where there are no tabs, as in a PNG, it shows the first figure of each tab under each other.
 type Picker struct {
 	Title string
 	Tabs  []Tab

@@ -101,10 +101,16 @@ func (s Sum) text(w io.Writer, o Options) error {
 		top, first = max(top, math.Abs(x.Value)), max(first, printable.Columns(barName(x.Name)))
 	}
 	format := printable.ScoreFormat(top)
-	t.Line("  " + printable.PadRight(base, first) + "  " + printable.PadLeft(printable.Number(s.Base), 10))
+	t.Line(sumLine(base, first, printable.Number(s.Base)))
 	for _, x := range terms {
-		t.Line("  " + printable.PadRight(barName(x.Name), first) + "  " + printable.PadLeft(format(x.Value), 10) + "  " + t.Bar(canvas.Ratio(x.Value, top), min(30, t.Width-first-20)))
+		bar := t.Bar(canvas.Ratio(x.Value, top), min(30, t.Width-first-20))
+		t.Line(sumLine(barName(x.Name), first, format(x.Value)) + "  " + bar)
 	}
-	t.Line("  " + printable.PadRight(value, first) + "  " + printable.PadLeft(printable.Number(s.Value), 10) + "  " + printable.Line(s.Unit))
+	t.Line(sumLine(value, first, printable.Number(s.Value)) + "  " + printable.Line(s.Unit))
 	return t.Flush(w)
+}
+
+// sumLine is a name, filled up to a width, and a number.
+func sumLine(name string, width int, number string) string {
+	return "  " + printable.PadRight(name, width) + "  " + printable.PadLeft(number, 10)
 }

@@ -45,8 +45,8 @@ func (t Tree) says(n *Node) string {
 	return fmt.Sprintf("%q with %.2f", t.Outputs[best], n.Value[best])
 }
 
-// Tree is the picture of a decision tree, from its first test on the left to its leaves on the right. A line is as wide
-// as the share of the inputs that take it.
+// Tree is the picture of a decision tree, from its first test on the left to its leaves on the right. A line is as
+// wide as the share of the inputs that take it.
 type Tree struct {
 	Title   string
 	Outputs []string // what a node's values are, such as the objective, or the tokens to choose from
@@ -125,7 +125,11 @@ func (t Tree) Draw() (*canvas.Canvas, error) {
 	c.Y += 4
 	d.node(t.Root, canvas.Margin)
 	c.Y += 12
-	c.Paragraph(canvas.Margin, canvas.Label{Size: 11, Fill: canvas.InkSoft}, "In a box: what the tree predicts there, and the share of the inputs that come there. Upper branch: the test holds.")
+	c.Paragraph(
+		canvas.Margin,
+		canvas.Label{Size: 11, Fill: canvas.InkSoft},
+		"In a box: what the tree predicts there, and the share of the inputs that come there. Upper branch: the test holds.",
+	)
 	c.Y += 8
 	if len(t.Outputs) == 1 {
 		c.ScaleBar(canvas.Margin, 220, -top, top, d.color, printable.Number, printable.Line(t.Outputs[0]))
@@ -222,7 +226,12 @@ func (d *treeDrawing) box(n *Node, x, y float64) {
 	}
 	if n.Yes == nil {
 		d.Rect(x, y, nodeWidth, nodeHeight, canvas.Style{Fill: fill.Hex(), Radius: 4, Stroke: "#b9bec7"}, tip)
-		d.Text(x+nodeWidth/2, y+16, canvas.Label{Size: 12, Anchor: "middle", Bold: true, Fill: fill.Ink()}, printable.Shorten(says, 22))
+		d.Text(
+			x+nodeWidth/2,
+			y+16,
+			canvas.Label{Size: 12, Anchor: "middle", Bold: true, Fill: fill.Ink()},
+			printable.Shorten(says, 22),
+		)
 		d.Text(x+nodeWidth/2, y+30, canvas.Label{Size: 10.5, Anchor: "middle", Fill: fill.Ink()}, where)
 		return
 	}
@@ -230,5 +239,10 @@ func (d *treeDrawing) box(n *Node, x, y float64) {
 	d.Rect(x, y, nodeWidth, nodeHeight, canvas.Style{Fill: "#ffffff", Radius: 4, Stroke: canvas.InkSoft}, test+": "+tip)
 	d.Rect(x, y, 5, nodeHeight, canvas.Style{Fill: fill.Hex()}, "")
 	d.Text(x+12, y+16, canvas.Label{Size: 12, Bold: true}, printable.Shorten(test, 21))
-	d.Text(x+12, y+30, canvas.Label{Size: 10.5, Fill: canvas.InkSoft}, printable.Shorten(says, 18)+", "+printable.Percent(math.Round(n.Share*1000)/1000))
+	d.Text(
+		x+12,
+		y+30,
+		canvas.Label{Size: 10.5, Fill: canvas.InkSoft},
+		printable.Shorten(says, 18)+", "+printable.Percent(math.Round(n.Share*1000)/1000),
+	)
 }

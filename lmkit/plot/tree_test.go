@@ -31,7 +31,11 @@ func reviews() Tree {
 }
 
 func localTree() Tree {
-	return Tree{Title: "Near this input", Outputs: []string{"contrast"}, Root: split(`"not" is present`, split(`"good" is present`, leaf(0.344, -2), leaf(0.278, 0)), leaf(0.378, 3))}
+	return Tree{
+		Title:   "Near this input",
+		Outputs: []string{"contrast"},
+		Root:    split(`"not" is present`, split(`"good" is present`, leaf(0.344, -2), leaf(0.278, 0)), leaf(0.378, 3)),
+	}
 }
 
 func TestTreeErrors(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"lmkit.internal/lmkit/internal/printable"
 )
 
-// attributionView is an attribution as the template shows it: warnings, the tokens as coloured spans, the largest scores
-// as bars, and the evidence as a table.
+// attributionView is an attribution as the template shows it: warnings, the tokens as coloured spans, the largest
+// scores as bars, and the evidence as a table.
 type attributionView struct {
 	Method, Question string
 	Warnings         []warningView
@@ -56,9 +56,15 @@ func (a Attribution) html() (template.HTML, error) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
 	v := attributionView{
-		Method: printable.Line(a.Method.Name), Question: question(a.Attribution), Tight: spaced(a.Attribution), ToLeft: toLeft(a.Attribution),
-		Low: format(-top), High: format(top), Unit: printable.Line(a.Unit), Noun: noun(a.Attribution),
-		Facts: facts(a.Attribution),
+		Method:   printable.Line(a.Method.Name),
+		Question: question(a.Attribution),
+		Tight:    spaced(a.Attribution),
+		ToLeft:   toLeft(a.Attribution),
+		Low:      format(-top),
+		High:     format(top),
+		Unit:     printable.Line(a.Unit),
+		Noun:     noun(a.Attribution),
+		Facts:    facts(a.Attribution),
 	}
 	for _, warning := range a.Warnings {
 		v.Warnings = append(v.Warnings, warningView{Text: printable.Clean(warning)})

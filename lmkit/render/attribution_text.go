@@ -15,8 +15,8 @@ import (
 // mostRanked bounds the list of ranked features; the rest is summed up in a line.
 const mostRanked = 12
 
-// Text writes an attribution for a terminal: warnings, the question, the tokens (coloured by score, or with the score in
-// brackets), the features from the largest score to the smallest, and the evidence in words. It fails where
+// Text writes an attribution for a terminal: warnings, the question, the tokens (coloured by score, or with the score
+// in brackets), the features from the largest score to the smallest, and the evidence in words. It fails where
 // a.Validate fails.
 func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 	if err := a.Validate(); err != nil {
@@ -118,12 +118,25 @@ func writeScale(t *printable.Lines, top float64, format func(float64) string, un
 	t.Line("")
 	high := format(top)
 	low := "-" + high[1:]
-	t.Line(fmt.Sprintf("  scale %s %s %s %s", low, bar.String(), high, printable.Shorten(printable.Line(unit), t.Width-36-2*len(high))))
+	unit = printable.Shorten(printable.Line(unit), t.Width-36-2*len(high))
+	t.Line(fmt.Sprintf("  scale %s %s %s %s", low, bar.String(), high, unit))
 }
 
 var (
-	negativeSteps = []string{"48;5;189;38;5;16", "48;5;153;38;5;16", "48;5;111;38;5;16", "48;5;69;38;5;16", "48;5;25;38;5;231"}
-	positiveSteps = []string{"48;5;230;38;5;16", "48;5;223;38;5;16", "48;5;216;38;5;16", "48;5;208;38;5;16", "48;5;166;38;5;231"}
+	negativeSteps = []string{
+		"48;5;189;38;5;16",
+		"48;5;153;38;5;16",
+		"48;5;111;38;5;16",
+		"48;5;69;38;5;16",
+		"48;5;25;38;5;231",
+	}
+	positiveSteps = []string{
+		"48;5;230;38;5;16",
+		"48;5;223;38;5;16",
+		"48;5;216;38;5;16",
+		"48;5;208;38;5;16",
+		"48;5;166;38;5;231",
+	}
 )
 
 // background is the colour of a score from -1 to 1 in five steps either way; nearly nothing keeps the terminal's own.
@@ -138,7 +151,8 @@ func background(x float64) string {
 	return positiveSteps[min(step, 4)]
 }
 
-// writeRanked writes the features by size with bars: full for what speaks for the target, hatched for what speaks against.
+// writeRanked writes the features by size with bars: full for what speaks for the target, hatched for what speaks
+// against.
 func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
@@ -155,7 +169,8 @@ func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	}
 	room := min(40, t.Width-wide-wideValue-6)
 	for i, f := range shown {
-		t.Line("  " + printable.PadRight(labels[i], wide) + "  " + printable.PadLeft(values[i], wideValue) + "  " + t.Bar(canvas.Ratio(a.Scores[f], top), room))
+		bar := t.Bar(canvas.Ratio(a.Scores[f], top), room)
+		t.Line("  " + printable.PadRight(labels[i], wide) + "  " + printable.PadLeft(values[i], wideValue) + "  " + bar)
 	}
 	if left := rest(a, order[len(shown):], format); left != "" {
 		t.Line("  " + left)

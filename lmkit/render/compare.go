@@ -41,8 +41,15 @@ func Compare(as ...*explain.Attribution) (*Comparison, error) {
 		if !slices.EqualFunc(a.Tokens, as[0].Tokens, func(x, y explain.InputToken) bool { return x.ID == y.ID }) {
 			return nil, fmt.Errorf("cannot compare attribution %d with attribution 1: they explain different inputs", i+1)
 		}
-		if !slices.EqualFunc(a.Features, as[0].Features, func(x, y explain.Feature) bool { return slices.Equal(x.Tokens, y.Tokens) && x.Text == y.Text }) {
-			return nil, fmt.Errorf("cannot compare attribution %d with attribution 1: they score different features; use the same grouping", i+1)
+		if !slices.EqualFunc(
+			a.Features,
+			as[0].Features,
+			func(x, y explain.Feature) bool { return slices.Equal(x.Tokens, y.Tokens) && x.Text == y.Text },
+		) {
+			return nil, fmt.Errorf(
+				"cannot compare attribution %d with attribution 1: they score different features; use the same grouping",
+				i+1,
+			)
 		}
 	}
 	c := &Comparison{Attributions: as, K: min(3, len(as[0].Features))}
@@ -80,7 +87,20 @@ type evidenceRow struct {
 
 // evidence returns the evidence of all columns, short enough for a table.
 func (c *Comparison) evidence() []evidenceRow {
-	rows := []evidenceRow{{Name: "asked"}, {Name: "unit"}, {Name: "value"}, {Name: "base"}, {Name: "baseline"}, {Name: "completeness"}, {Name: "necessity"}, {Name: "at random"}, {Name: "sufficiency"}, {Name: "rows"}, {Name: "seconds"}, {Name: "warnings"}}
+	rows := []evidenceRow{
+		{Name: "asked"},
+		{Name: "unit"},
+		{Name: "value"},
+		{Name: "base"},
+		{Name: "baseline"},
+		{Name: "completeness"},
+		{Name: "necessity"},
+		{Name: "at random"},
+		{Name: "sufficiency"},
+		{Name: "rows"},
+		{Name: "seconds"},
+		{Name: "warnings"},
+	}
 	for _, a := range c.Attributions {
 		complete := fact{Text: "not promised"}
 		if e := a.Evidence.Completeness; e != nil {
@@ -94,9 +114,11 @@ func (c *Comparison) evidence() []evidenceRow {
 			warnings = fact{Text: fmt.Sprint(n), Bad: true}
 		}
 		for i, cell := range []fact{
-			{Text: question(a)}, {Text: printable.Line(a.Unit)}, {Text: printable.Number(a.Value)}, {Text: printable.Number(a.Base)}, {Text: printable.Line(a.Baseline)}, complete,
+			{Text: question(a)}, {Text: printable.Line(a.Unit)},
+			{Text: printable.Number(a.Value)}, {Text: printable.Number(a.Base)}, {Text: printable.Line(a.Baseline)}, complete,
 			shortDeletion(a.Evidence.Necessity), atRandom(a), shortDeletion(a.Evidence.Sufficiency),
-			{Text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)}, {Text: printable.Number(a.Cost.Seconds)}, warnings,
+			{Text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)},
+			{Text: printable.Number(a.Cost.Seconds)}, warnings,
 		} {
 			rows[i].Cells = append(rows[i].Cells, cell)
 		}
@@ -127,8 +149,13 @@ func atRandom(a *explain.Attribution) fact {
 func (c *Comparison) notes() []string {
 	return []string{
 		"Scores are as measured, each column in its own unit; colours are scaled to the largest score of their column.",
-		"Necessity: what the objective becomes without the method's top features (their number: the value). At random: without as many chosen at random, on average. Sufficiency: with only these. Rows: forward + backward.",
-		fmt.Sprintf("Agreement: Spearman's rank correlation of the signed scores; then how many of the top %d features, by size, two methods share. A method without signs can agree with a signed one in size only.", c.K),
+		"Necessity: what the objective becomes without the method's top features (their number: the value). " +
+			"At random: without as many chosen at random, on average. Sufficiency: with only these. Rows: forward + backward.",
+		fmt.Sprintf(
+			"Agreement: Spearman's rank correlation of the signed scores; then how many of the top %d features, "+
+				"by size, two methods share. A method without signs can agree with a signed one in size only.",
+			c.K,
+		),
 	}
 }
 
@@ -141,6 +168,11 @@ func agreementText(p Agreement, k int) string {
 		rho = fmt.Sprintf("%+.2f", p.Spearman)
 	}
 	return fmt.Sprintf("%s, %d of %d", rho, int(math.Round(p.TopOverlap*float64(k))), k)
+}
+
+// methods names the two methods whose agreement it is.
+func (c *Comparison) methods(p Agreement) string {
+	return printable.Line(c.Attributions[p.A].Method.Name) + " / " + printable.Line(c.Attributions[p.B].Method.Name)
 }
 
 // pair returns the agreement of two columns in either order.
@@ -178,7 +210,7 @@ func (c *Comparison) Text(w io.Writer, o plot.Options) error {
 		t.Line("")
 		t.Line(t.Paint("1", "agreement"))
 		for _, p := range c.Pairs {
-			t.Block("  "+printable.PadRight(agreementText(p, c.K), 14), 16, printable.Line(c.Attributions[p.A].Method.Name)+" / "+printable.Line(c.Attributions[p.B].Method.Name))
+			t.Block("  "+printable.PadRight(agreementText(p, c.K), 14), 16, c.methods(p))
 		}
 	}
 	t.Line("")

@@ -7,8 +7,8 @@ import (
 	"lmkit.internal/lmkit/internal/printable"
 )
 
-// comparisonView is a comparison as the template shows it: a table of scores with the evidence below, and one of how far
-// the methods agree. Methods are the columns of both.
+// comparisonView is a comparison as the template shows it: a table of scores with the evidence below, and one of how
+// far the methods agree. Methods are the columns of both.
 type comparisonView struct {
 	Warnings  []warningView
 	Methods   []string

@@ -31,7 +31,12 @@ func (c *Comparison) Draw() (*canvas.Canvas, error) {
 	}
 	right := func(k int) float64 { return canvas.Margin + first + wide*float64(k+1) - 8 }
 	for k, a := range c.Attributions {
-		g.Text(right(k), g.Y+14, canvas.Label{Size: size, Anchor: "end", Bold: true}, printable.Shorten(printable.Line(a.Method.Name), 24))
+		g.Text(
+			right(k),
+			g.Y+14,
+			canvas.Label{Size: size, Anchor: "end", Bold: true},
+			printable.Shorten(printable.Line(a.Method.Name), 24),
+		)
 	}
 	g.Y += row
 	for f := range c.Attributions[0].Features {
@@ -52,7 +57,8 @@ func (c *Comparison) Draw() (*canvas.Canvas, error) {
 	}
 	g.Y += 6
 	for _, p := range c.Pairs {
-		g.Paragraph(canvas.Margin, canvas.Label{Size: 11.5}, "agreement "+agreementText(p, c.K)+"  "+printable.Line(c.Attributions[p.A].Method.Name)+" / "+printable.Line(c.Attributions[p.B].Method.Name))
+		said := "agreement " + agreementText(p, c.K) + "  " + c.methods(p)
+		g.Paragraph(canvas.Margin, canvas.Label{Size: 11.5}, said)
 	}
 	g.Y += 4
 	for _, n := range c.notes() {

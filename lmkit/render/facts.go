@@ -32,8 +32,19 @@ func questionOf(objective string, of explain.Token, foil *explain.Token) string 
 // facts says the evidence of an attribution in a fixed order. What was not measured is said too.
 func facts(a *explain.Attribution) []fact {
 	fs := []fact{
-		{Name: "asked", Text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit))},
-		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s", printable.Number(a.Value), printable.Number(a.Base), printable.Number(a.Value-a.Base))},
+		{
+			Name: "asked",
+			Text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit)),
+		},
+		{
+			Name: "value",
+			Text: fmt.Sprintf(
+				"%s on the input, %s on the baseline: a difference of %s",
+				printable.Number(a.Value),
+				printable.Number(a.Base),
+				printable.Number(a.Value-a.Base),
+			),
+		},
 		{Name: "baseline", Text: baseline(a.Baseline)},
 		completeness(a),
 		deletion(a, "necessity", a.Evidence.Necessity),
@@ -42,7 +53,11 @@ func facts(a *explain.Attribution) []fact {
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
 	}
-	fs = append(fs, fact{Name: "cost", Text: cost(a.Cost)}, fact{Name: "origin", Text: origin(a.Seed, a.ModelHash, a.InputHash)})
+	fs = append(
+		fs,
+		fact{Name: "cost", Text: cost(a.Cost)},
+		fact{Name: "origin", Text: origin(a.Seed, a.ModelHash, a.InputHash)},
+	)
 	return fs
 }
 
@@ -109,8 +124,18 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 		random = fmt.Sprintf("; without as many at random: %s on average", printable.Number(a.Value-*d.Random))
 	}
 	objective := printable.Line(a.Objective)
-	return fact{Name: name, Text: fmt.Sprintf("%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
-		start, printable.Count(len(d.Features), noun(a)), names(a, d.Features), objective, verb, printable.Number(d.Value), printable.Percent(d.Share), random, choice)}
+	return fact{Name: name, Text: fmt.Sprintf(
+		"%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
+		start,
+		printable.Count(len(d.Features), noun(a)),
+		names(a, d.Features),
+		objective,
+		verb,
+		printable.Number(d.Value),
+		printable.Percent(d.Share),
+		random,
+		choice,
+	)}
 }
 
 // noun is what a feature of this attribution is.

@@ -75,7 +75,10 @@ func matrixHeading(m *explain.Matrix) string {
 // matrixFacts says the evidence of a matrix in a fixed order. What was not measured is said too.
 func matrixFacts(m *explain.Matrix) []fact {
 	fs := []fact{
-		{Name: "asked", Text: fmt.Sprintf("%s (objective: %s)", questionOf(m.Objective, m.Target, m.Foil), printable.Line(m.Objective))},
+		{
+			Name: "asked",
+			Text: fmt.Sprintf("%s (objective: %s)", questionOf(m.Objective, m.Target, m.Foil), printable.Line(m.Objective)),
+		},
 		{Name: "values", Text: fmt.Sprintf("%d x %d (%s by %s), in %s",
 			len(m.Rows), len(m.Columns), printable.Line(m.Axes[0]), printable.Line(m.Axes[1]), printable.Line(m.Unit))},
 		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s",
@@ -88,9 +91,16 @@ func matrixFacts(m *explain.Matrix) []fact {
 		for _, row := range m.Spread {
 			largest = max(largest, canvas.Largest(row))
 		}
-		fs = append(fs, fact{Name: "spread", Text: fmt.Sprintf("the standard error of a value is at most %s", printable.Number(largest))})
+		fs = append(
+			fs,
+			fact{Name: "spread", Text: fmt.Sprintf("the standard error of a value is at most %s", printable.Number(largest))},
+		)
 	}
-	return append(fs, fact{Name: "cost", Text: cost(m.Cost)}, fact{Name: "origin", Text: origin(m.Seed, m.ModelHash, m.InputHash)})
+	return append(
+		fs,
+		fact{Name: "cost", Text: cost(m.Cost)},
+		fact{Name: "origin", Text: origin(m.Seed, m.ModelHash, m.InputHash)},
+	)
 }
 
 func matrixCompleteness(m *explain.Matrix) fact {
@@ -110,7 +120,16 @@ func matrixCompleteness(m *explain.Matrix) fact {
 	if f.Bad {
 		verdict = "DOES NOT HOLD"
 	}
-	f.Text = fmt.Sprintf("%s: %s %s (%s); %s %s (%s, tolerance %s)", verdict, what, printable.Number(p.Total), printable.Line(p.Of),
-		off, printable.Number(c.Error), printable.Percent(c.Relative), printable.Percent(c.Tolerance))
+	f.Text = fmt.Sprintf(
+		"%s: %s %s (%s); %s %s (%s, tolerance %s)",
+		verdict,
+		what,
+		printable.Number(p.Total),
+		printable.Line(p.Of),
+		off,
+		printable.Number(c.Error),
+		printable.Percent(c.Relative),
+		printable.Percent(c.Tolerance),
+	)
 	return f
 }

@@ -13,14 +13,27 @@ import (
 func matrix() *explain.Matrix {
 	foil := explain.Token{ID: 2, Text: " is"}
 	return &explain.Matrix{
-		Schema: explain.Schema, Method: explain.MethodInfo{Name: "layers"}, Objective: explain.Contrast,
-		Target: explain.Token{ID: 1, Text: " are"}, Foil: &foil, Baseline: "unk",
-		Axes: []string{"layer", "token"}, Rows: []string{"input", "layer 0"}, Columns: []string{"The", " keys", "<b>"},
-		Values: [][]float64{{0.5, -0.25, 1}, {0, 0.25, 1.01}}, Unit: "logit", Value: 1.5, Base: 0.25,
-		Promise:  &explain.Promise{Total: 1.25, Of: explain.Difference, Each: explain.EachRow},
-		Evidence: explain.MatrixEvidence{Completeness: &explain.Completeness{Error: 0.01, Relative: 0.008, Tolerance: 0.01, Holds: true}},
-		Cost:     explain.Cost{ForwardRows: 3, BackwardRows: 2, EstimatedRows: 5}, ModelHash: "ab", InputHash: "cd",
-		Warnings: []string{"a \x1b[2J <i>warning</i>"},
+		Schema:    explain.Schema,
+		Method:    explain.MethodInfo{Name: "layers"},
+		Objective: explain.Contrast,
+		Target:    explain.Token{ID: 1, Text: " are"},
+		Foil:      &foil,
+		Baseline:  "unk",
+		Axes:      []string{"layer", "token"},
+		Rows:      []string{"input", "layer 0"},
+		Columns:   []string{"The", " keys", "<b>"},
+		Values:    [][]float64{{0.5, -0.25, 1}, {0, 0.25, 1.01}},
+		Unit:      "logit",
+		Value:     1.5,
+		Base:      0.25,
+		Promise:   &explain.Promise{Total: 1.25, Of: explain.Difference, Each: explain.EachRow},
+		Evidence: explain.MatrixEvidence{
+			Completeness: &explain.Completeness{Error: 0.01, Relative: 0.008, Tolerance: 0.01, Holds: true},
+		},
+		Cost:      explain.Cost{ForwardRows: 3, BackwardRows: 2, EstimatedRows: 5},
+		ModelHash: "ab",
+		InputHash: "cd",
+		Warnings:  []string{"a \x1b[2J <i>warning</i>"},
 	}
 }
 
@@ -48,7 +61,9 @@ func TestMatrix(t *testing.T) {
 	if err := figure.PNG(&png); err != nil || !bytes.HasPrefix(png.Bytes(), []byte("\x89PNG")) {
 		t.Errorf("a picture of %d bytes, error %v", png.Len(), err)
 	}
-	if err := (render.Report{Title: "x", Sections: []render.Section{{Figures: []plot.Figure{figure}}}}).HTML(&page); err != nil {
+	if err := (render.Report{Title: "x", Sections: []render.Section{{Figures: []plot.Figure{figure}}}}).HTML(
+		&page,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for name, s := range map[string]string{"SVG": svg.String(), "HTML": page.String()} {
@@ -69,7 +84,11 @@ func TestMatrix(t *testing.T) {
 	broken = matrix()
 	broken.Evidence.Completeness.Holds = false
 	text.Reset()
-	if err := (render.Matrix{Matrix: broken}).Text(&text, plot.Options{}); err != nil || !strings.Contains(text.String(), "DOES NOT HOLD") {
+	if err := (render.Matrix{Matrix: broken}).Text(
+		&text,
+		plot.Options{},
+	); err != nil ||
+		!strings.Contains(text.String(), "DOES NOT HOLD") {
 		t.Errorf("a broken promise is shown as\n%s (%v)", text.String(), err)
 	}
 }

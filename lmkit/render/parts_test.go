@@ -18,10 +18,13 @@ func TestRefusals(t *testing.T) {
 		draw    func(io.Writer) error
 		wantErr string
 	}{
-		"scores":      {func(w io.Writer) error { return Text(w, broken, plot.Options{}) }, "scores[0] is NaN"},
-		"svg":         {func(w io.Writer) error { return SVG(w, broken) }, "scores[0] is NaN"},
-		"nil":         {func(w io.Writer) error { return HTML(w, nil) }, "nil"},
-		"tabs":        {Report{Sections: []Section{{Figures: []plot.Figure{plot.Picker{Title: "p"}}}}}.HTML, `the picker "p" has no tabs`},
+		"scores": {func(w io.Writer) error { return Text(w, broken, plot.Options{}) }, "scores[0] is NaN"},
+		"svg":    {func(w io.Writer) error { return SVG(w, broken) }, "scores[0] is NaN"},
+		"nil":    {func(w io.Writer) error { return HTML(w, nil) }, "nil"},
+		"tabs": {
+			Report{Sections: []Section{{Figures: []plot.Figure{plot.Picker{Title: "p"}}}}}.HTML,
+			`the picker "p" has no tabs`,
+		},
 		"empty table": {Report{Sections: []Section{{Figures: []plot.Figure{&Comparison{}}}}}.HTML, "nothing to compare"},
 		"empty text":  {func(w io.Writer) error { return (&Comparison{}).Text(w, plot.Options{}) }, "nothing to compare"},
 		"empty svg":   {(&Comparison{}).SVG, "nothing to compare"},
@@ -43,7 +46,8 @@ func TestCompareRefuses(t *testing.T) {
 		wantErr string
 	}{
 		{nil, "at least one"}, {[]*explain.Attribution{short(), nil}, "attribution 2"},
-		{[]*explain.Attribution{short(), other}, "different inputs"}, {[]*explain.Attribution{short(), grouped}, "different features"},
+		{[]*explain.Attribution{short(), other}, "different inputs"},
+		{[]*explain.Attribution{short(), grouped}, "different features"},
 	} {
 		if _, err := Compare(c.as...); err == nil || !strings.Contains(err.Error(), c.wantErr) {
 			t.Errorf("error %v, want %q", err, c.wantErr)

@@ -17,10 +17,18 @@ import (
 // sample makes an attribution of n tokens that cycle through words; the scores decay and alternate.
 func sample(n int, words ...string) *explain.Attribution {
 	a := &explain.Attribution{
-		Schema: explain.Schema, Method: explain.MethodInfo{Name: "integrated-gradients", Settings: json.RawMessage(`{"steps":32}`)},
-		Objective: "contrast", Target: explain.Token{ID: 7, Text: " are"}, Foil: &explain.Token{ID: 9, Text: " is"}, Baseline: "unk",
-		Unit: "logit", Base: -0.2, Cost: explain.Cost{ForwardRows: 34, BackwardRows: 32, EstimatedRows: 66, Seconds: 0.125, CompileSeconds: 1.9},
-		Seed: 1, ModelHash: "9f2c44aa01bb7d52", InputHash: "0c1d",
+		Schema:    explain.Schema,
+		Method:    explain.MethodInfo{Name: "integrated-gradients", Settings: json.RawMessage(`{"steps":32}`)},
+		Objective: "contrast",
+		Target:    explain.Token{ID: 7, Text: " are"},
+		Foil:      &explain.Token{ID: 9, Text: " is"},
+		Baseline:  "unk",
+		Unit:      "logit",
+		Base:      -0.2,
+		Cost:      explain.Cost{ForwardRows: 34, BackwardRows: 32, EstimatedRows: 66, Seconds: 0.125, CompileSeconds: 1.9},
+		Seed:      1,
+		ModelHash: "9f2c44aa01bb7d52",
+		InputHash: "0c1d",
 	}
 	at := 0
 	for i := range n {
@@ -36,8 +44,22 @@ func sample(n int, words ...string) *explain.Attribution {
 	a.Promise = &explain.Promise{Total: a.Value - a.Base, Of: explain.Difference}
 	a.Evidence = explain.Evidence{
 		Completeness: &explain.Completeness{Error: -0.004, Relative: 0.0012, Tolerance: 0.01, Holds: true},
-		Necessity:    &explain.Deletion{Features: top, Value: -0.4, Drop: a.Value + 0.4, Random: &random, Share: (a.Value + 0.4) / (a.Value + 0.2), Decision: " is", Flips: true},
-		Sufficiency:  &explain.Deletion{Features: top, Value: a.Value - 0.2, Drop: 0.2, Share: 0.2 / (a.Value + 0.2), Decision: " are"},
+		Necessity: &explain.Deletion{
+			Features: top,
+			Value:    -0.4,
+			Drop:     a.Value + 0.4,
+			Random:   &random,
+			Share:    (a.Value + 0.4) / (a.Value + 0.2),
+			Decision: " is",
+			Flips:    true,
+		},
+		Sufficiency: &explain.Deletion{
+			Features: top,
+			Value:    a.Value - 0.2,
+			Drop:     0.2,
+			Share:    0.2 / (a.Value + 0.2),
+			Decision: " are",
+		},
 	}
 	return a
 }
@@ -63,16 +85,56 @@ func unknown() *explain.Attribution {
 
 // scripts has words of many scripts, and one that no font of ours has.
 func scripts() *explain.Attribution {
-	return sample(14, "我喜欢", "猫", "かな", "한국어", "שלום", "لغة", "भाषा", "ภาษา", "ភាសា", "слово", "λέξη", "👩‍👩‍👧", "e\u0301", "\U00016A00")
+	return sample(
+		14,
+		"我喜欢",
+		"猫",
+		"かな",
+		"한국어",
+		"שלום",
+		"لغة",
+		"भाषा",
+		"ภาษา",
+		"ភាសា",
+		"слово",
+		"λέξη",
+		"👩‍👩‍👧",
+		"e\u0301",
+		"\U00016A00",
+	)
 }
 
 func prose(n int) *explain.Attribution {
-	return sample(n, strings.Fields("the keys to the old cabinet that stood beside the window of the kitchen which my grandmother painted blue last summer")...)
+	return sample(
+		n,
+		strings.Fields(
+			"the keys to the old cabinet that stood beside the window of the kitchen "+
+				"which my grandmother painted blue last summer",
+		)...)
 }
 
-// odd has all that could break a layout: markup, controls, wide and right-to-left text, a token of 120 letters, groups.
+// odd has all that could break a layout: markup, controls, wide and right-to-left text, a token of 120 letters,
+// groups.
 func odd() *explain.Attribution {
-	a := sample(16, "<b>&\"'", "\n", "\t", "  two", "end ", "日本語", "🇨🇭👩‍👩‍👧", "\u0301x", "שלום", "\x1b[31m", "\u202eevil", "", strings.Repeat("long", 30), "a\r\nb", "\xff\xfe", "]]>")
+	a := sample(
+		16,
+		"<b>&\"'",
+		"\n",
+		"\t",
+		"  two",
+		"end ",
+		"日本語",
+		"🇨🇭👩‍👩‍👧",
+		"\u0301x",
+		"שלום",
+		"\x1b[31m",
+		"\u202eevil",
+		"",
+		strings.Repeat("long", 30),
+		"a\r\nb",
+		"\xff\xfe",
+		"]]>",
+	)
 	a.Features = append(a.Features[:12], explain.Feature{Text: "a\r\nb group", Tokens: []int{13, 14}})
 	a.Scores = a.Scores[:13]
 	a.Spread = make([]float64, 13)
@@ -81,7 +143,11 @@ func odd() *explain.Attribution {
 	}
 	a.Target.Text = "</script><script>alert(1)</script>"
 	a.Evidence = explain.Evidence{Completeness: &explain.Completeness{Error: 0.9, Relative: 0.27, Tolerance: 0.01}}
-	a.Warnings = []string{"the completeness error is 27 %, above the tolerance of 1 %: raise --steps, or use a baseline that keeps the positions of the tokens", "second \x1b[2J <i>warning</i>"}
+	a.Warnings = []string{
+		"the completeness error is 27 %, above the tolerance of 1 %: raise --steps, " +
+			"or use a baseline that keeps the positions of the tokens",
+		"second \x1b[2J <i>warning</i>",
+	}
 	return a
 }
 
@@ -123,7 +189,13 @@ func comparison(t testing.TB) *Comparison {
 	for i := range b.Scores {
 		b.Scores[i] = math.Abs(b.Scores[i]) * 0.003
 	}
-	c.Method.Name, c.Scores, c.Evidence, c.Warnings = "occlusion", []float64{0.1, 2.5, -0.3, 0, 0.75}, odd().Evidence, odd().Warnings[:1]
+	c.Method.Name, c.Scores, c.Evidence, c.Warnings = "occlusion", []float64{
+		0.1,
+		2.5,
+		-0.3,
+		0,
+		0.75,
+	}, odd().Evidence, odd().Warnings[:1]
 	cmp, err := Compare(a, b, c)
 	if err != nil {
 		t.Fatal(err)
@@ -182,10 +254,12 @@ func drawings(t testing.TB) map[string]func(io.Writer) error {
 		"hebrew.html":   func(w io.Writer) error { return Fragment(w, Section{Figures: Figures(hebrew())}) },
 		"odd.html":      func(w io.Writer) error { return HTML(w, odd()) },
 		"report.html":   report(t).HTML,
-		"fragment.html": func(w io.Writer) error { return Fragment(w, Section{Figures: []plot.Figure{Attribution{short()}}}) },
+		"fragment.html": func(w io.Writer) error { return Fragment(w, Section{Figures: Figures(short())}) },
 		"prose80.ansi":  text(prose(80), plot.Options{Color: true, Width: 100}),
 		"prose80.svg":   of(SVG, prose(80)),
-		"compare60.txt": func(w io.Writer) error { return mustCompare(t, prose(20), prose(20)).Text(w, plot.Options{Width: 60}) },
+		"compare60.txt": func(w io.Writer) error {
+			return mustCompare(t, prose(20), prose(20)).Text(w, plot.Options{Width: 60})
+		},
 	}
 	for name, f := range figures(t) {
 		if !slices.Contains([]string{"comparison", "attribution", "odd"}, name) {

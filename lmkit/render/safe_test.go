@@ -33,7 +33,10 @@ func TestMarkupIsSafe(t *testing.T) {
 
 // anyAttribution has any text in every place that takes text, and any finite scores.
 func anyAttribution(t *rapid.T) *explain.Attribution {
-	str := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", " ", "`", "<script>", "\x1b[2J", "\"'&", "\u202e", "\xff", "日本", "://url(", "👩‍👩‍👧"}))
+	str := rapid.OneOf(
+		rapid.String(),
+		rapid.SampledFrom([]string{"", " ", "`", "<script>", "\x1b[2J", "\"'&", "\u202e", "\xff", "日本", "://url(", "👩‍👩‍👧"}),
+	)
 	n := rapid.IntRange(0, 6).Draw(t, "tokens")
 	a := sample(n, "x")
 	a.Method.Name = "m" + str.Draw(t, "method")
@@ -59,8 +62,10 @@ func TestAnyAttributionIsDrawnSafely(t *testing.T) {
 			rt.Fatal(err)
 		}
 		for name, draw := range map[string]func(io.Writer) error{
-			"SVG": func(w io.Writer) error { return SVG(w, a) }, "HTML": func(w io.Writer) error { return HTML(w, a) }, "comparison SVG": cmp.SVG,
-			"comparison": func(w io.Writer) error { return Fragment(w, Section{Heading: a.Unit, Figures: []plot.Figure{cmp}}) },
+			"SVG":            func(w io.Writer) error { return SVG(w, a) },
+			"HTML":           func(w io.Writer) error { return HTML(w, a) },
+			"comparison SVG": cmp.SVG,
+			"comparison":     func(w io.Writer) error { return Fragment(w, Section{Heading: a.Unit, Figures: []plot.Figure{cmp}}) },
 		} {
 			var b bytes.Buffer
 			if err := draw(&b); err != nil {
@@ -72,7 +77,9 @@ func TestAnyAttributionIsDrawnSafely(t *testing.T) {
 			}
 		}
 		width := rapid.IntRange(40, 120).Draw(rt, "width")
-		for name, draw := range map[string]func(io.Writer, plot.Options) error{"text": func(w io.Writer, o plot.Options) error { return Text(w, a, o) }, "comparison": cmp.Text} {
+		for name, draw := range map[string]func(io.Writer, plot.Options) error{
+			"text": Attribution{a}.Text, "comparison": cmp.Text,
+		} {
 			var b bytes.Buffer
 			if err := draw(&b, plot.Options{Width: width}); err != nil {
 				rt.Fatal(err)
@@ -121,10 +128,36 @@ func TestNoColorSaysTheSame(t *testing.T) {
 // hostile is any text, often one that was written to break out of the place where it stands.
 func hostile() *rapid.Generator[string] {
 	attack := rapid.SampledFrom([]string{
-		"", "<script>alert(1)</script>", "</style><script>", "</title><img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>",
-		"' onmouseover='alert(1)", "javascript:alert(1)", "]]>", "<!--", "-->", "&lt;b&gt;", "&#x3c;script&#x3e;", "{{.}}", "`", "```",
-		"\x1b]0;title\x07", "\x9b2J", "\u202e", "\u2066", "\x00", "\xff", "../../etc/passwd", "a.html\nSet-Cookie: x", "url(http://x)",
-		"expression(alert(1))", "\u2028", "%s%d", "👩‍👩‍👧", "שלום", "日本",
+		"",
+		"<script>alert(1)</script>",
+		"</style><script>",
+		"</title><img src=x onerror=alert(1)>",
+		"\"><svg onload=alert(1)>",
+		"' onmouseover='alert(1)",
+		"javascript:alert(1)",
+		"]]>",
+		"<!--",
+		"-->",
+		"&lt;b&gt;",
+		"&#x3c;script&#x3e;",
+		"{{.}}",
+		"`",
+		"```",
+		"\x1b]0;title\x07",
+		"\x9b2J",
+		"\u202e",
+		"\u2066",
+		"\x00",
+		"\xff",
+		"../../etc/passwd",
+		"a.html\nSet-Cookie: x",
+		"url(http://x)",
+		"expression(alert(1))",
+		"\u2028",
+		"%s%d",
+		"👩‍👩‍👧",
+		"שלום",
+		"日本",
 	})
 	return rapid.Custom(func(t *rapid.T) string {
 		return rapid.String().Draw(t, "before") + attack.Draw(t, "attack") + rapid.String().Draw(t, "after")
@@ -136,14 +169,40 @@ func hostile() *rapid.Generator[string] {
 func TestAnyPageIsSafe(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := func(what string) string { return hostile().Draw(rt, what) }
-		table := plot.Table{Title: text("title"), Header: []string{text("column"), "n"}, Rows: [][]any{{text("cell"), 1}, {nil, text("cell")}}}
+		table := plot.Table{
+			Title:  text("title"),
+			Header: []string{text("column"), "n"},
+			Rows:   [][]any{{text("cell"), 1}, {nil, text("cell")}},
+		}
 		heads := plot.Picker{Title: text("title"), Tabs: []plot.Tab{{Name: text("tab"), Figure: table}}}
-		bars := plot.Bars{Title: text("title"), XLabel: text("x"), Names: []string{text("name")}, Series: []plot.Series{{Name: text("series"), Values: []float64{1}}}}
-		matrix := plot.Matrix{Title: text("title"), Rows: []string{text("row")}, Cols: []string{text("column")}, RowName: text("rows"), ColName: text("columns"), Data: [][]float64{{1}}}
-		sections := []Section{{
-			Heading: text("heading"), Paragraphs: []string{text("paragraph")},
-			Figures: []plot.Figure{table, bars, plot.Picker{Title: text("title"), Tabs: []plot.Tab{{Name: text("tab"), Figure: heads}, {Name: text("tab"), Figure: matrix}}}},
-		}}
+		bars := plot.Bars{
+			Title:  text("title"),
+			XLabel: text("x"),
+			Names:  []string{text("name")},
+			Series: []plot.Series{{Name: text("series"), Values: []float64{1}}},
+		}
+		matrix := plot.Matrix{
+			Title:   text("title"),
+			Rows:    []string{text("row")},
+			Cols:    []string{text("column")},
+			RowName: text("rows"),
+			ColName: text("columns"),
+			Data:    [][]float64{{1}},
+		}
+		sections := []Section{
+			{
+				Heading:    text("heading"),
+				Paragraphs: []string{text("paragraph")},
+				Figures: []plot.Figure{
+					table,
+					bars,
+					plot.Picker{
+						Title: text("title"),
+						Tabs:  []plot.Tab{{Name: text("tab"), Figure: heads}, {Name: text("tab"), Figure: matrix}},
+					},
+				},
+			},
+		}
 		for name, draw := range map[string]func(io.Writer) error{
 			"page":     Report{Title: text("title"), Intro: text("intro"), Sections: sections}.HTML,
 			"fragment": func(w io.Writer) error { return Fragment(w, sections...) },

@@ -27,8 +27,8 @@ func unscored(a *explain.Attribution, f int) bool {
 	return a.Scores[f] == 0 && a.Baseline == "unk" && isUnknown(a, f)
 }
 
-// ranked returns the features from the largest score to the smallest, and apart from them those that the model does not
-// know.
+// ranked returns the features from the largest score to the smallest, and apart from them those that the model does
+// not know.
 func ranked(a *explain.Attribution) (known, unknown []int) {
 	for _, f := range explain.Ranked(a.Scores) {
 		if isUnknown(a, f) {

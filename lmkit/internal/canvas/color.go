@@ -20,11 +20,30 @@ func (c RGB) Ink() string {
 	return "#ffffff"
 }
 
-// The two scales. Diverging runs from blue over near-white to orange: the pair that every common colour blindness tells
-// apart. Sequential runs from near-white to dark blue with lightness falling all the way, so that it also prints in grey.
+// The two scales. Diverging runs from blue over near-white to orange: the pair that every common colour blindness
+// tells apart. Sequential runs from near-white to dark blue with lightness falling all the way, so that it also prints
+// in grey.
 var (
-	divergingStops  = []RGB{{8, 81, 156}, {66, 146, 198}, {158, 202, 225}, {222, 235, 247}, {250, 250, 250}, {254, 230, 206}, {253, 174, 107}, {241, 105, 19}, {166, 54, 3}}
-	sequentialStops = []RGB{{250, 250, 252}, {222, 235, 247}, {171, 208, 230}, {106, 174, 214}, {55, 135, 192}, {16, 91, 164}, {8, 48, 107}}
+	divergingStops = []RGB{
+		{8, 81, 156},
+		{66, 146, 198},
+		{158, 202, 225},
+		{222, 235, 247},
+		{250, 250, 250},
+		{254, 230, 206},
+		{253, 174, 107},
+		{241, 105, 19},
+		{166, 54, 3},
+	}
+	sequentialStops = []RGB{
+		{250, 250, 252},
+		{222, 235, 247},
+		{171, 208, 230},
+		{106, 174, 214},
+		{55, 135, 192},
+		{16, 91, 164},
+		{8, 48, 107},
+	}
 )
 
 // The colours of numbers above and below zero where there is no scale.

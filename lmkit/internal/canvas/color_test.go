@@ -11,7 +11,8 @@ func TestScalesGrowDarker(t *testing.T) {
 	light := func(c RGB) float64 { return 0.2126*float64(c.R) + 0.7152*float64(c.G) + 0.0722*float64(c.B) }
 	for i := range 100 {
 		x, y := float64(i)/100, float64(i+1)/100
-		if light(Sequential(y)) > light(Sequential(x)) || light(Diverging(y)) > light(Diverging(x)) || light(Diverging(-y)) > light(Diverging(-x)) {
+		if light(Sequential(y)) > light(Sequential(x)) || light(Diverging(y)) > light(Diverging(x)) ||
+			light(Diverging(-y)) > light(Diverging(-x)) {
 			t.Errorf("between %g and %g a scale grows lighter", x, y)
 		}
 		if d := light(Diverging(x)) - light(Diverging(-x)); math.Abs(d) > 32 {

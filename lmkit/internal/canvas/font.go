@@ -20,7 +20,8 @@ import (
 //go:embed fonts/*.ttf
 var notoFiles embed.FS
 
-// library is the fonts of a PNG, bundled, so that a picture is the same on every machine. An SVG takes the reader's fonts.
+// library is the fonts of a PNG, bundled, so that a picture is the same on every machine. An SVG takes the reader's
+// fonts.
 type library struct {
 	sans, bold, mono *font.Font
 	others           []*font.Font // for what the first ones lack, in the order in which they are asked

@@ -55,7 +55,9 @@ func (c *Canvas) Whisker(lo, hi, y float64) {
 }
 
 // ScaleBar draws a horizontal colour scale with its ends and middle printed under it, and moves below it.
-func (c *Canvas) ScaleBar(x, width float64, lo, hi float64, color func(float64) RGB, format func(float64) string, unit string) {
+func (c *Canvas) ScaleBar(
+	x, width, lo, hi float64, color func(float64) RGB, format func(float64) string, unit string,
+) {
 	const steps = 48
 	for i := range steps {
 		v := lo + (hi-lo)*(float64(i)+0.5)/steps

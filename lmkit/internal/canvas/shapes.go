@@ -63,7 +63,8 @@ type rectangle struct {
 }
 
 func (r rectangle) svg(b *strings.Builder) {
-	element(b, "rect", fmt.Sprintf(` x="%s" y="%s" width="%s" height="%s"%s`, Num(r.x), Num(r.y), Num(r.w), Num(r.h), r.style.attrs()), r.tip)
+	place := fmt.Sprintf(` x="%s" y="%s" width="%s" height="%s"`, Num(r.x), Num(r.y), Num(r.w), Num(r.h))
+	element(b, "rect", place+r.style.attrs(), r.tip)
 }
 
 type disc struct {
@@ -147,7 +148,8 @@ func (t lettering) svg(b *strings.Builder) {
 	if l.Behind {
 		attrs += ` pointer-events="none"`
 	}
-	fmt.Fprintf(b, "<text x=\"%s\" y=\"%s\"%s xml:space=\"preserve\">%s</text>\n", Num(t.x), Num(t.y), attrs, html.EscapeString(t.text))
+	text := html.EscapeString(t.text)
+	fmt.Fprintf(b, "<text x=\"%s\" y=\"%s\"%s xml:space=\"preserve\">%s</text>\n", Num(t.x), Num(t.y), attrs, text)
 }
 
 type group struct {
@@ -174,6 +176,8 @@ func (p picture) svg(b *strings.Builder) {
 	if err := png.Encode(&data, p.img); err != nil {
 		return // a bytes.Buffer takes everything
 	}
-	fmt.Fprintf(b, `<image x="%s" y="%s" width="%s" height="%s" preserveAspectRatio="none" style="image-rendering:pixelated" href="data:image/png;base64,%s"/>`+"\n",
-		Num(p.x), Num(p.y), Num(p.w), Num(p.h), base64.StdEncoding.EncodeToString(data.Bytes()))
+	const element = `<image x="%s" y="%s" width="%s" height="%s" preserveAspectRatio="none" ` +
+		`style="image-rendering:pixelated" href="data:image/png;base64,%s"/>` + "\n"
+	encoded := base64.StdEncoding.EncodeToString(data.Bytes())
+	fmt.Fprintf(b, element, Num(p.x), Num(p.y), Num(p.w), Num(p.h), encoded)
 }

@@ -15,7 +15,9 @@ func (c *Canvas) SVG(w io.Writer) error {
 	for _, s := range c.shapes {
 		s.svg(&b)
 	}
-	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="%s" viewBox="0 0 %s %s" width="%[2]s" height="%[3]s" style="max-width:100%%;height:auto" font-family="%[4]s" font-size="12" fill="%[5]s">
+	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="%s" `+
+		`viewBox="0 0 %s %s" width="%[2]s" height="%[3]s" style="max-width:100%%;height:auto" `+
+		`font-family="%[4]s" font-size="12" fill="%[5]s">
 <rect width="100%%" height="100%%" rx="6" fill="#ffffff"/>
 %[6]s</svg>
 `, html.EscapeString(c.about), Num(c.Width), Num(c.Height()), sansFont, InkDark, b.String())

@@ -22,8 +22,9 @@ import (
 // letters returns the outlines of a text that starts at 0, 0, and its width, in pixels. foreign: some of them are from
 // another font than the label's own.
 //
-// A text is cut into runs of one direction, which are set in the order in which they are seen; a run is cut into pieces
-// of one font and one script, and each piece is shaped: letters join, combine and change places as their script wants.
+// A text is cut into runs of one direction, which are set in the order in which they are seen; a run is cut into
+// pieces of one font and one script, and each piece is shaped: letters join, combine and change places as their script
+// wants.
 func (g *glyphs) letters(l Label, text string, size float64) (o outline, width float64, foreign bool) {
 	chain := g.chain(l)
 	for _, run := range visualRuns(text) {
@@ -53,7 +54,8 @@ type run struct {
 	rtl  bool
 }
 
-// visualRuns cuts a text into runs, and returns them from left to right as they are seen on a line that runs to the right.
+// visualRuns cuts a text into runs, and returns them from left to right as they are seen on a line that runs to the
+// right.
 func visualRuns(text string) (runs []run) {
 	const leftToRight = "\u200e" // sets the direction of the line, and has no picture
 	var p bidi.Paragraph
@@ -175,7 +177,8 @@ func hasPixels(cluster string) bool {
 	return !strings.ContainsFunc(cluster, func(r rune) bool { return !invisible(r) && len(bits(r)) == 0 })
 }
 
-// bits returns the painted pixels of a character as rows of them, in pixels right of and below its place on the baseline.
+// bits returns the painted pixels of a character as rows of them, in pixels right of and below its place on the
+// baseline.
 func bits(r rune) (rows []image.Rectangle) {
 	box, mask, from, _, ok := bitmapfont.FaceSC.Glyph(fixed.Point26_6{}, r)
 	if !ok {

@@ -12,14 +12,51 @@ import (
 
 // words are in scripts that people write, two of each.
 var words = map[string][2]string{
-	"Latin": {"keys", "Straße"}, "Vietnamese": {"tiếng", "Việt"}, "Greek": {"γλώσσα", "λέξη"}, "Cyrillic": {"слово", "мова"},
-	"Armenian": {"բառ", "լեզու"}, "Georgian": {"სიტყვა", "ენა"}, "Hebrew": {"מילה", "שפה"}, "Arabic": {"كلمة", "لغة"},
-	"Persian": {"واژه", "می\u200cخواهم"}, "Urdu": {"لفظ", "زبان"}, "Devanagari": {"शब्द", "भाषा"}, "Bengali": {"শব্দ", "ভাষা"},
-	"Gurmukhi": {"ਸ਼ਬਦ", "ਭਾਸ਼ਾ"}, "Gujarati": {"શબ્દ", "ભાષા"}, "Oriya": {"ଶବ୍ଦ", "ଭାଷା"}, "Tamil": {"சொல்", "மொழி"},
-	"Telugu": {"పదం", "భాష"}, "Kannada": {"ಪದ", "ಭಾಷೆ"}, "Malayalam": {"വാക്ക്", "ഭാഷ"}, "Sinhala": {"වචනය", "භාෂාව"},
-	"Thai": {"คำ", "ภาษา"}, "Lao": {"ຄໍາ", "ພາສາ"}, "Khmer": {"ពាក្យ", "ភាសា"}, "Myanmar": {"စကားလုံး", "ဘာသာ"}, "Ethiopic": {"ቃል", "ቋንቋ"},
-	"Chinese": {"我喜欢猫", "中国"}, "Traditional": {"語言", "漢字"}, "Japanese": {"かな", "カタカナ"}, "Korean": {"한국어", "단어"},
-	"emoji": {"👩‍👩‍👧", "🙂"}, "combining": {"e\u0301", "o\u0308"}, "marks": {"⏎", "∅"}, "none": {"\U00016A00", "\U00013000"},
+	"Latin": {
+		"keys",
+		"Straße",
+	},
+	"Vietnamese": {"tiếng", "Việt"},
+	"Greek":      {"γλώσσα", "λέξη"},
+	"Cyrillic":   {"слово", "мова"},
+	"Armenian":   {"բառ", "լեզու"},
+	"Georgian":   {"სიტყვა", "ენა"},
+	"Hebrew":     {"מילה", "שפה"},
+	"Arabic":     {"كلمة", "لغة"},
+	"Persian": {
+		"واژه",
+		"می\u200cخواهم",
+	},
+	"Urdu":       {"لفظ", "زبان"},
+	"Devanagari": {"शब्द", "भाषा"},
+	"Bengali":    {"শব্দ", "ভাষা"},
+	"Gurmukhi":   {"ਸ਼ਬਦ", "ਭਾਸ਼ਾ"},
+	"Gujarati":   {"શબ્દ", "ભાષા"},
+	"Oriya":      {"ଶବ୍ଦ", "ଭାଷା"},
+	"Tamil":      {"சொல்", "மொழி"},
+	"Telugu":     {"పదం", "భాష"},
+	"Kannada":    {"ಪದ", "ಭಾಷೆ"},
+	"Malayalam":  {"വാക്ക്", "ഭാഷ"},
+	"Sinhala":    {"වචනය", "භාෂාව"},
+	"Thai": {
+		"คำ",
+		"ภาษา",
+	},
+	"Lao":         {"ຄໍາ", "ພາສາ"},
+	"Khmer":       {"ពាក្យ", "ភាសា"},
+	"Myanmar":     {"စကားလုံး", "ဘာသာ"},
+	"Ethiopic":    {"ቃል", "ቋንቋ"},
+	"Chinese":     {"我喜欢猫", "中国"},
+	"Traditional": {"語言", "漢字"},
+	"Japanese":    {"かな", "カタカナ"},
+	"Korean":      {"한국어", "단어"},
+	"emoji": {
+		"👩‍👩‍👧",
+		"🙂",
+	},
+	"combining": {"e\u0301", "o\u0308"},
+	"marks":     {"⏎", "∅"},
+	"none":      {"\U00016A00", "\U00013000"},
 }
 
 func (o outline) box() (lo, hi point) {
@@ -68,7 +105,8 @@ func TestRightToLeft(t *testing.T) {
 		return got
 	}
 	for s, want := range map[string]string{
-		"abc": "[abc]", "שלום": "[שלום]", "say שלום now": "[say שלום now]", "שלום 12 אב": "[אב 12 שלום]", "a שלום 12": "[a 12 שלום]",
+		"abc": "[abc]", "שלום": "[שלום]", "say שלום now": "[say שלום now]",
+		"שלום 12 אב": "[אב 12 שלום]", "a שלום 12": "[a 12 שלום]",
 		"`שלום`\u200e: +1.25": "[` שלום `\u200e: +1.25]",
 	} {
 		if got := fmt.Sprint(order(s)); got != want {
@@ -80,7 +118,8 @@ func TestRightToLeft(t *testing.T) {
 	first, _, _ := g.letters(Label{}, "א", 100)
 	lo, _ := first.box()
 	_, hi := both.box()
-	if size := func(o outline) float64 { l, h := o.box(); return h.x - l.x }; math.Abs(width-hi.x-lo.x) > 30 || size(both) < 1.5*size(first) {
+	if size := func(o outline) float64 { l, h := o.box(); return h.x - l.x }; math.Abs(width-hi.x-lo.x) > 30 ||
+		size(both) < 1.5*size(first) {
 		t.Errorf("the letters of אב overlap")
 	}
 	tail := both[len(both)-1]

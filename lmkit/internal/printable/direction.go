@@ -7,7 +7,8 @@ import (
 	"golang.org/x/text/unicode/bidi"
 )
 
-// direction is the way that the first letter of a text runs: 1 to the right, -1 to the left, 0 where there is no letter.
+// direction is the way that the first letter of a text runs: 1 to the right, -1 to the left, 0 where there is no
+// letter.
 func direction(s string) int {
 	for _, r := range s {
 		switch class, _ := bidi.LookupRune(r); class.Class() {
@@ -24,8 +25,8 @@ func direction(s string) int {
 func RightToLeft(s string) bool { return direction(s) < 0 }
 
 // Visual returns the parts of a line in the order in which they are seen from left to right, as indices. toLeft says
-// whether the line runs to the left. Parts that run the other way keep their own order among each other; a part without
-// letters goes with its neighbours where these agree, and else with the line.
+// whether the line runs to the left. Parts that run the other way keep their own order among each other; a part
+// without letters goes with its neighbours where these agree, and else with the line.
 func Visual(parts []string, toLeft bool) []int {
 	line := 1
 	if toLeft {

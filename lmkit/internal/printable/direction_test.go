@@ -30,7 +30,8 @@ func TestVisual(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		parts := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"שלום", "a", "1", "."}))).Draw(t, "parts")
+		parts := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"שלום", "a", "1", "."}))).
+			Draw(t, "parts")
 		order := Visual(parts, rapid.Bool().Draw(t, "left"))
 		slices.Sort(order)
 		for i, k := range order {

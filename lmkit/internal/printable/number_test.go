@@ -5,7 +5,8 @@ import (
 )
 
 func TestNumber(t *testing.T) {
-	for x, want := range map[float64]string{0: "0", 3.1: "3.1", -0.4: "-0.4", 12345: "12345", 0.0012345: "0.00123", 1e-5: "1e-05", 2e6: "2e+06", 99.96: "100", 1: "1", 100: "100"} {
+	for x, want := range map[float64]string{0: "0", 3.1: "3.1", -0.4: "-0.4", 12345: "12345",
+		0.0012345: "0.00123", 1e-5: "1e-05", 2e6: "2e+06", 99.96: "100", 1: "1", 100: "100"} {
 		if got := Number(x); got != want {
 			t.Errorf("number(%g) = %s, want %s", x, got, want)
 		}

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Screen returns a writer for text of any origin on a terminal. Lines, tabs and all that has a picture pass as they are;
-// what would steer the terminal or turn the text around (escapes, other controls, bidirectional overrides) is shown
-// instead, as Visible shows it.
+// Screen returns a writer for text of any origin on a terminal. Lines, tabs and all that has a picture pass as they
+// are; what would steer the terminal or turn the text around (escapes, other controls, bidirectional overrides) is
+// shown instead, as Visible shows it.
 func Screen(w io.Writer) io.Writer { return &screen{w: w} }
 
 type screen struct {
@@ -40,8 +40,8 @@ func (s *screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// passes says whether a character only adds to a text. Joiners and marks of direction shape the letters beside them; an
-// override or an isolate turns what follows.
+// passes says whether a character only adds to a text. Joiners and marks of direction shape the letters beside them;
+// an override or an isolate turns what follows.
 func passes(r rune) bool {
 	switch r {
 	case '\n', '\t', '\u200c', '\u200d', '\u200e', '\u200f':

@@ -16,12 +16,29 @@ func steers(r rune) bool {
 		r == 0x2028 || r == 0x2029
 }
 
-// Whatever bytes are written, and wherever they are cut, what arrives is valid UTF-8 that steers nothing; and what steers
-// nothing arrives as it is.
+// Whatever bytes are written, and wherever they are cut, what arrives is valid UTF-8 that steers nothing; and what
+// steers nothing arrives as it is.
 func TestScreen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		attack := rapid.SampledFrom([]string{"\x1b[2J", "\x1b]0;x\x07", "\u009b2J", "\x9b2J", "\u202e", "\u2066", "\r", "\x00", "\x7f", "é", "日本", "👩‍👩‍👧", "שלום"})
-		text := strings.Join(rapid.SliceOf(rapid.OneOf(attack, rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))).Draw(t, "text"), "")
+		attack := rapid.SampledFrom(
+			[]string{
+				"\x1b[2J",
+				"\x1b]0;x\x07",
+				"\u009b2J",
+				"\x9b2J",
+				"\u202e",
+				"\u2066",
+				"\r",
+				"\x00",
+				"\x7f",
+				"é",
+				"日本",
+				"👩‍👩‍👧",
+				"שלום",
+			},
+		)
+		bytesOf := rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })
+		text := strings.Join(rapid.SliceOf(rapid.OneOf(attack, rapid.String(), bytesOf)).Draw(t, "text"), "")
 		var b, whole bytes.Buffer
 		cut := Screen(&b)
 		for rest := text; len(rest) > 0; {
@@ -57,7 +74,11 @@ func TestShort(t *testing.T) {
 			t.Fatalf("Short(%q, %d) = %q", s, most, got)
 		}
 	})
-	if got := Short(strings.Repeat("a", 100)+"the cure", 30); !strings.HasPrefix(got, "aaa") || !strings.HasSuffix(got, "cure") {
+	if got := Short(
+		strings.Repeat("a", 100)+"the cure",
+		30,
+	); !strings.HasPrefix(got, "aaa") ||
+		!strings.HasSuffix(got, "cure") {
 		t.Errorf("got %q", got)
 	}
 }

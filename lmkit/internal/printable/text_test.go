@@ -34,7 +34,11 @@ func TestShortenAndWrapKeepTheWidth(t *testing.T) {
 				t.Fatalf("wrap(%q, %d): %q has %d columns", s, n, l, Columns(l))
 			}
 		}
-		if squeeze := func(s string) string { return strings.ReplaceAll(s, " ", "") }; squeeze(strings.Join(lines, "")) != squeeze(s) {
+		if squeeze := func(s string) string { return strings.ReplaceAll(s, " ", "") }; squeeze(
+			strings.Join(lines, ""),
+		) != squeeze(
+			s,
+		) {
 			t.Fatalf("wrap(%q, %d) loses something: %q", s, n, lines)
 		}
 	})

@@ -123,7 +123,15 @@ func SafeSVG(t testing.TB, name string, draw func(io.Writer) error) {
 func Safe(t T, name string, markup []byte) {
 	t.Helper()
 	dec := xml.NewDecoder(bytes.NewReader(markup))
-	forbidden := map[string]bool{"script": true, "link": true, "iframe": true, "object": true, "embed": true, "base": true, "foreignobject": true}
+	forbidden := map[string]bool{
+		"script":        true,
+		"link":          true,
+		"iframe":        true,
+		"object":        true,
+		"embed":         true,
+		"base":          true,
+		"foreignobject": true,
+	}
 	inStyle := false
 	for {
 		tok, err := dec.Token()
@@ -145,7 +153,8 @@ func Safe(t T, name string, markup []byte) {
 		case xml.EndElement:
 			inStyle = false
 		case xml.CharData:
-			if inStyle && (bytes.Contains(x, []byte("url(")) || bytes.Contains(x, []byte("@import")) || bytes.Contains(x, []byte("//"))) {
+			if inStyle &&
+				(bytes.Contains(x, []byte("url(")) || bytes.Contains(x, []byte("@import")) || bytes.Contains(x, []byte("//"))) {
 				t.Fatalf("%s: a style sheet that fetches", name)
 			}
 		case xml.ProcInst:
@@ -163,7 +172,8 @@ func checkAttr(t T, name string, a xml.Attr) {
 		t.Fatalf("%s: %s=%q fetches", name, key, v)
 	case key == "srcset" || key == "action" || key == "formaction" || key == "data":
 		t.Fatalf("%s: the attribute %s", name, key)
-	case key != "title" && key != "aria-label" && key != "xmlns" && (strings.Contains(v, "url(") || strings.Contains(v, "://")):
+	case key != "title" && key != "aria-label" && key != "xmlns" &&
+		(strings.Contains(v, "url(") || strings.Contains(v, "://")):
 		t.Fatalf("%s: %s=%q refers to elsewhere", name, key, v)
 	}
 }
