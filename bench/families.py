@@ -74,7 +74,7 @@ FAMILIES = {
                                                 "rope_parameters": rope(100.0, partial_rotary_factor=0.5)}),
     "gpt_neox-sequential": ("gpt_neox", "bfloat16", WIDE | {
         "num_attention_heads": 2, "intermediate_size": 20, "use_parallel_residual": False, "attention_bias": False,
-        "hidden_act": "gelu_new", "rope_parameters": rope(10000.0, partial_rotary_factor=0.25)}),
+        "hidden_act": "gelu", "rope_parameters": rope(10000.0, partial_rotary_factor=0.25)}),
     "gemma2": ("gemma2", "bfloat16", GROUPED | {
         "hidden_size": 20, "head_dim": 6, "query_pre_attn_scalar": 10, "sliding_window": 3, "rms_norm_eps": 1e-4,
         "final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0, "rope_parameters": rope(1000.0)}),

@@ -56,7 +56,7 @@ def metadata(w, kind, c):
         rope = rope["full_attention"]
     if kind in ("gpt_neox", "phi", "phi3", "llama", "smollm3"):
         w.add_rope_dimension_count(int(rope.get("partial_rotary_factor", 1.0) * head_width(c)))
-    if rope and kind != "gpt_neox":
+    if rope and (kind != "gpt_neox" or rope["rope_theta"] != 10000):  # what the conversion of NeoX takes for granted
         w.add_rope_freq_base(rope["rope_theta"])
     if rope and rope["rope_type"] == "linear":
         w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)

@@ -44,7 +44,7 @@ var rooms = map[string]string{
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
 	"lm/format":    "internal/net internal/number internal/safetensors",
-	"lm":           "token backend lm/format internal/net internal/program internal/safetensors internal/whole",
+	"lm":           "token backend lm/format internal/gguf internal/net internal/program internal/safetensors internal/whole",
 	"train":        "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors internal/whole",
 	"generate":     "token lm",
 	// Explanations.

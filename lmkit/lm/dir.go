@@ -27,7 +27,7 @@ const (
 // Open reads a model directory: config.json, model.safetensors (or its parts and their index) and, if it is there,
 // tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories of
 // models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
-// language model, open as they are. Every error names the file and, for weights, the tensor.
+// language model, open as they are; so does a GGUF file. Every error names the file and, for weights, the tensor.
 func Open(e *backend.Engine, dir string) (*Model, error) {
 	m, err := open(e, dir)
 	if err != nil {
@@ -37,6 +37,9 @@ func Open(e *backend.Engine, dir string) (*Model, error) {
 }
 
 func open(e *backend.Engine, dir string) (*Model, error) {
+	if isFile(dir) {
+		return openGGUF(e, dir)
+	}
 	f, c, err := readConfig(dir)
 	if err != nil {
 		return nil, err
@@ -63,6 +66,12 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// isFile says whether a model is one file, which is then a GGUF file, and not a folder.
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }
 
 // CheckWeights says what keeps a model directory's weights from being read, if anything, without reading their numbers.

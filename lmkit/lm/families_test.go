@@ -150,6 +150,29 @@ func TestFamiliesOtherFiles(t *testing.T) {
 	}
 }
 
+// A GGUF file is the same model, whose rows and gains are in other orders and terms, and whose switches are in others.
+func TestFamiliesGGUF(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "families", "*.gguf"))
+	if err != nil || len(files) < 12 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			r := openFamily(t, backendtest.PureGo(t), filepath.Base(file))
+			as, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Logits: lm.AllLogits,
+				Wrt: []lm.Tap{"block.1.attn.q", "block.1.attn.k", "block.1.mlp.post"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			near(t, "logits", join(as.Logits), r.want["logits"])
+			for tap, x := range as.At {
+				near(t, tap, x.Data, r.want["tap/"+tap])
+				near(t, "d"+tap, as.Grad[tap].Data, r.want["dtap/"+tap])
+			}
+		})
+	}
+}
+
 // The spelling of transformers 4 means what that of version 5 does, and what lmkit writes means it, too.
 func TestFamiliesSpellings(t *testing.T) {
 	for _, name := range families {

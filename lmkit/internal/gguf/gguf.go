@@ -89,6 +89,10 @@ func (f *File) Close() error { return f.file.Close() }
 // Keys lists the settings in alphabetical order.
 func (f *File) Keys() []string { return slices.Sorted(maps.Keys(f.metadata)) }
 
+// Settings returns all settings by their keys: bool, int, uint64 where that is too small, float64, string, or a list of
+// these.
+func (f *File) Settings() map[string]any { return maps.Clone(f.metadata) }
+
 // Value is what a setting may be read as.
 type Value interface {
 	bool | int | float64 | string | []bool | []int | []float64 | []string

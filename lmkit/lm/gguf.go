@@ -1,0 +1,107 @@
+package lm
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/internal/gguf"
+	"lmkit.internal/lmkit/lm/format"
+	"lmkit.internal/lmkit/token"
+)
+
+// openGGUF opens a model that is one GGUF file, with its tokenizer, if the file has one.
+func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	layout, c, err := format.GGUF(f.Settings(), f)
+	if err != nil {
+		return nil, err
+	}
+	u, err := format.Unpack(layout, c, f)
+	if err != nil {
+		return nil, err
+	}
+	tok, err := ggufTokenizer(f)
+	if err != nil {
+		return nil, err
+	}
+	if m, err = assemble(e, c, tok, u.Param); err != nil {
+		return nil, err
+	}
+	if tok != nil {
+		m.ends = slices.DeleteFunc(token.Ends(tok), func(id token.ID) bool { return int(id) >= c.Vocab })
+	}
+	if eos, ok, err := gguf.Get[int](f, "tokenizer.ggml.eos_token_id"); err == nil && ok && eos >= 0 && eos < c.Vocab {
+		m.ends = append(m.ends, token.ID(eos))
+	}
+	slices.Sort(m.ends)
+	m.ends = slices.Compact(m.ends)
+	return m, nil
+}
+
+// ggufTokenizer is the tokenizer of a file; nil if it has none.
+func ggufTokenizer(f *gguf.File) (token.Tokenizer, error) {
+	r := settings{file: f}
+	g := token.GGUF{
+		Model: get[string](&r, "model"), Pre: get[string](&r, "pre"), Tokens: get[[]string](&r, "tokens"),
+		Merges: get[[]string](&r, "merges"), BOS: r.id("bos_token_id"), EOS: r.id("eos_token_id"),
+		Unknown: r.id("unknown_token_id"), AddBOS: given[bool](&r, "add_bos_token"),
+		AddEOS: given[bool](&r, "add_eos_token"), AddSpacePrefix: given[bool](&r, "add_space_prefix"),
+	}
+	for _, s := range get[[]float64](&r, "scores") {
+		g.Scores = append(g.Scores, float32(s))
+	}
+	for _, t := range get[[]int](&r, "token_type") {
+		g.Types = append(g.Types, int32(t))
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	if g.Tokens == nil {
+		return nil, nil
+	}
+	return token.FromGGUF(g)
+}
+
+// settings reads those of a tokenizer, and keeps the first error.
+type settings struct {
+	file *gguf.File
+	err  error
+}
+
+// given is a setting, nil where the file does not have it.
+func given[T gguf.Value](r *settings, key string) *T {
+	v, ok, err := gguf.Get[T](r.file, "tokenizer.ggml."+key)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	if err != nil || !ok {
+		return nil
+	}
+	return &v
+}
+
+// get is a setting, zero where the file does not have it.
+func get[T gguf.Value](r *settings, key string) (v T) {
+	if p := given[T](r, key); p != nil {
+		v = *p
+	}
+	return v
+}
+
+func (r *settings) id(key string) *token.ID {
+	n := given[int](r, key)
+	if n == nil {
+		return nil
+	}
+	id := token.ID(*n)
+	if int(id) != *n && r.err == nil {
+		r.err = fmt.Errorf("the setting tokenizer.ggml.%s is %d, which is no token", key, *n)
+	}
+	return &id
+}
