@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/internal/gguf"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm/format"
@@ -76,6 +77,13 @@ func isFile(path string) bool {
 
 // CheckWeights says what keeps a model directory's weights from being read, if anything, without reading their numbers.
 func CheckWeights(dir string) error {
+	if isFile(dir) {
+		f, _, _, err := findGGUF(dir)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	}
 	f, c, err := readConfig(dir)
 	if err != nil {
 		return err
@@ -100,8 +108,15 @@ func findWeights(f format.Format, c Config, dir string) (*format.Unpacker, *safe
 	return u, ts, nil
 }
 
-// ReadConfig reads the config.json of a model directory.
+// ReadConfig reads the config.json of a model directory, or the settings of a GGUF file.
 func ReadConfig(dir string) (Config, error) {
+	if isFile(dir) {
+		f, c, _, err := findGGUF(dir)
+		if err != nil {
+			return c, err
+		}
+		return c, f.Close()
+	}
 	_, c, err := readConfig(dir)
 	return c, err
 }
@@ -123,8 +138,21 @@ func readConfig(dir string) (f format.Format, c Config, err error) {
 	return f, c, nil
 }
 
-// ReadTokenizer reads the tokenizer.json of a model directory. The error is fs.ErrNotExist when there is none.
+// ReadTokenizer reads the tokenizer.json of a model directory, or the tokenizer of a GGUF file. The error is
+// fs.ErrNotExist when there is none.
 func ReadTokenizer(dir string) (token.Tokenizer, error) {
+	if isFile(dir) {
+		f, err := gguf.Open(dir)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		tok, err := ggufTokenizer(f)
+		if err == nil && tok == nil {
+			err = fs.ErrNotExist
+		}
+		return tok, err
+	}
 	data, err := os.ReadFile(filepath.Join(dir, TokenizerFile))
 	if err != nil {
 		return nil, err

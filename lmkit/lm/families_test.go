@@ -3,6 +3,8 @@ package lm_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -159,6 +161,15 @@ func TestFamiliesGGUF(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			r := openFamily(t, backendtest.PureGo(t), filepath.Base(file))
+			if c, err := lm.ReadConfig(file); err != nil || c != r.Config() {
+				t.Errorf("%+v, %v", c, err)
+			}
+			if err := lm.CheckWeights(file); err != nil {
+				t.Error(err)
+			}
+			if _, err := lm.ReadTokenizer(file); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%v, want that there is no tokenizer", err)
+			}
 			as, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Logits: lm.AllLogits,
 				Wrt: []lm.Tap{"block.1.attn.q", "block.1.attn.k", "block.1.mlp.post"}})
 			if err != nil {

@@ -13,19 +13,11 @@ import (
 
 // openGGUF opens a model that is one GGUF file, with its tokenizer, if the file has one.
 func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
-	f, err := gguf.Open(path)
+	f, c, u, err := findGGUF(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	layout, c, err := format.GGUF(f.Settings(), f)
-	if err != nil {
-		return nil, err
-	}
-	u, err := format.Unpack(layout, c, f)
-	if err != nil {
-		return nil, err
-	}
 	tok, err := ggufTokenizer(f)
 	if err != nil {
 		return nil, err
@@ -42,6 +34,22 @@ func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
 	slices.Sort(m.ends)
 	m.ends = slices.Compact(m.ends)
 	return m, nil
+}
+
+// findGGUF opens a file, and finds the model's shape and its parameters in it.
+func findGGUF(path string) (*gguf.File, Config, *format.Unpacker, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, Config{}, nil, err
+	}
+	layout, c, err := format.GGUF(f.Settings(), f)
+	if err == nil {
+		var u *format.Unpacker
+		if u, err = format.Unpack(layout, c, f); err == nil {
+			return f, c, u, nil
+		}
+	}
+	return nil, Config{}, nil, errors.Join(err, f.Close())
 }
 
 // ggufTokenizer is the tokenizer of a file; nil if it has none.
@@ -65,7 +73,11 @@ func ggufTokenizer(f *gguf.File) (token.Tokenizer, error) {
 	if g.Tokens == nil {
 		return nil, nil
 	}
-	return token.FromGGUF(g)
+	tok, err := token.FromGGUF(g)
+	if err != nil {
+		return nil, err
+	}
+	return tok, nil
 }
 
 // settings reads those of a tokenizer, and keeps the first error.

@@ -68,8 +68,12 @@ func gemmaScales(k *keys, c *net.Config, scoreCap, logitCap float64) {
 }
 
 func gemmaScaleKeys(c net.Config) object {
+	scalar := 1 / (c.Scale * c.Scale)
+	if n := math.Round(scalar); math.Abs(scalar-n) < 1e-9*n { // it was a whole number before rounding
+		scalar = n
+	}
 	return append(object{
-		{"query_pre_attn_scalar", 1 / (c.Scale * c.Scale)},
+		{"query_pre_attn_scalar", scalar},
 		{"attn_logit_softcapping", orNull(c.ScoreCap)},
 		{"final_logit_softcapping", orNull(c.LogitCap)},
 		{"attention_bias", !c.NoBias.QKV},
@@ -80,6 +84,11 @@ func gemmaScaleKeys(c net.Config) object {
 // and older files scale only the former.
 func gemmaRopes(k *keys, c *net.Config) {
 	local := take(k, "rope_local_base_freq", 1e4)
+	defer func() {
+		if c.LocalRope.Theta <= 0 {
+			k.errs = append(k.errs, "the rotation of layers with a window has no positive rope_theta")
+		}
+	}()
 	both := k.sub("rope_parameters")
 	if both == nil {
 		rotary(k, c, 1e6, 0)

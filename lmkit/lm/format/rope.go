@@ -96,6 +96,9 @@ func yarn(k *keys, c *net.Config, r *net.Rope) {
 func longRope(k *keys, c *net.Config, r *net.Rope) {
 	original := take(k, "original_max_position_embeddings", c.Context)
 	short := take(k, "short_factor", []float64(nil))
+	if short == nil {
+		k.errs = append(k.errs, "short_factor is missing, which longrope needs")
+	}
 	take(k, "long_factor", []float64(nil))
 	factor := take(k, "factor", float64(c.Context)/float64(max(1, original)))
 	r.Magnitude = 1
@@ -133,7 +136,11 @@ func ropeShare(c net.Config) float64 {
 	if c.Rope.Width == 0 {
 		return 1
 	}
-	return float64(c.Rope.Width) / float64(c.HeadWidth)
+	share, K := float64(c.Rope.Width)/float64(c.HeadWidth), float64(c.HeadWidth)
+	if int(share*K) < c.Rope.Width { // what reads it cuts off what is behind the point
+		share = math.Nextafter(share, 2)
+	}
+	return share
 }
 
 // scalingKeys is what rope_scaling says of a rotation; nil: nothing.
