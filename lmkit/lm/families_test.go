@@ -34,15 +34,16 @@ func eachFamily(t *testing.T, test func(t *testing.T, r reference)) {
 	}
 }
 
-// families are the tiny models that Hugging Face's own classes made and ran (bench/families.py), each with every switch
-// of its family on.
+// families are the tiny models that Hugging Face's own classes made and ran (bench/families.py), each with every
+// switch of its family on.
 var families = []string{
 	"gpt2", "llama", "llama-linear", "mistral", "qwen2", "qwen2-full", "qwen3", "qwen3-window", "gpt_neox",
 	"gpt_neox-sequential", "gemma2", "gemma3_text", "olmo2", "opt", "opt-post", "phi", "phi-plain", "phi3", "phi3-window",
 	"smollm3",
 }
 
-// sameNumbers are folders that hold the model of another in other number types, in other files, or beside another part.
+// sameNumbers are folders that hold the model of another in other number types, in other files, or beside another
+// part.
 var sameNumbers = map[string]string{
 	"llama-float16": "llama", "llama-bfloat16": "llama", "llama-shards": "llama", "gemma3": "gemma3_text",
 }
@@ -57,7 +58,8 @@ func openFamily(t *testing.T, e *backend.Engine, name string) reference {
 	if same, ok := sameNumbers[name]; ok {
 		name = same
 	}
-	want, err := safetensors.ReadFile(filepath.Join("testdata", "families", strings.TrimSuffix(name, ".gguf"), "expected.safetensors"))
+	folder := filepath.Join("testdata", "families", strings.TrimSuffix(name, ".gguf"))
+	want, err := safetensors.ReadFile(filepath.Join(folder, "expected.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}

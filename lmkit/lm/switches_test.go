@@ -23,7 +23,8 @@ func someSwitches(rng *rand.Rand) lm.Config {
 	word := func(of ...string) string { return of[rng.IntN(len(of))] }
 	either := func(x float64) float64 { return x * float64(rng.IntN(2)) }
 	c := lm.Config{
-		Arch: lm.Transformer, Vocab: switchesVocab, Width: 8 + 4*rng.IntN(2), Layers: 2 + rng.IntN(2), Context: 20, Tied: flip(),
+		Arch: lm.Transformer, Vocab: switchesVocab, Width: 8 + 4*rng.IntN(2), Layers: 2 + rng.IntN(2),
+		Context: 20, Tied: flip(),
 		KVHeads: 1 + rng.IntN(2), HeadWidth: 4 + 2*rng.IntN(2), Scale: either(0.4), ScoreCap: either(2), LogitCap: either(5),
 		QKNorm: word("", net.EachHead, net.AllHeads), Inner: 10, Gated: flip(),
 		Activation: word(net.GELUTanh, net.GELU, net.SiLU, net.ReLU), Norm: word(net.LayerNorm, net.RMSNorm, net.PlainNorm),
@@ -118,7 +119,8 @@ func logitOf(id token.ID) []lm.Objective {
 func TestSwitchesGradients(t *testing.T) {
 	eachSwitched(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
 		row := someTokens(rng, 6, switchesVocab)
-		taps := []lm.Tap{"embed", "block.1.attn.k", "block.1.attn.v", "block.0.attn.scores", "block.1.mlp.post", "block.1.resid.pre"}
+		taps := []lm.Tap{"embed", "block.1.attn.k", "block.1.attn.v", "block.0.attn.scores", "block.1.mlp.post",
+			"block.1.resid.pre"}
 		for _, tap := range tapNames(m) {
 			if strings.HasSuffix(tap, "_rot") && strings.HasPrefix(tap, "block.0.") || tap == "pos_embed" ||
 				strings.HasSuffix(tap, ".scale") && strings.HasPrefix(tap, "block.0.") {
@@ -157,7 +159,10 @@ func TestSwitchesGradients(t *testing.T) {
 // The program that computes one token's prediction alone gives what the whole one does, values and gradients.
 func TestSwitchesLastToken(t *testing.T) {
 	eachSwitched(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
-		rows := [][]token.ID{someTokens(rng, 7, switchesVocab), someTokens(rng, 3, switchesVocab), someTokens(rng, 5, switchesVocab)}
+		var rows [][]token.ID
+		for _, n := range []int{7, 3, 5} {
+			rows = append(rows, someTokens(rng, n, switchesVocab))
+		}
 		q := lm.Query{Rows: rows, Of: logitOf(2), Wrt: []lm.Tap{"embed", "block.0.attn.k"}, Logits: lm.LastLogits}
 		last := ask(t, m, q)
 		q.Taps = []lm.Tap{"head.in"}
@@ -186,8 +191,8 @@ func TestSwitchesRules(t *testing.T) {
 				t.Errorf("%s: tokens and constants get %v of %v", rules, shared, a.Values[0])
 			}
 		}
-		a := ask(t, m, lm.Query{Rows: [][]token.ID{row, base}, Wrt: []lm.Tap{"embed", "block.1.resid.pre"}, Rules: lm.DeepLIFT,
-			Of: append(logitOf(4), logitOf(4)...)})
+		a := ask(t, m, lm.Query{Rows: [][]token.ID{row, base}, Wrt: []lm.Tap{"embed", "block.1.resid.pre"},
+			Rules: lm.DeepLIFT, Of: append(logitOf(4), logitOf(4)...)})
 		for _, tap := range []lm.Tap{"embed", "block.1.resid.pre"} {
 			completeAt(t, a, tap, 0, 1e-3)
 		}

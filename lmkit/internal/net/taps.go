@@ -26,7 +26,8 @@ func (t TapInfo) Heads() int {
 	return 0
 }
 
-// HeadName is the number of head i of the activation. One of keys and values is called by the heads that share it: "3-5".
+// HeadName is the number of head i of the activation. One of keys and values is called by the heads that share it:
+// "3-5".
 func (t TapInfo) HeadName(i int) string {
 	if t.Readers < 2 {
 		return strconv.Itoa(i)

@@ -19,7 +19,7 @@ type decoder struct {
 	keys             []key      // what is copied between config.json and the configuration
 	read             func(k *keys, c *net.Config)
 	write            func(c net.Config) object // the keys that read understands
-	prefix           string                    // before the names of all tensors but the output matrix's; it may be left out
+	prefix           string                    // of all names but the output matrix's; it may be left out
 	rules            func(c net.Config) []Rule
 }
 
@@ -89,7 +89,8 @@ func (k *keys) into(key string, v any) {
 		return
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		k.errs = append(k.errs, fmt.Sprintf("%s is %s: it must be %s", key, text, called(reflect.ValueOf(v).Elem().Interface())))
+		what := called(reflect.ValueOf(v).Elem().Interface())
+		k.errs = append(k.errs, fmt.Sprintf("%s is %s: it must be %s", key, text, what))
 	}
 }
 

@@ -46,7 +46,8 @@ func readable(t *testing.T, text []byte) {
 }
 
 // strange is what a file may say where another thing is expected.
-var strange = []any{-1, 0, 1, 3, 7, 1 << 31, 1 << 62, -0.5, 1e300, 1e-300, "", "x", true, false, []int{}, []int{1, 2}, []bool{true},
+var strange = []any{-1, 0, 1, 3, 7, 1 << 31, 1 << 62, -0.5, 1e300, 1e-300, "", "x", true, false, []int{},
+	[]int{1, 2}, []bool{true},
 	[]string{"full_attention"}, map[string]any{}, map[string]any{"rope_type": "yarn", "factor": -1}, nil}
 
 // No key of any family brings reading down, whatever its value.

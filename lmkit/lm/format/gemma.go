@@ -8,8 +8,8 @@ import (
 	"lmkit.internal/lmkit/internal/net"
 )
 
-// gemmaBase is what Gemma 2 and 3 have in common: norms before and after, whose weights are what gains differ from 1 by,
-// and embeddings that are scaled by the root of their width.
+// gemmaBase is what Gemma 2 and 3 have in common: norms before and after, whose weights are what gains differ from 1
+// by, and embeddings that are scaled by the root of their width.
 var gemmaBase = net.Config{
 	Norm: net.RMSNorm, NormOffset: 1, NormPlace: net.BothNorms, Epsilon: 1e-6, Gated: true, Activation: net.GELUTanh,
 	NoBias: net.Projections{QKV: true, Out: true, MLP: true}, Tied: true, HeadWidth: 256, Context: 8192,
@@ -80,8 +80,8 @@ func gemmaScaleKeys(c net.Config) object {
 	}, layerTypes(c)...)
 }
 
-// gemmaRopes reads the rotation of layers without a window, and that of those with one: rope_parameters has one of each,
-// and older files scale only the former.
+// gemmaRopes reads the rotation of layers without a window, and that of those with one: rope_parameters has one of
+// each, and older files scale only the former.
 func gemmaRopes(k *keys, c *net.Config) {
 	local := take(k, "rope_local_base_freq", 1e4)
 	defer func() {

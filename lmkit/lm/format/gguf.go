@@ -10,9 +10,9 @@ import (
 	"lmkit.internal/lmkit/internal/net"
 )
 
-// GGUF understands the settings of a GGUF file, by its tensors where the settings leave something to them: biases, norms,
-// whether the output matrix is the embedding, and divisors of the rotation's frequencies. A key that changes the
-// computation, and that it does not follow, is an error that names the key.
+// GGUF understands the settings of a GGUF file, by its tensors where the settings leave something to them: biases,
+// norms, whether the output matrix is the embedding, and divisors of the rotation's frequencies. A key that changes
+// the computation, and that it does not follow, is an error that names the key.
 func GGUF(settings map[string]any, ts Tensors) (Layout, net.Config, error) {
 	arch, _ := settings["general.architecture"].(string)
 	a, ok := architectures[arch]
@@ -330,7 +330,8 @@ func (g ggufLayout) Rules(c net.Config) []Rule {
 	return expand(c, rules)
 }
 
-// apart is where row i of a head of width K is, when the rows that turn together, K/2 apart here, stand side by side there.
+// apart is where row i of a head of width K is, when the rows that turn together, K/2 apart here, stand side by side
+// there.
 func apart(K int) func(i int) int {
 	return func(i int) int {
 		head, j := i/K*K, i%K

@@ -8,7 +8,8 @@ var llamaBase = net.Config{
 	NoBias: net.Projections{QKV: true, Out: true, MLP: true},
 }
 
-var llamaKeys = more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("rms_norm_eps"), act("hidden_act"))
+var llamaKeys = more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("rms_norm_eps"),
+	act("hidden_act"))
 
 // llama is Llama 2 and 3, TinyLlama, SmolLM2 and all that took over their shape.
 var llama = decoder{
@@ -27,7 +28,8 @@ var llama = decoder{
 
 // mistral is Llama with a window in all layers; null in later models.
 var mistral = decoder{
-	modelType: "mistral", class: "MistralForCausalLM", base: llamaBase, keys: llamaKeys, prefix: "model.", rules: llamaRules,
+	modelType: "mistral", class: "MistralForCausalLM", base: llamaBase, keys: llamaKeys, prefix: "model.",
+	rules: llamaRules,
 	read: func(k *keys, c *net.Config) {
 		rotary(k, c, 1e4, 0)
 		window(k, c, nullable(k, "sliding_window", 4096), func(int) bool { return true })

@@ -2,7 +2,8 @@ package format
 
 import "lmkit.internal/lmkit/internal/net"
 
-// phi is Phi-1, 1.5 and 2: attention beside the feed-forward layer, both behind one norm, and a bias at the output matrix.
+// phi is Phi-1, 1.5 and 2: attention beside the feed-forward layer, both behind one norm, and a bias at the output
+// matrix.
 var phi = decoder{
 	modelType: "phi", class: "PhiForCausalLM", prefix: "model.", rules: phiRules,
 	base: net.Config{Residual: net.ParallelOne, HeadBias: true, Activation: net.GELUTanh, Epsilon: 1e-5, Context: 2048},
@@ -36,12 +37,14 @@ func phiRules(net.Config) []Rule {
 	}
 }
 
-// phi3 is Phi-3 and 4: Llama with q, k and v in one matrix, and gate and up in another; a window or scaled frequencies.
+// phi3 is Phi-3 and 4: Llama with q, k and v in one matrix, and gate and up in another; a window or scaled
+// frequencies.
 var phi3 = decoder{
 	modelType: "phi3", class: "Phi3ForCausalLM", base: phi3Base(), prefix: "model.", rules: phi3Rules,
 	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("rms_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
-		// How long the texts were that it was first trained on: beside the scaling in files, under it in transformers 5.
+		// How long the texts were that it was first trained on: beside the scaling in files, under it in transformers
+		// 5.
 		original := take(k, "original_max_position_embeddings", 4096)
 		for _, name := range []string{"rope_scaling", "rope_parameters"} {
 			k.lend(name, "original_max_position_embeddings", original)

@@ -10,8 +10,8 @@ import (
 )
 
 // rotary reads how positions turn queries and keys: rope_parameters, as transformers writes it since version 5, or
-// rope_theta, rope_scaling and the share of a head that turns, as it did before. Where a family has such a share, part is
-// its default; 0: all of a head turns.
+// rope_theta, rope_scaling and the share of a head that turns, as it did before. Where a family has such a share,
+// part is its default; 0: all of a head turns.
 func rotary(k *keys, c *net.Config, theta, part float64) {
 	theta = take(k, "rope_theta", theta)
 	share := 1.0
@@ -90,9 +90,9 @@ func yarn(k *keys, c *net.Config, r *net.Rope) {
 	r.Magnitude = take(k, "attention_factor", r.Magnitude)
 }
 
-// longRope reads LongRoPE (Ding et al., 2024): a divisor for each frequency, others in texts that are longer than those the
-// model was first trained on. lmkit reads texts of up to that length, so that one text's numbers do not depend on those
-// it is computed with.
+// longRope reads LongRoPE (Ding et al., 2024): a divisor for each frequency, others in texts that are longer than
+// those the model was first trained on. lmkit reads texts of up to that length, so that one text's numbers do not
+// depend on those it is computed with.
 func longRope(k *keys, c *net.Config, r *net.Rope) {
 	original := take(k, "original_max_position_embeddings", c.Context)
 	short := take(k, "short_factor", []float64(nil))
