@@ -118,13 +118,18 @@ func defaultBudget(M int) int {
 	return 2*M + 2048
 }
 
-// checkBudget puts the default in place of no budget.
+// checkBudget puts the default in place of no budget. A method that needs at least so many coalitions needs fewer where all
+// of them are fewer.
 func checkBudget(name string, budget, M, least int) (int, error) {
 	if budget == 0 {
 		budget = defaultBudget(M)
 	}
-	if budget < 2 || !enumerable(M, budget) && budget < least {
-		return 0, fmt.Errorf("%s: a budget of %d coalitions is too small for %d features: it takes at least %d; raise the budget, or group the input into fewer features", name, budget, M, least)
+	if M <= mostFeatures {
+		least = min(least, 1<<M)
+	}
+	if least = max(2, least); budget < least {
+		return 0, fmt.Errorf("%s: a budget of %d coalitions is too small for %d features: it takes at least %d; "+
+			"raise the budget, or group the input into fewer features", name, budget, M, least)
 	}
 	return budget, nil
 }
