@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
@@ -278,21 +279,47 @@ func (s Settings) over(t Settings) Settings {
 func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
 	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups, Baseline: r.Baseline,
 		Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
-	if q.Target, err = find(m, r.Target); err == nil {
-		q.Foil, err = find(m, r.Foil)
+	if q.Target, err = find(m, r.Prompt, r.Target); err == nil {
+		q.Foil, err = find(m, r.Prompt, r.Foil)
 	}
 	return q, err
 }
 
-func find(m *lm.Model, text string) (*token.ID, error) {
+func find(m *lm.Model, prompt, text string) (*token.ID, error) {
 	if text == "" {
 		return nil, nil
 	}
-	id, err := explain.FindToken(m, text)
+	id, err := explain.FindToken(m, prompt, text)
 	if err != nil {
 		return nil, err
 	}
 	return &id, nil
+}
+
+// reading notes how the prompt, the target and the foil were read, where another reading is near.
+func (a *Answer) reading(m *lm.Model, r Request, q explain.Question) {
+	for _, x := range []struct {
+		what, text string
+		id         *token.ID
+	}{{"target", r.Target, q.Target}, {"foil", r.Foil, q.Foil}} {
+		if x.id == nil {
+			continue
+		}
+		n, err := strconv.Atoi(strings.TrimPrefix(x.text, "#"))
+		number := err == nil && strings.HasPrefix(x.text, "#")
+		name := m.TokenText(*x.id)
+		switch {
+		case number && int(*x.id) != n:
+			a.note("the %s %s is the word %q, which is token number %d, not token number %d, which is %q",
+				x.what, x.text, name, *x.id, n, m.TokenText(token.ID(n)))
+		case !number && name != x.text:
+			a.note("the %s %q is the token %q", x.what, x.text, name)
+		}
+	}
+	if token.EndsInSpace(m.Tokenizer(), r.Prompt) {
+		a.note("the prompt ends in a space, which is a token of its own here: words have the space before them in their token, " +
+			"so that none of these can follow; leave the space out to see them")
+	}
 }
 
 // Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the
@@ -313,6 +340,7 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 		return nil, err
 	}
 	out := &Answer{}
+	out.reading(m, r, q)
 	names := r.names()
 	if r.all() {
 		names = out.suited(names, m.Config().Arch)
@@ -343,6 +371,7 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 // answerMatrix asks the model for scores of pairs. Of [All] methods those that do not suit the model are not compared.
 func (r Request) answerMatrix(ctx context.Context, m *lm.Model, q explain.Question) (*Answer, error) {
 	out := &Answer{}
+	out.reading(m, r, q)
 	names := r.names()
 	if r.compares() && r.all() {
 		names = out.suited(names, m.Config().Arch)

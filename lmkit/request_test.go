@@ -284,3 +284,47 @@ func TestRequestAnswer(t *testing.T) {
 		t.Error("attention of an LSTM")
 	}
 }
+
+// What is read otherwise than it is written is noted, and nothing else.
+func TestReadingIsNoted(t *testing.T) {
+	texts := slices.Values([]string{"we are here is we are here is are is #1 we is", "We are #1"})
+	bytes, err := token.TrainBPE(t.Context(), texts, 280)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words, err := token.NewWord(texts, token.WordConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chars, err := token.NewChar("we are here")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		tok                  token.Tokenizer
+		prompt, target, want string
+	}{
+		{bytes, "we", "are", `the target "are" is the token " are"`},
+		{bytes, "we", " are", ""},
+		{bytes, "we", "#7", ""},
+		{bytes, "we ", " are", "the prompt ends in a space"},
+		{words, "we ", "are", ""},
+		{chars, "we ", "a", ""},
+		{words, "we", "Are", `the target "Are" is the token "are"`},
+		{words, "we", "#1", `the target #1 is the word "#1", which is token number`},
+		{words, "we", "#2", ""},
+	} {
+		m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: test.tok.Size(), Layers: 1, Width: 4, Hidden: 4}, test.tok, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := lmkit.Request{Prompt: test.prompt, Target: test.target, Methods: []string{"occlusion"}}.Answer(t.Context(), m)
+		m.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(answer.Notes, "\n"); (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
+			t.Errorf("%q, %q: notes %q, want %q", test.prompt, test.target, got, test.want)
+		}
+	}
+}

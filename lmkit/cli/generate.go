@@ -142,10 +142,13 @@ func (a *app) prompt(args []string, list string) (text string, ids []token.ID, e
 	if err == nil && len(all) > most {
 		err = fmt.Errorf("the prompt on stdin is longer than %d MB", most>>20)
 	}
-	if err == nil && len(strings.TrimSpace(string(all))) == 0 {
+	if err == nil && len(all) == 0 {
 		err = usage("there is no prompt on stdin")
 	}
 	text = strings.TrimSuffix(strings.TrimSuffix(string(all), "\n"), "\r") // which echo adds
+	if text == "" {
+		text = string(all) // a line break may be all that is asked about
+	}
 	return text, nil, err
 }
 

@@ -133,8 +133,12 @@ func encodeLines(m *lm.Model, texts, names []string) (inputs [][]token.ID, choic
 		}
 		inputs = append(inputs, enc.IDs)
 	}
+	prompt := "" // one that the tokens follow
+	if len(texts) > 0 {
+		prompt = texts[0]
+	}
 	for _, name := range names {
-		id, err := explain.FindToken(m, strings.TrimSpace(name))
+		id, err := explain.FindToken(m, prompt, strings.TrimSpace(name))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -66,7 +66,9 @@ func (p *Problem) group(enc token.Encoding) error {
 	}
 	if p.Question.By == ByToken {
 		for i, t := range p.Tokens {
-			p.Features = append(p.Features, Feature{Text: t.Text, Tokens: []int{i}})
+			if enc.Held == nil || !enc.Held[i] {
+				p.Features = append(p.Features, Feature{Text: t.Text, Tokens: []int{i}})
+			}
 		}
 		return nil
 	}
@@ -77,22 +79,10 @@ func (p *Problem) group(enc token.Encoding) error {
 	if p.Question.By == BySentence {
 		parts = token.Sentences(p.Question.Prompt)
 	}
-	k, last := 0, -1
-	for i, s := range enc.Spans {
-		// A token belongs to the part that holds its first visible byte.
-		at := s.Start
-		for at < s.End-1 && strings.IndexByte(" \t\r\n", p.Question.Prompt[at]) >= 0 {
-			at++
+	for _, tokens := range enc.Group(parts) {
+		if len(tokens) > 0 {
+			p.Features = append(p.Features, Feature{Text: enc.Cover(tokens), Tokens: tokens})
 		}
-		for k < len(parts)-1 && at >= parts[k].End {
-			k++
-		}
-		if k != last {
-			p.Features = append(p.Features, Feature{Text: strings.TrimSpace(p.Question.Prompt[parts[k].Start:parts[k].End])})
-			last = k
-		}
-		f := &p.Features[len(p.Features)-1]
-		f.Tokens = append(f.Tokens, i)
 	}
 	return nil
 }

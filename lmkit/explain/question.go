@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"lmkit.internal/lmkit/lm"
@@ -105,27 +104,4 @@ func (q *Question) defaults(m *lm.Model) error {
 		errs = append(errs, errors.New("both a prompt and token IDs were given; give one"))
 	}
 	return errors.Join(errs...)
-}
-
-// FindToken finds a token of the model's vocabulary by its text, or as "#ID".
-func FindToken(m *lm.Model, text string) (token.ID, error) {
-	if n, ok := strings.CutPrefix(text, "#"); ok {
-		if id, err := strconv.Atoi(n); err == nil {
-			if id < 0 || id >= m.Config().Vocab {
-				return 0, fmt.Errorf("token #%d is outside the vocabulary of %d", id, m.Config().Vocab)
-			}
-			return token.ID(id), nil
-		}
-	}
-	tok := m.Tokenizer()
-	if tok == nil {
-		return 0, fmt.Errorf("this model has no tokenizer: name the token by its number, as #%d", 7)
-	}
-	// Byte-level vocabularies keep the space before a word in its token: that is what follows a prompt.
-	for _, t := range []string{text, " " + text} {
-		if id, ok := tok.Lookup(t); ok {
-			return id, nil
-		}
-	}
-	return 0, fmt.Errorf("the token %q is not in the model's vocabulary; name it by its number, as #7", text)
 }
