@@ -31,8 +31,8 @@ type Choice struct {
 }
 
 const (
-	enumerated = 12 // features whose coalitions are enumerated at most
-	integral   = 30 // rows forward and backward of a refined integral, as often as not
+	mostEnumerated = 12 // features whose coalitions are mostEnumerated at most
+	rowsOfIntegral = 30 // rows forward and backward of a refined integral, as often as not
 )
 
 // Name implements explain.Method.
@@ -56,16 +56,16 @@ func (a Auto) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 func (a Auto) choose(features, baselines int) (explain.Method, Choice) {
 	c := Choice{Budget: a.Budget}
 	if c.Budget == 0 {
-		c.Budget = baselines << enumerated
+		c.Budget = baselines << mostEnumerated
 	}
 	var m explain.Method
 	switch {
-	case features <= enumerated && baselines<<features <= c.Budget:
+	case features <= mostEnumerated && baselines<<features <= c.Budget:
 		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget, 1<<features, features)
-	case baselines*integral <= c.Budget:
+	case baselines*rowsOfIntegral <= c.Budget:
 		m, c.Why = gradient.Integrated{MaxSteps: c.Budget / 2 / baselines}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
 	case baselines*(features+1) <= c.Budget:
-		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*integral)
+		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*rowsOfIntegral)
 	default:
 		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small to replace each of %d features", c.Budget, features)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Spearman returns the rank correlation of two score lists over the same features, from -1 to 1: Pearson's correlation
@@ -16,7 +18,7 @@ func Spearman(a, b []float64) (float64, error) {
 	if err := sameFeatures(a, b); err != nil {
 		return 0, err
 	}
-	return pearson(ranks(a), ranks(b)), nil
+	return numerics.Pearson(numerics.Ranks(a), numerics.Ranks(b)), nil
 }
 
 // TopOverlap returns the share, from 0 to 1, of the k features with the largest |score| that two score lists have in
@@ -62,44 +64,4 @@ func sameFeatures(a, b []float64) error {
 		return errors.New("a score is NaN: it has no rank")
 	}
 	return nil
-}
-
-// ranks numbers scores from 1 upwards; equal scores share the mean of their ranks.
-func ranks(xs []float64) []float64 {
-	order := make([]int, len(xs))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(xs[i], xs[j]) })
-	out := make([]float64, len(xs))
-	for lo := 0; lo < len(order); {
-		hi := lo + 1
-		for hi < len(order) && xs[order[hi]] == xs[order[lo]] {
-			hi++
-		}
-		for _, i := range order[lo:hi] {
-			out[i] = float64(lo+1+hi) / 2
-		}
-		lo = hi
-	}
-	return out
-}
-
-func pearson(a, b []float64) float64 {
-	var ma, mb float64
-	for i := range a {
-		ma += a[i] / float64(len(a))
-		mb += b[i] / float64(len(b))
-	}
-	var ab, aa, bb float64
-	for i := range a {
-		ab += (a[i] - ma) * (b[i] - mb)
-		aa += (a[i] - ma) * (a[i] - ma)
-		bb += (b[i] - mb) * (b[i] - mb)
-	}
-	// Ranks have half-integer steps: what is smaller than this is rounding of the mean.
-	if aa < 1e-9 || bb < 1e-9 {
-		return math.NaN()
-	}
-	return max(-1, min(1, ab/math.Sqrt(aa*bb)))
 }

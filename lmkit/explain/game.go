@@ -177,8 +177,13 @@ func (p *Problem) look(ctx context.Context, sets []Replacement) (values []float6
 
 // Values is the objective under each replacement.
 func (p *Problem) Values(ctx context.Context, sets []Replacement) ([]float64, error) {
+	return p.values(ctx, p.Objective, sets)
+}
+
+// values is any objective under each replacement.
+func (p *Problem) values(ctx context.Context, of lm.Objective, sets []Replacement) ([]float64, error) {
 	q := p.rows(sets)
-	q.Of = []lm.Objective{p.Objective}
+	q.Of = []lm.Objective{of}
 	a, err := p.Run(ctx, q)
 	if err != nil {
 		return nil, err
@@ -195,8 +200,13 @@ func (p *Problem) Game() Game {
 	return g
 }
 
-// GameOf is the problem as a game about any number that the logits of the next token give, in place of its objective.
-func (p *Problem) GameOf(number func(logits []float32) float64) Game {
+// GameOf is the problem as a game about another objective.
+func (p *Problem) GameOf(of lm.Objective) Game {
+	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64, error) { return p.values(ctx, of, sets) }})
+}
+
+// GameOfLogits is the problem as a game about a number that no objective is, but the logits of the next token give.
+func (p *Problem) GameOfLogits(number func(logits []float32) float64) Game {
 	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64, error) {
 		_, logits, err := p.look(ctx, sets)
 		if err != nil {

@@ -3,9 +3,9 @@ package faithful
 import (
 	"context"
 	"errors"
-	"math"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Infidelity is how far sums of scores are from what really changes: the mean over sets S of
@@ -43,7 +43,7 @@ func FaithfulnessCorrelation(ctx context.Context, g explain.Game, scores []float
 	if err != nil {
 		return 0, err
 	}
-	return pearson(sums, drops), nil
+	return numerics.Pearson(sums, drops), nil
 }
 
 // SensitivityN is the faithfulness correlation over sets of n features, all of them or count at random: it is 1 for every
@@ -102,29 +102,4 @@ func sumsAndDrops(ctx context.Context, g explain.Game, scores []float64, sets []
 		drops[i] = values[0] - values[1+i]
 	}
 	return sums, drops, nil
-}
-
-// pearson is the correlation of two lists; NaN where one is constant up to rounding.
-func pearson(a, b []float64) float64 {
-	n := float64(len(a))
-	var ma, mb, ab, aa, bb, sa, sb float64
-	for i := range a {
-		ma += a[i] / n
-		mb += b[i] / n
-		sa, sb = max(sa, math.Abs(a[i])), max(sb, math.Abs(b[i]))
-	}
-	if sa == 0 || sb == 0 {
-		return math.NaN()
-	}
-	for i := range a { // in units of the largest, so that squares neither vanish nor overflow
-		x, y := (a[i]-ma)/sa, (b[i]-mb)/sb
-		ab += x * y
-		aa += x * x
-		bb += y * y
-	}
-	const rounding = 1e-24
-	if aa <= rounding*n || bb <= rounding*n {
-		return math.NaN()
-	}
-	return max(-1, min(1, ab/math.Sqrt(aa)/math.Sqrt(bb)))
 }

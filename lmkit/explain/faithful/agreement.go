@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Agreement is how far two score lists over the same features say the same. Shares are from 0 to 1, of the k features with
@@ -89,17 +90,5 @@ func Kendall(a, b []float64) (float64, error) {
 	if err := errors.Join(checkFinite(a), checkFinite(b)); err != nil {
 		return 0, err
 	}
-	var balance, untiedA, untiedB int
-	for i := range a {
-		for j := range i {
-			x, y := cmp.Compare(a[i], a[j]), cmp.Compare(b[i], b[j])
-			balance += x * y
-			untiedA += x * x
-			untiedB += y * y
-		}
-	}
-	if untiedA == 0 || untiedB == 0 {
-		return math.NaN(), nil
-	}
-	return max(-1, min(1, float64(balance)/math.Sqrt(float64(untiedA))/math.Sqrt(float64(untiedB)))), nil
+	return numerics.Kendall(a, b), nil
 }

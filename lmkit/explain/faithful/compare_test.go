@@ -169,18 +169,18 @@ func TestBootstrap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		values := weights.Draw(t, "values")
 		r := faithful.Resampling{Seed: rapid.Uint64().Draw(t, "seed"), Times: 200}
-		e := must[faithful.Estimate](t)(faithful.Bootstrap(values, r))
+		e := must[faithful.Interval](t)(faithful.Bootstrap(values, r))
 		check(t, "the mean", e.Mean, sum(values)/float64(len(values)))
 		lo, hi := slices.Min(values), slices.Max(values)
 		if e.Low > e.High || e.Low < lo-1e-9 || e.High > hi+1e-9 || e.Count != len(values) {
 			t.Fatalf("%+v of values from %v to %v", e, lo, hi)
 		}
-		if again := must[faithful.Estimate](t)(faithful.Bootstrap(values, r)); again != e {
+		if again := must[faithful.Interval](t)(faithful.Bootstrap(values, r)); again != e {
 			t.Fatalf("the same seed gives %+v and %+v", e, again)
 		}
 		wider := r
 		wider.Level = 0.99
-		if w := must[faithful.Estimate](t)(faithful.Bootstrap(values, wider)); w.Low > e.Low || w.High < e.High {
+		if w := must[faithful.Interval](t)(faithful.Bootstrap(values, wider)); w.Low > e.Low || w.High < e.High {
 			t.Fatalf("99 %%: %+v is narrower than 95 %%: %+v", w, e)
 		}
 	})
@@ -189,14 +189,14 @@ func TestBootstrap(t *testing.T) {
 	for i := range coins {
 		coins[i] = float64(i % 2)
 	}
-	e := must[faithful.Estimate](t)(faithful.Bootstrap(coins, faithful.Resampling{Times: 4000}))
+	e := must[faithful.Interval](t)(faithful.Bootstrap(coins, faithful.Resampling{Times: 4000}))
 	for _, half := range []float64{e.Mean - e.Low, e.High - e.Mean} {
 		if want := 1.96 * 0.5 / math.Sqrt(400); math.Abs(half-want) > 0.1*want {
 			t.Errorf("%+v: half of the interval is %v, want about %v", e, half, want)
 		}
 	}
 	for _, s := range []uint64{1, 2} {
-		if o := must[faithful.Estimate](t)(faithful.Bootstrap(coins, faithful.Resampling{Times: 100, Seed: s})); o == e {
+		if o := must[faithful.Interval](t)(faithful.Bootstrap(coins, faithful.Resampling{Times: 100, Seed: s})); o == e {
 			t.Errorf("seed %d draws nothing of its own", s)
 		}
 	}

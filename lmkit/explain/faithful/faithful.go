@@ -16,6 +16,7 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Order returns the indices of scores from the largest to the smallest, of equal ones the earlier first.
@@ -71,11 +72,7 @@ func howMany(features, size int) float64 {
 	if size == 0 {
 		return math.Exp2(float64(features)) - 1
 	}
-	n := 1.0
-	for i := range size {
-		n *= float64(features-i) / float64(i+1)
-	}
-	return math.Round(n)
+	return numerics.Binomial(features, size)
 }
 
 func allSubsets(features, size int) [][]int {
@@ -92,24 +89,10 @@ func allSubsets(features, size int) [][]int {
 		}
 		return sets
 	}
-	set := make([]int, size)
-	for i := range set {
-		set[i] = i
-	}
-	for {
+	for set := range numerics.Combinations(features, size) {
 		sets = append(sets, slices.Clone(set))
-		k := size - 1 // the last member that can move up
-		for k >= 0 && set[k] == features-size+k {
-			k--
-		}
-		if k < 0 {
-			return sets
-		}
-		set[k]++
-		for j := k + 1; j < size; j++ {
-			set[j] = set[j-1] + 1
-		}
 	}
+	return sets
 }
 
 func draw(rng *rand.Rand, features, size int) []int {

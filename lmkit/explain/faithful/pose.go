@@ -3,7 +3,6 @@ package faithful
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -140,20 +139,6 @@ func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, [
 // lead is the logit of the target minus the largest of the others.
 func lead(target token.ID) func([]float32) float64 {
 	return func(logits []float32) float64 {
-		best := math.Inf(-1)
-		for id, v := range logits {
-			if token.ID(id) != target {
-				best = max(best, float64(v))
-			}
-		}
-		return float64(logits[target]) - best
-	}
-}
-
-func probability(target token.ID) func([]float32) float64 {
-	return func(logits []float32) float64 {
-		lp := slices.Clone(logits)
-		lm.LogSoftmax(lp)
-		return math.Exp(float64(lp[target]))
+		return float64(logits[target]) - float64(logits[explain.Best(logits, target)])
 	}
 }

@@ -76,7 +76,7 @@ type StageScore struct {
 // ParameterRandomization explains the same question, with the model's own target and foil, at every stage of Randomize,
 // and compares. Adebayo et al., 2018. Cost: the method's, once and once a stage, on models with programs of their own.
 func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, seed uint64) ([]StageScore, error) {
-	q, p, err := settle(ctx, m, q)
+	q, p, err := pinned(ctx, m, q)
 	if err != nil {
 		return nil, err
 	}

@@ -123,10 +123,10 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []
 		return ItemScore{}, err
 	}
 	score := ItemScore{Item: i}
-	if score.Verification, err = Verify(ctx, p.GameOf(lead(p.Target)), it.causes); err != nil {
+	if score.Verification, err = Verify(ctx, p.GameOfLogits(lead(p.Target)), it.causes); err != nil {
 		return ItemScore{}, err
 	}
-	likely := explain.Remember(p.GameOf(probability(p.Target)))
+	likely := explain.Remember(p.GameOf(lm.Objective{Unit: lm.Prob, Terms: []lm.Term{{Pos: -1, ID: p.Target, Weight: 1}}}))
 	answers, err := answer(ctx, p, rows)
 	if err != nil {
 		return ItemScore{}, err

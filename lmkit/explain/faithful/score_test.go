@@ -37,8 +37,8 @@ func TestScoreOnAModelThatLearnedTheRule(t *testing.T) {
 	m := markerModel(t, 1, -1, 0)
 	items := markerTask(t).Items(0, plant.Test, 24)
 	table := must[*faithful.Table](t)(faithful.Score(ctx, m, items, []explain.Method{perturb.Occlusion{}, gradient.Saliency{}}, faithful.Scoring{}))
-	for what, e := range map[string]faithful.Estimate{"right": table.Right, "necessary": table.Necessary, "sufficient": table.Sufficient, "verified": table.Verified} {
-		if want := (faithful.Estimate{Mean: 1, Low: 1, High: 1, Count: 24}); e != want {
+	for what, e := range map[string]faithful.Interval{"right": table.Right, "necessary": table.Necessary, "sufficient": table.Sufficient, "verified": table.Verified} {
+		if want := (faithful.Interval{Mean: 1, Low: 1, High: 1, Count: 24}); e != want {
 			t.Errorf("the share that is %s is %+v, want %+v", what, e, want)
 		}
 	}
@@ -99,7 +99,7 @@ func TestScoreOnAModelThatLearnedHalfOfTheRule(t *testing.T) {
 		t.Errorf("right %+v, verified %+v, necessary %+v, sufficient %+v", table.Right, table.Verified, table.Necessary, table.Sufficient)
 	}
 	row := rowOf(t, table, "occlusion")
-	if p := row.Verified.Signed.Precision; p != (faithful.Estimate{Mean: 1, Low: 1, High: 1, Count: 6}) {
+	if p := row.Verified.Signed.Precision; p != (faithful.Interval{Mean: 1, Low: 1, High: 1, Count: 6}) {
 		t.Errorf("precision on verified items is %+v", p)
 	}
 	// Where "jade" means nothing all scores are zero: chance finds one of 12.

@@ -98,7 +98,7 @@ func norm(v []float64) float64 {
 // and foil are those of the undisturbed model. Cost: the method's, once and once a sample, on models with programs of
 // their own.
 func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, n Noise) (float64, error) {
-	q, p, err := settle(ctx, m, q)
+	q, p, err := pinned(ctx, m, q)
 	if err != nil {
 		return 0, err
 	}
@@ -125,8 +125,8 @@ func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Metho
 	})
 }
 
-// settle fixes what the question leaves to the model, so that another model answers the same question.
-func settle(ctx context.Context, m *lm.Model, q explain.Question) (explain.Question, *explain.Problem, error) {
+// pinned fixes what the question leaves to the model, so that another model answers the same question.
+func pinned(ctx context.Context, m *lm.Model, q explain.Question) (explain.Question, *explain.Problem, error) {
 	p, err := explain.Prepare(ctx, m, q)
 	if err != nil {
 		return q, nil, err

@@ -13,10 +13,10 @@ import (
 type Table struct {
 	ModelHash  string   `json:"model_hash"`
 	Items      int      `json:"items"`
-	Right      Estimate `json:"right"`      // the share of items that the model answers right
-	Necessary  Estimate `json:"necessary"`  // ... and needs the planted cause for
-	Sufficient Estimate `json:"sufficient"` // ... and needs nothing else for
-	Verified   Estimate `json:"verified"`   // both
+	Right      Interval `json:"right"`      // the share of items that the model answers right
+	Necessary  Interval `json:"necessary"`  // ... and needs the planted cause for
+	Sufficient Interval `json:"sufficient"` // ... and needs nothing else for
+	Verified   Interval `json:"verified"`   // both
 	Level      float64  `json:"level"`      // of confidence, of all intervals
 	Seed       uint64   `json:"seed"`
 	Rows       []Row    `json:"rows"` // in the order in which the methods were given; then those to compare with
@@ -37,16 +37,16 @@ type Row struct {
 type Summary struct {
 	Signed            Findings `json:"signed"` // by signed score
 	Size              Findings `json:"size"`   // by |score|
-	Comprehensiveness Estimate `json:"comprehensiveness"`
-	Sufficiency       Estimate `json:"sufficiency"`
+	Comprehensiveness Interval `json:"comprehensiveness"`
+	Sufficiency       Interval `json:"sufficiency"`
 }
 
 // Findings is the means of a Finding's numbers.
 type Findings struct {
-	Precision Estimate `json:"precision"`
-	MeanRank  Estimate `json:"mean_rank"`
-	Mass      Estimate `json:"mass"`
-	Pointing  Estimate `json:"pointing"`
+	Precision Interval `json:"precision"`
+	MeanRank  Interval `json:"mean_rank"`
+	Mass      Interval `json:"mass"`
+	Pointing  Interval `json:"pointing"`
 }
 
 // Tabulate summarises the scores of items on a model. It fails where there are none, or where they are not of the same
@@ -58,9 +58,9 @@ func Tabulate(m *lm.Model, items []ItemScore, s Scoring) (*Table, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	t := &Table{ModelHash: m.Hash(), Items: len(items), Level: s.withDefaults().Level, Seed: s.Seed}
+	t := &Table{ModelHash: m.Hash(), Items: len(items), Level: s.WithDefaults().Level, Seed: s.Seed}
 	average := averager[ItemScore]{resampling: s.Resampling, items: items}
-	share := func(is func(Verification) bool) Estimate {
+	share := func(is func(Verification) bool) Interval {
 		return average.of(func(i ItemScore) float64 {
 			if is(i.Verification) {
 				return 1
@@ -135,7 +135,7 @@ type averager[T any] struct {
 	err        error
 }
 
-func (a *averager[T]) of(value func(T) float64) Estimate {
+func (a *averager[T]) of(value func(T) float64) Interval {
 	values := make([]float64, len(a.items))
 	for i, item := range a.items {
 		values[i] = value(item)

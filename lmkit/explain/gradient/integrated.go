@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -39,7 +40,7 @@ func (ig Integrated) Score(ctx context.Context, p *explain.Problem) (explain.Sco
 	if err != nil {
 		return explain.Scores{}, err
 	}
-	mean, spread := average(per)
+	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(ig.Steps, ig.MaxSteps)}
 	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig, Estimated: estimated}, nil
 }
@@ -92,7 +93,7 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 			total += totals[b*M+f] / float64(len(per))
 		}
 	}
-	mean, spread := average(per)
+	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cure(s.Steps, s.MaxSteps)}
 	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s, Estimated: estimated + len(single)}, nil
 }
@@ -135,30 +136,6 @@ func integrals(ctx context.Context, p *explain.Problem, lines []line, totals []f
 	return scores, 2 * rules[2] * len(lines), err
 }
 
-// average is the mean of several vectors and its standard error (nil for one).
-func average(xs [][]float64) (mean, spread []float64) {
-	n := float64(len(xs))
-	mean = make([]float64, len(xs[0]))
-	for _, x := range xs {
-		for i, v := range x {
-			mean[i] += v / n
-		}
-	}
-	if len(xs) == 1 {
-		return mean, nil
-	}
-	spread = make([]float64, len(mean))
-	for _, x := range xs {
-		for i, v := range x {
-			spread[i] += (v - mean[i]) * (v - mean[i])
-		}
-	}
-	for i := range spread {
-		spread[i] = math.Sqrt(spread[i] / (n - 1) / n)
-	}
-	return mean, spread
-}
-
 // Smooth is SmoothGrad (Smilkov et al., 2017): saliency of the mean gradient around the input, under normal noise on
 // the embeddings.
 type Smooth struct {
@@ -169,8 +146,8 @@ type Smooth struct {
 // Name implements explain.Method.
 func (Smooth) Name() string { return "smoothgrad" }
 
-// replicates is how many parts the samples are cut into, to see how much the scores vary.
-const replicates = 5
+// smoothParts is how many parts the samples are cut into, to see how much the scores vary.
+const smoothParts = 5
 
 // Score implements explain.Method. Scores are L2 norms, in units of the objective per unit of embedding; Spread is
 // their standard error over five parts of the samples. Cost: Samples rows forward and backward.
@@ -181,10 +158,10 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 	if s.Noise == 0 {
 		s.Noise = 0.15
 	}
-	if s.Samples < replicates || s.Noise < 0 || math.IsNaN(s.Noise) {
-		return explain.Scores{}, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, replicates)
+	if s.Samples < smoothParts || s.Noise < 0 || math.IsNaN(s.Noise) {
+		return explain.Scores{}, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, smoothParts)
 	}
-	sum := make([]lm.Array, replicates)
+	sum := make([]lm.Array, smoothParts)
 	for r := range sum {
 		sum[r] = lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
 	}
@@ -205,21 +182,21 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 		}
 		for i, k := range chunk {
 			for d, v := range a.Grad[embed].Index(i).Data {
-				sum[k%replicates].Data[d] += v
+				sum[k%smoothParts].Data[d] += v
 			}
 		}
 	}
 	whole := lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
 	var parts [][]float64
 	for r := range sum {
-		n := float32((s.Samples - r + replicates - 1) / replicates)
+		n := float32((s.Samples - r + smoothParts - 1) / smoothParts)
 		for d, v := range sum[r].Data {
 			whole.Data[d] += v / float32(s.Samples)
 			sum[r].Data[d] = v / n
 		}
 		parts = append(parts, norms(p, sum[r], 2))
 	}
-	_, spread := average(parts)
+	_, spread := numerics.MeanAndError(parts)
 	return explain.Scores{Settings: s, Values: norms(p, whole, 2), Spread: spread,
 		Unit: p.Unit + " per embedding unit", Estimated: 2 * s.Samples}, nil
 }
@@ -284,7 +261,7 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 			base += b / float64(x.Samples)
 		}
 	}
-	mean, spread := average(per)
+	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "draw more samples: the error of a mean falls with the root of their number"}
 	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x, Estimated: 3 * x.Samples}, nil

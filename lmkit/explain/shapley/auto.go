@@ -22,9 +22,9 @@ type Choice struct {
 	Tree   *Tree  `json:"tree,omitempty"` // of owen
 }
 
-// fitted is the coalitions a feature from which on a fit is better than orders of arrival at the same price. On games
+// enoughToFit is the coalitions a feature from which on a fit is better than orders of arrival at the same price. On games
 // of 14, 60 and 150 features with interactions of up to five, the two cross between 8 and 30.
-const fitted = 16
+const enoughToFit = 16
 
 // Name implements explain.Method.
 func (Auto) Name() string { return "shapley" }
@@ -52,11 +52,11 @@ func (a Auto) play(ctx context.Context, g explain.Game, seed uint64, tree *Tree)
 	case enumerable(M, budget):
 		c.Chosen, c.Why = Exact{}.Name(), fmt.Sprintf("all %d coalitions of %d features fit the budget", 1<<M, M)
 		est, err = Exact{Most: mostFeatures}.Play(ctx, g)
-	case budget >= fitted*M:
-		c.Chosen, c.Why = Kernel{}.Name(), fmt.Sprintf("the budget is at least %d coalitions for each of %d features: enough for a fit", fitted, M)
+	case budget >= enoughToFit*M:
+		c.Chosen, c.Why = Kernel{}.Name(), fmt.Sprintf("the budget is at least %d coalitions for each of %d features: enough for a fit", enoughToFit, M)
 		est, err = Kernel{Budget: budget}.Play(ctx, g, seed)
 	case budget >= 2*M:
-		c.Chosen, c.Why = Permutation{}.Name(), fmt.Sprintf("the budget is below %d coalitions for each of %d features: too little for a fit", fitted, M)
+		c.Chosen, c.Why = Permutation{}.Name(), fmt.Sprintf("the budget is below %d coalitions for each of %d features: too little for a fit", enoughToFit, M)
 		est, err = Permutation{Budget: budget}.Play(ctx, g, seed)
 	default:
 		c.Chosen, c.Why, c.Tree = Owen{}.Name(), fmt.Sprintf("the budget is below the %d coalitions of one order of %d features and its reverse", 2*M, M), tree

@@ -2,9 +2,11 @@ package shapley
 
 import (
 	"context"
+	"math/bits"
 	"math/rand/v2"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Interactions is how much more two features do together than each alone, averaged over who else is there: the Shapley
@@ -87,7 +89,7 @@ func enumeratePairs(ctx context.Context, m *explain.Memory) (*Pairs, error) {
 			a, b := 1<<i, 1<<j
 			for set := range v {
 				if set&(a|b) == 0 {
-					p.Values[i][j] += weight(M-2, size(set)) * (v[set|a|b] - v[set|a] - v[set|b] + v[set])
+					p.Values[i][j] += weight(M-2, bits.OnesCount(uint(set))) * (v[set|a|b] - v[set|a] - v[set|b] + v[set])
 				}
 			}
 			p.Values[j][i] = p.Values[i][j]
@@ -133,7 +135,7 @@ func samplePairs(ctx context.Context, m *explain.Memory, budget int, seed uint64
 	if p.Full, p.Empty, err = ends(ctx, m); err != nil {
 		return nil, err
 	}
-	mean, spread := meanAndError(sets)
+	mean, spread := numerics.MeanAndError(sets)
 	p.Values, p.Scores = matrix(mean, M)
 	p.Spread, p.Estimate.Spread = matrix(spread, M)
 	if spread == nil {

@@ -98,7 +98,8 @@ func draw(M, n int, seed uint64) []pair {
 		if s.size > 1 && float64(n)*s.weight/left < s.pairs {
 			break
 		}
-		for c := range subsets(M, s.size) {
+		for set := range numerics.Combinations(M, s.size) {
+			c := explain.Only(M, set...)
 			if 2*s.size < M || c[0] {
 				pairs = append(pairs, pair{in: c, weight: s.weight / s.pairs})
 			}
@@ -136,7 +137,7 @@ type stratum struct {
 }
 
 func newStratum(M, size int) stratum {
-	s := stratum{size: size, pairs: choose(M, size), weight: 2 * float64(M-1) / float64(size*(M-size))}
+	s := stratum{size: size, pairs: numerics.Binomial(M, size), weight: 2 * float64(M-1) / float64(size*(M-size))}
 	if 2*size == M {
 		s.pairs, s.weight = s.pairs/2, s.weight/2
 	}
@@ -153,36 +154,6 @@ func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Co
 		if k := c.Key(); !drawn[k] {
 			drawn[k] = true
 			return c
-		}
-	}
-}
-
-// subsets is all coalitions of s among M features, in lexicographic order.
-func subsets(M, s int) func(func(explain.Coalition) bool) {
-	return func(yield func(explain.Coalition) bool) {
-		at := make([]int, s)
-		for i := range at {
-			at[i] = i
-		}
-		for {
-			c := make(explain.Coalition, M)
-			for _, f := range at {
-				c[f] = true
-			}
-			if !yield(c) {
-				return
-			}
-			i := s - 1
-			for i >= 0 && at[i] == M-s+i {
-				i--
-			}
-			if i < 0 {
-				return
-			}
-			at[i]++
-			for j := i + 1; j < s; j++ {
-				at[j] = at[j-1] + 1
-			}
 		}
 	}
 }
@@ -221,13 +192,13 @@ func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
 	return free.RawVector().Data, nil
 }
 
-// replicates is how many parts of the sample are left out, one after another, to see how much depends on them.
-const replicates = 20
+// jackknifeParts is how many parts of the sample are left out, one after another, to see how much depends on them.
+const jackknifeParts = 20
 
 // spread is the standard errors of the scores by a jackknife over parts of the sample. What was drawn of a size that is
 // nearly complete varies less: its weights are moved by the square root of the missing share only.
 func spread(pairs []pair, sampled int, total float64) ([]float64, error) {
-	groups := min(replicates, sampled)
+	groups := min(jackknifeParts, sampled)
 	var estimates [][]float64
 	for g := range groups {
 		inGroup := (sampled - g + groups - 1) / groups

@@ -50,9 +50,9 @@ func pieces(p *explain.Problem) []string {
 	return out
 }
 
-// together is how many branches are shared out in one call of the game: enough to fill a batch, few against what is
+// atOnce is how many branches are shared out in one call of the game: enough to fill a batch, few against what is
 // known already. It belongs to the method: with a budget that ends early, it has a part in which branches are reached.
-func together(known int) int { return max(4, known/16) }
+func atOnce(known int) int { return max(4, known/16) }
 
 // Play finds the Owen values of any game. A game without texts needs a Tree, or gets a balanced one.
 func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
@@ -82,7 +82,7 @@ func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 	}
 	est := Estimate{Scores: s.scores, Full: full, Empty: empty}
 	if len(s.open) > 0 {
-		est.Warnings = append(est.Warnings, s.settle())
+		est.Warnings = append(est.Warnings, s.shareRest())
 	}
 	est.Asked = s.memo.Asked()
 	return est, nil
@@ -122,7 +122,7 @@ func (s *sharing) add(n *share) {
 func (s *sharing) take(budget int) []*share {
 	var next []*share
 	fresh := map[string]bool{}
-	for limit := together(s.memo.Asked()); len(s.open) > 0 && len(next) < limit; {
+	for limit := atOnce(s.memo.Asked()); len(s.open) > 0 && len(next) < limit; {
 		n := s.open[0]
 		var unknown []string
 		for _, c := range n.joins() {
@@ -175,8 +175,8 @@ func (s *sharing) split(ctx context.Context, next []*share) error {
 	return nil
 }
 
-// settle shares out equally what the budget did not reach, and says how much that was.
-func (s *sharing) settle() string {
+// shareRest shares out equally what the budget did not reach, and says how much that was.
+func (s *sharing) shareRest() string {
 	most, at, groups := 0.0, "", map[string]float64{}
 	for _, n := range s.open {
 		features := n.tree.features()

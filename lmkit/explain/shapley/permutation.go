@@ -2,10 +2,11 @@ package shapley
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
+	"slices"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Permutation estimates Shapley values by random orders of arrival, each followed by its reverse: such a pair is exact
@@ -41,7 +42,9 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 	// Orders that hold nothing new are free, but there is a point where they stop to help.
 	for pair := 0; pair < budget; pair++ {
 		order := rand.New(rand.NewPCG(seed, uint64(pair))).Perm(M)
-		both := append(prefixes(order), prefixes(reversed(order))...)
+		backwards := slices.Clone(order)
+		slices.Reverse(backwards)
+		both := append(prefixes(order), prefixes(backwards)...)
 		for _, c := range both {
 			distinct[c.Key()] = true
 		}
@@ -63,7 +66,7 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 			pairs[k][f] = (there[i+1] - there[i] + back[M-i] - back[M-1-i]) / 2
 		}
 	}
-	est.Scores, est.Spread = meanAndError(pairs)
+	est.Scores, est.Spread = numerics.MeanAndError(pairs)
 	if est.Spread == nil {
 		est.Warnings = append(est.Warnings, "the budget allows for one pair of orders only, which cannot tell how far it is off: raise the budget")
 	}
@@ -80,36 +83,4 @@ func prefixes(order []int) []explain.Coalition {
 		out[i+1] = append(explain.Coalition{}, c...)
 	}
 	return out
-}
-
-func reversed(order []int) []int {
-	out := make([]int, len(order))
-	for i, f := range order {
-		out[len(order)-1-i] = f
-	}
-	return out
-}
-
-// meanAndError is the mean of independent estimates, and its standard error (nil for one estimate).
-func meanAndError(of [][]float64) (mean, spread []float64) {
-	n := float64(len(of))
-	mean = make([]float64, len(of[0]))
-	for _, x := range of {
-		for i, v := range x {
-			mean[i] += v / n
-		}
-	}
-	if len(of) < 2 {
-		return mean, nil
-	}
-	spread = make([]float64, len(mean))
-	for _, x := range of {
-		for i, v := range x {
-			spread[i] += (v - mean[i]) * (v - mean[i])
-		}
-	}
-	for i, v := range spread {
-		spread[i] = math.Sqrt(v / (n - 1) / n)
-	}
-	return mean, spread
 }

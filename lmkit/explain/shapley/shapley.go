@@ -5,9 +5,10 @@ package shapley
 import (
 	"context"
 	"fmt"
-	"math"
+	"math/bits"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/numerics"
 )
 
 // Estimate is what a method found out about a game.
@@ -66,7 +67,7 @@ func enumerate(ctx context.Context, m *explain.Memory) (Estimate, error) {
 	for set, value := range v {
 		for i := range M {
 			if set>>i&1 == 0 {
-				est.Scores[i] += weight(M-1, size(set)) * (v[set|1<<i] - value)
+				est.Scores[i] += weight(M-1, bits.OnesCount(uint(set))) * (v[set|1<<i] - value)
 			}
 		}
 	}
@@ -87,24 +88,7 @@ func table(ctx context.Context, m *explain.Memory) ([]float64, error) {
 }
 
 // weight is s!(n-s)!/(n+1)!: how likely s of n others arrive before a feature.
-func weight(n, s int) float64 { return 1 / (float64(n+1) * choose(n, s)) }
-
-// choose is the binomial coefficient; +Inf where it is beyond float64.
-func choose(n, k int) float64 {
-	c := 1.0
-	for i := range min(k, n-k) {
-		c *= float64(n-i) / float64(i+1)
-	}
-	return math.Round(c)
-}
-
-func size(set int) int {
-	n := 0
-	for ; set != 0; set &= set - 1 {
-		n++
-	}
-	return n
-}
+func weight(n, s int) float64 { return 1 / (float64(n+1) * numerics.Binomial(n, s)) }
 
 // enumerable says whether all coalitions of M features fit into a budget.
 func enumerable(M, budget int) bool { return M <= mostFeatures && 1<<M <= budget }

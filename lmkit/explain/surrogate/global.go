@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"lmkit.internal/lmkit/internal/numerics"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -186,7 +188,7 @@ func commonest(Y [][]float64) int {
 	for _, y := range Y {
 		counts[decision(y)]++
 	}
-	return largest(counts)
+	return floats.MaxIdx(counts)
 }
 
 // decision is the largest of several outputs, or the side of 0 of a single one.
@@ -197,7 +199,7 @@ func decision(y []float64) int {
 		}
 		return 0
 	}
-	return largest(y)
+	return floats.MaxIdx(y)
 }
 
 // test asks for a token.

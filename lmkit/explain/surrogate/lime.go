@@ -49,8 +49,8 @@ type settings struct {
 	Intercept  float64 `json:"intercept"`
 }
 
-// poor is the R² below which a result carries a warning.
-const poor = 0.5
+// poorFit is the R² below which a result carries a warning.
+const poorFit = 0.5
 
 // Name implements explain.Method.
 func (LIME) Name() string { return "lime" }
@@ -66,7 +66,7 @@ func (l LIME) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 		Values: fit.Scores, Spread: fit.Spread, Estimated: fit.Asked * len(p.Baselines),
 		Settings: settings{l.Samples, l.Width, l.Features, fit.Enumerated, fit.R2, fit.Prediction, fit.Intercept},
 	}
-	if fit.R2 < poor {
+	if fit.R2 < poorFit {
 		r.Warnings = append(r.Warnings, doubt("linear model", fit.R2))
 	}
 	if miss := fit.Prediction - p.Value; math.Abs(miss) > 0.25*math.Abs(p.Value-p.Base()) {
@@ -136,7 +136,7 @@ func neighbourhood(M, n int, seed uint64) neighbours {
 				}
 			}
 			near.in = append(near.in, c)
-			near.weight = append(near.weight, float64(n-1)/(float64(M)*choose(M, k)))
+			near.weight = append(near.weight, float64(n-1)/(float64(M)*numerics.Binomial(M, k)))
 		}
 		return near
 	}
@@ -146,14 +146,6 @@ func neighbourhood(M, n int, seed uint64) neighbours {
 		near.in, near.weight = append(near.in, c), append(near.weight, 1)
 	}
 	return near
-}
-
-func choose(n, k int) float64 {
-	c := 1.0
-	for i := range k {
-		c *= float64(n-i) / float64(i+1)
-	}
-	return math.Round(c)
 }
 
 // kernel is the weight of a version of the input by its distance.
@@ -168,13 +160,13 @@ func kernel(c explain.Coalition, width float64) float64 {
 	return math.Exp(-d * d / (2 * width * width))
 }
 
-// replicates is how many parts of the sample are left out, one after another, for the standard errors.
-const replicates = 20
+// jackknifeParts is how many parts of the sample are left out, one after another, for the standard errors.
+const jackknifeParts = 20
 
 // linear selects features, fits, and, if the versions are a sample, finds standard errors. The first is the input.
 func linear(in []explain.Coalition, y, weights []float64, features int, sampled bool) *Local {
 	M := len(in[0])
-	groups := min(replicates, len(in))
+	groups := min(jackknifeParts, len(in))
 	var parts []*numerics.Moments
 	for g := range groups {
 		var rows [][]float64

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"gonum.org/v1/gonum/floats"
+
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/numerics"
 )
@@ -53,19 +55,8 @@ func (t *Tree) say(n *Node) string {
 	if len(n.Value) == 1 {
 		return fmt.Sprintf("%s %.3g", t.Outputs[0], n.Value[0])
 	}
-	best := largest(n.Value)
+	best := floats.MaxIdx(n.Value)
 	return fmt.Sprintf("%q with %.2f", t.Outputs[best], n.Value[best])
-}
-
-// largest is the index of the largest of some numbers; of equals, the first.
-func largest(of []float64) int {
-	best := 0
-	for i, v := range of {
-		if v > of[best] {
-			best = i
-		}
-	}
-	return best
 }
 
 // named gives a tree of 0s and 1s its words.
@@ -136,7 +127,7 @@ func (t LocalTree) Grow(ctx context.Context, p *explain.Problem) (explain.Scores
 		Values: fit.Scores, Estimated: fit.Asked * len(p.Baselines),
 		Settings: treeSettings{t.Samples, t.Depth, fit.Enumerated, fit.R2, fit.Prediction, tree.Rules()},
 	}
-	if fit.R2 < poor {
+	if fit.R2 < poorFit {
 		s.Warnings = append(s.Warnings, doubt("decision tree", fit.R2))
 	}
 	return s, tree, nil

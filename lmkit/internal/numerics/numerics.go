@@ -1,5 +1,5 @@
-// Package numerics holds the small fits that explanations are made of: ridge regression, decision trees, and the
-// standard errors of both.
+// Package numerics holds the small fits and statistics that explanations are made of: ridge regression, decision trees,
+// means with their errors, correlations.
 package numerics
 
 import "math"

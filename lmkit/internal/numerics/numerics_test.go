@@ -3,8 +3,11 @@ package numerics_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/combin"
 	"pgregory.net/rapid"
 
 	"lmkit.internal/lmkit/internal/numerics"
@@ -219,4 +222,61 @@ func TestGrowInvariance(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Against gonum, and where it has no meaning.
+func TestPearson(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 20).Draw(t, "n")
+		number := rapid.Float64Range(-1e3, 1e3)
+		a, b := rapid.SliceOfN(number, n, n).Draw(t, "a"), rapid.SliceOfN(number, n, n).Draw(t, "b")
+		got, want := numerics.Pearson(a, b), stat.Correlation(a, b, nil)
+		if stat.StdDev(a, nil) > 1e-3 && stat.StdDev(b, nil) > 1e-3 && !near(want, got, 1e-9) {
+			t.Fatalf("the correlation of %v and %v is %v, want %v", a, b, got, want)
+		}
+		for i := range a { // the scale does not matter, however far from 1
+			a[i] *= 1e200
+		}
+		if big := numerics.Pearson(a, b); !(near(got, big, 1e-9) || math.IsNaN(got) && math.IsNaN(big)) {
+			t.Fatalf("%v in other units, before %v", big, got)
+		}
+	})
+	if constant := numerics.Pearson([]float64{2, 2, 2}, []float64{1, 2, 3}); !math.IsNaN(constant) {
+		t.Errorf("the correlation with a constant is %v", constant)
+	}
+}
+
+func TestBinomialAndCombinations(t *testing.T) {
+	for n := range 15 {
+		for k := range n + 1 {
+			count := 0
+			for set := range numerics.Combinations(n, k) {
+				if len(set) != k || !slices.IsSorted(set) {
+					t.Fatalf("%v is no ascending set of %d", set, k)
+				}
+				count++
+			}
+			if want := combin.Binomial(n, k); count != want || numerics.Binomial(n, k) != float64(want) {
+				t.Errorf("%d of %d: %d sets, Binomial %v, want %d", k, n, count, numerics.Binomial(n, k), want)
+			}
+		}
+	}
+	if got := numerics.Binomial(2000, 1000); !math.IsInf(got, 1) {
+		t.Errorf("1000 of 2000 is %v", got)
+	}
+}
+
+func TestMeanAndError(t *testing.T) {
+	of := [][]float64{{1, 5}, {2, 5}, {6, 5}}
+	mean, spread := numerics.MeanAndError(of)
+	for i := range mean {
+		x := []float64{of[0][i], of[1][i], of[2][i]}
+		m, sd := stat.MeanStdDev(x, nil)
+		if !near(m, mean[i], 1e-12) || !near(stat.StdErr(sd, 3), spread[i], 1e-12) {
+			t.Errorf("%v ± %v of %v", mean[i], spread[i], x)
+		}
+	}
+	if mean, spread := numerics.MeanAndError(of[:1]); mean[0] != 1 || spread != nil {
+		t.Errorf("of one: %v ± %v", mean, spread)
+	}
 }
