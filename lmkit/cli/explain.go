@@ -299,15 +299,15 @@ func (a *app) text(as []*explain.Attribution, o *explainFlags) error {
 		if err != nil {
 			return err
 		}
-		return c.Text(a.paper, a.look())
+		return a.print(c)
 	}
 	for i, at := range as {
 		if i > 0 {
-			if err := printf(a.paper, "\n"); err != nil {
+			if err := printf(a.out, "\n"); err != nil {
 				return err
 			}
 		}
-		if err := render.Text(a.paper, at, a.look()); err != nil {
+		if err := a.print(render.Attribution{Attribution: at}); err != nil {
 			return err
 		}
 	}

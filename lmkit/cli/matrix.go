@@ -37,7 +37,7 @@ func (a *app) showMatrix(m *explain.Matrix, o *explainFlags) (err error) {
 		}
 		err = explain.WriteMatrix(a.out, m)
 	} else {
-		err = figure.Text(a.out, a.look())
+		err = a.print(figure)
 	}
 	if err != nil {
 		return err

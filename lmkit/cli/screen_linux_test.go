@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
+	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/plot"
 )
 
 // onTerminal runs the command with a terminal as its output, and returns what arrives there.
@@ -92,5 +94,23 @@ func TestNothingSteersTheTerminal(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is drawn keeps its colours on a terminal, and what it is drawn of steers nothing.
+func TestFiguresKeepTheirColours(t *testing.T) {
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "xterm-256color")
+	var colours, plain bytes.Buffer
+	table := plot.Bars{Names: []string{"a\x1b[2J\u202e"}, Series: []plot.Series{{Values: []float64{1}}}}
+	if err := table.Text(&colours, plot.Options{Color: true}); err != nil {
+		t.Fatal(err)
+	}
+	a := &app{out: printable.Screen(&plain), paper: &colours}
+	if err := a.print(table); err != nil {
+		t.Fatal(err)
+	}
+	if got := colours.String(); plain.Len() > 0 || !strings.Contains(got, "\x1b[38;5;208m") || strings.Contains(got, "\x1b[2J") {
+		t.Errorf("got %q", got)
 	}
 }

@@ -15,6 +15,9 @@ import (
 	"lmkit.internal/lmkit/progress"
 )
 
+// print writes a figure as text, with colours where these can be shown: what it holds cannot steer the terminal.
+func (a *app) print(f plot.Figure) error { return f.Text(a.paper, a.look()) }
+
 // look is what the output can show: colours on a terminal unless NO_COLOR forbids them, and its width.
 func (a *app) look() plot.Options {
 	o := plot.Options{}

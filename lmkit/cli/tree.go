@@ -82,7 +82,7 @@ func (a *app) tree(ctx context.Context, dir, file string, o *treeFlags) error {
 	if o.json {
 		err = writeJSON(a.out, found)
 	} else {
-		err = figure.Text(a.out, a.look())
+		err = a.print(figure)
 	}
 	if err != nil {
 		return err

@@ -41,7 +41,8 @@ func GlobalOf(g *surrogate.Global) plot.Tree {
 	if g == nil {
 		return TreeOf("", nil)
 	}
-	return TreeOf(fmt.Sprintf("agrees with the model on %s of %d inputs that it was not fitted to, where a constant does on %s",
+	return TreeOf(fmt.Sprintf("agrees with the model on %s of %d inputs that it was not fitted to, "+
+		"where a constant does on %s",
 		printable.Percent(g.Agreement), g.HeldOut, printable.Percent(g.Commonest)), g.Tree)
 }
 

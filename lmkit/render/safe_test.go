@@ -65,7 +65,9 @@ func TestAnyAttributionIsDrawnSafely(t *testing.T) {
 			"SVG":            func(w io.Writer) error { return SVG(w, a) },
 			"HTML":           func(w io.Writer) error { return HTML(w, a) },
 			"comparison SVG": cmp.SVG,
-			"comparison":     func(w io.Writer) error { return Fragment(w, Section{Heading: a.Unit, Figures: []plot.Figure{cmp}}) },
+			"comparison": func(w io.Writer) error {
+				return Fragment(w, Section{Heading: a.Unit, Figures: []plot.Figure{cmp}})
+			},
 		} {
 			var b bytes.Buffer
 			if err := draw(&b); err != nil {
