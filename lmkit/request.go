@@ -36,6 +36,8 @@ type Request struct {
 	By       string  `json:"by,omitempty"`       // token, word or sentence; "": token
 	Groups   [][]int `json:"groups,omitempty"`   // or: any grouping of token positions
 	Baseline string  `json:"baseline,omitempty"` // see explain.Question; several with commas
+	// FirstToken is hold or feature; "": hold if the model has an attention sink.
+	FirstToken string `json:"first_token,omitempty"`
 
 	// How it is scored: features, by some methods; or pairs, by the method of one matrix.
 	Matrix    string              `json:"matrix,omitempty"`    // see Matrices; Methods are what it compares
@@ -101,6 +103,9 @@ func (r Request) Validate() error {
 	}
 	if by := []string{"", explain.ByToken, explain.ByWord, explain.BySentence}; !slices.Contains(by, r.By) {
 		say("", "there is no grouping by %q; there are %s", r.By, strings.Join(by[1:], ", "))
+	}
+	if first := []string{"", explain.HoldFirst, explain.ScoreFirst}; !slices.Contains(first, r.FirstToken) {
+		say("first_token", "is %q; it can be %s", r.FirstToken, strings.Join(first[1:], " or "))
 	}
 	if r.Groups != nil && r.By != "" && r.By != explain.ByToken {
 		say("groups", "and by %s were given; give one", r.By)
@@ -278,7 +283,7 @@ func (s Settings) over(t Settings) Settings {
 // Question makes the request's question precise for a model: target and foil are found in its vocabulary.
 func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
 	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups, Baseline: r.Baseline,
-		Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
+		FirstToken: r.FirstToken, Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
 	if q.Target, err = find(m, r.Prompt, r.Target); err == nil {
 		q.Foil, err = find(m, r.Prompt, r.Foil)
 	}

@@ -99,6 +99,8 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.StringVar(&o.Objective, "objective", explain.Contrast,
 		"what about the target: "+strings.Join(explain.Objectives, ", "))
 	f.StringSliceVar(&o.Methods, "method", methods, "methods, with commas between; auto; all")
+	f.StringVar(&o.FirstToken, "first-token", "",
+		"the first token: hold (it stays, without a score) or feature (default: hold if it is the model's attention sink)")
 	f.StringVar(&o.Baseline, "baseline", "",
 		"what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed it, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")

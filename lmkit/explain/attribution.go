@@ -67,6 +67,16 @@ type Evidence struct {
 	Completeness *Completeness `json:"completeness,omitempty"` // nil: the method makes no such promise
 	Necessity    *Deletion     `json:"necessity,omitempty"`    // the top features replaced by the baseline
 	Sufficiency  *Deletion     `json:"sufficiency,omitempty"`  // everything but the top features replaced
+	Held         *Held         `json:"held,omitempty"`         // the first token, where it is no feature
+}
+
+// Held is a first token that stays as it is in all that is asked of the model, and gets no score. In many language models
+// it is an attention sink: paths that move it pass places where gradients are huge, so that integrals along them do not
+// converge, and deleting it breaks the model rather than the argument.
+type Held struct {
+	Text   string   `json:"text"`
+	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured, the question asked for it
+	Effect float64  `json:"effect"`         // value - value with the baseline in its place, in the unit of the objective
 }
 
 // Completeness compares the sum of the scores with what the method promises.

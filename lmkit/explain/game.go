@@ -144,6 +144,7 @@ func (m *Memory) learn(ctx context.Context, fresh []Coalition, names []string) e
 // Replacement takes some features out of the input.
 type Replacement struct {
 	Features []int // the absent ones
+	Held     bool  // whether the first token, where it is held, is absent, too
 	Baseline int   // what takes their place: an index into Problem.Baselines
 }
 
@@ -152,6 +153,9 @@ func (p *Problem) rows(sets []Replacement) lm.Query {
 	q := lm.Query{Rows: p.Rows(len(sets))}
 	for i, s := range sets {
 		at := p.Positions(s.Features)
+		if s.Held && p.held != nil {
+			at = append([]int{0}, at...)
+		}
 		if at == nil { // an edit of nothing, so that all batches run the same program
 			at = []int{}
 		}

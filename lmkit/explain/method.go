@@ -153,6 +153,7 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		a := p.attribution(s)
 		a.complete(p.Question.Tolerance)
 		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
+		a.Evidence.Held = p.held
 		p.doubt(a)
 		p.unknowns(a)
 		if p.Target != p.choice {
@@ -175,7 +176,7 @@ func (p *Problem) attribution(s *Scored) *Attribution {
 		Schema: Schema, Method: s.Method, Objective: p.Question.Objective, Target: p.token(p.Target),
 		Baseline: p.Question.Baseline, Tokens: p.Tokens, Features: p.Features,
 		Scores: s.Values, Spread: s.Spread, Unit: s.Unit, Value: p.Value, Base: p.Base(), Promise: s.Promise,
-		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Clone(s.Warnings),
+		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Concat(s.Warnings, p.notes),
 	}
 	if s.Base != nil {
 		a.Base = *s.Base

@@ -37,6 +37,8 @@ type Problem struct {
 	Bases []float64 // the objective on each baseline
 
 	choice   token.ID // the model's first choice
+	held     *Held    // the first token, where it is no feature
+	notes    []string // warnings that belong to every result
 	cost     lm.Cost  // of all that was asked so far
 	prepared lm.Cost  // of Prepare
 }
@@ -52,6 +54,9 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 	if err := p.encode(); err != nil {
 		return nil, err
 	}
+	if err := p.first(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.baselines(); err != nil {
 		return nil, err
 	}
@@ -59,6 +64,11 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 	sets := []Replacement{{}}
 	for i := range p.Baselines {
 		sets = append(sets, Replacement{Features: p.AllFeatures(), Baseline: i})
+	}
+	if p.held != nil {
+		for i := range p.Baselines {
+			sets = append(sets, Replacement{Held: true, Baseline: i})
+		}
 	}
 	p.Objective = q.objective(orZero(q.Target), orZero(q.Foil))
 	values, logits, err := p.look(ctx, sets)
@@ -74,7 +84,10 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 			return nil, err
 		}
 	}
-	p.Value, p.Bases = values[0], values[1:]
+	p.Value, p.Bases = values[0], values[1:1+len(p.Baselines)]
+	if p.held != nil {
+		p.held.Effect = p.Value - mean(values[1+len(p.Baselines):])
+	}
 	p.prepared = p.cost
 	return p, nil
 }
@@ -133,12 +146,14 @@ func Best(logits []float32, but ...token.ID) token.ID {
 }
 
 // Base is the objective on the baseline: the mean over the baselines.
-func (p *Problem) Base() float64 {
+func (p *Problem) Base() float64 { return mean(p.Bases) }
+
+func mean(values []float64) float64 {
 	sum := 0.0
-	for _, b := range p.Bases {
-		sum += b
+	for _, v := range values {
+		sum += v
 	}
-	return sum / float64(len(p.Bases))
+	return sum / float64(len(values))
 }
 
 // Run asks the model for the problem, and counts what it costs.

@@ -43,6 +43,12 @@ const (
 	BySentence = "sentence"
 )
 
+// What becomes of the first token of a text.
+const (
+	HoldFirst  = "hold"    // it stays as it is, and gets no score
+	ScoreFirst = "feature" // it is a feature like the others
+)
+
 // Question asks why the model predicts what it does after a text. Its zero value, with a prompt, asks why the first
 // choice rather than the second, token by token, against the unknown token (or the mean embedding).
 type Question struct {
@@ -57,10 +63,14 @@ type Question struct {
 	// Baseline says what an absent token is replaced with, its position kept: "unk" the unknown token, "mean" the mean
 	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed it
 	// to the model ([lm.Model.MetUnknown]), or else mean.
-	Baseline  string
-	Tolerance float64 // of the completeness error, relative; 0: 0.01
-	Seed      uint64
-	Memory    int64 // bytes of activations to hold at once, about; 0: lm's default
+	Baseline string
+	// FirstToken says whether the first token is a feature like the others (ScoreFirst), or stays as it is in all that is
+	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if the model has an attention sink ([lm.Model.Sink])
+	// and the features are not given as Groups.
+	FirstToken string
+	Tolerance  float64 // of the completeness error, relative; 0: 0.01
+	Seed       uint64
+	Memory     int64 // bytes of activations to hold at once, about; 0: lm's default
 }
 
 func (q *Question) defaults(m *lm.Model) error {
@@ -76,6 +86,9 @@ func (q *Question) defaults(m *lm.Model) error {
 	}
 	if !slices.Contains([]string{ByToken, ByWord, BySentence}, q.By) {
 		errs = append(errs, fmt.Errorf("there is no grouping by %q; there are token, word and sentence", q.By))
+	}
+	if first := []string{"", HoldFirst, ScoreFirst}; !slices.Contains(first, q.FirstToken) {
+		errs = append(errs, fmt.Errorf("the first token cannot be %q; it can be %s", q.FirstToken, strings.Join(first[1:], " or ")))
 	}
 	if q.Tolerance == 0 {
 		q.Tolerance = 0.01

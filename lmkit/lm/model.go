@@ -73,6 +73,7 @@ type Model struct {
 		err       error
 	}
 
+	sink     sink
 	programs *program.Cache
 	life     sync.RWMutex // held for reading by whoever uses the engine's memory, for writing to close
 	closed   bool         // guarded by life

@@ -50,6 +50,9 @@ func facts(a *explain.Attribution) []fact {
 		deletion(a, "necessity", a.Evidence.Necessity),
 		deletion(a, "sufficiency", a.Evidence.Sufficiency),
 	}
+	if h := a.Evidence.Held; h != nil {
+		fs = append(fs, fact{Name: "held", Text: held(h)})
+	}
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
 	}
@@ -90,6 +93,16 @@ func completeness(a *explain.Attribution) fact {
 		verdict, printable.Number(sum), printable.Line(promise.Of), printable.Number(promise.Total),
 		printable.Number(c.Error), printable.Percent(c.Relative), printable.Percent(c.Tolerance))
 	return f
+}
+
+// held says why the first token has no score, and what it does.
+func held(h *explain.Held) string {
+	why := "as was asked"
+	if h.Sink != nil {
+		why = fmt.Sprintf("it is the model's attention sink (its residual is %s times as large as others')", printable.Number(*h.Sink))
+	}
+	return fmt.Sprintf("the first token, %s, stays and has no score: %s; the baseline in its place changes the objective by %s",
+		printable.Quoted(h.Text), why, printable.Number(-h.Effect))
 }
 
 // deletion says what became of the objective and of the first choice when features were replaced.
