@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +99,12 @@ func (c *checkup) ask(name string, args ...string) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = time.Second
+	if home, err := os.UserHomeDir(); err == nil {
+		if _, err := os.Stat(home); err != nil {
+			// Programs such as go make folders of their own in it, and so would make the home folder.
+			cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "HOME=") })
+		}
+	}
 	out, err := cmd.CombinedOutput()
 	return oneLine(string(out)), err
 }

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -76,6 +77,23 @@ func TestCheckOnABareMachine(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", m.Wheel)
 	if item := Check(context.Background(), Options{}).find("cache"); item.Status != Warning || !strings.Contains(item.Cure, "XDG_CACHE_HOME") {
 		t.Errorf("%+v, want a warning about the cache", item)
+	}
+}
+
+// With a home folder that does not exist, looking makes none.
+func TestCheckMakesNoHome(t *testing.T) {
+	m := newMachine(t)
+	home := filepath.Join(m.Home, "nobody")
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CACHE_HOME", "")
+	t.Setenv("XDG_CONFIG_HOME", "")
+	m.Write(filepath.Join(m.Home, "bin", "go"), []byte("#!/bin/sh\n[ -z \"$HOME\" ] || /bin/mkdir -p \"$HOME\"\necho go version go9\n"))
+	item := Check(t.Context(), Options{}).find("cache")
+	if item.Status != Warning || !strings.Contains(item.Found, "home folder cannot be used") {
+		t.Errorf("%+v, want a warning about the home folder", item)
+	}
+	if _, err := os.Stat(home); err == nil {
+		t.Error("the home folder was made")
 	}
 }
 
