@@ -3,6 +3,8 @@ package lm
 import (
 	"bufio"
 	"os"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +37,7 @@ func memoryOf(read func(string) ([]byte, error)) int64 {
 			}
 		}
 	}
-	for _, limit := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
+	for _, limit := range limitFiles(read) {
 		if text, err := read(limit); err == nil {
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil && n > 0 { // or it is "max"
 				memory = min(memory, n)
@@ -43,4 +45,32 @@ func memoryOf(read func(string) ([]byte, error)) int64 {
 		}
 	}
 	return memory
+}
+
+// limitFiles lists where Linux keeps the limits of the control group that the process is in, and of the groups above it:
+// each of them holds. A container may see its own group as the topmost one.
+func limitFiles(read func(string) ([]byte, error)) (files []string) {
+	const v1, v2 = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
+	groups := map[string]string{v1: "/", v2: "/"}
+	if text, err := read("/proc/self/cgroup"); err == nil {
+		for line := range strings.Lines(string(text)) { // "5:memory:/a/b" in version 1, "0::/a/b" in version 2
+			id, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+			controllers, group, _ := strings.Cut(rest, ":")
+			switch {
+			case id == "0" && controllers == "":
+				groups[v2] = group
+			case slices.Contains(strings.Split(controllers, ","), "memory"):
+				groups[v1] = group
+			}
+		}
+	}
+	for root, file := range map[string]string{v1: "memory.limit_in_bytes", v2: "memory.max"} {
+		for group := path.Clean("/" + groups[root]); ; group = path.Dir(group) {
+			files = append(files, path.Join(root, group, file))
+			if group == "/" {
+				break
+			}
+		}
+	}
+	return files
 }

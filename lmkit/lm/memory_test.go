@@ -22,7 +22,17 @@ func TestShareOfTheMemory(t *testing.T) {
 		"a container":          {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v2: "536870912\n"}, 1 << 26},
 		"an older container":   {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v1: "536870912\n"}, 1 << 26},
 		"a container at large": {map[string]string{"/proc/meminfo": "MemTotal: 1048576 kB\n", v2: "max\n", v1: "9223372036854771712\n"}, 1 << 27},
-		"nonsense":             {map[string]string{"/proc/meminfo": "MemTotal: much\n", v2: "\n"}, 1 << 30},
+		"a service": {map[string]string{"/proc/self/cgroup": "0::/system.slice/lm.service\n",
+			"/sys/fs/cgroup/system.slice/lm.service/memory.max": "536870912\n", "/sys/fs/cgroup/system.slice/memory.max": "max\n"}, 1 << 26},
+		"a group above": {map[string]string{"/proc/self/cgroup": "0::/a/b/c\n", "/sys/fs/cgroup/a/b/c/memory.max": "max\n",
+			"/sys/fs/cgroup/a/memory.max": "536870912\n"}, 1 << 26},
+		"an older service": {map[string]string{"/proc/self/cgroup": "7:cpu,cpuacct:/x\n5:memory:/jobs/1\n0::/\n",
+			"/sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes": "536870912\n"}, 1 << 26},
+		"another's group": {map[string]string{"/proc/self/cgroup": "5:cpu:/jobs/1\n",
+			"/sys/fs/cgroup/memory/jobs/1/memory.limit_in_bytes": "1\n"}, 1 << 30},
+		"a group outside the container": {map[string]string{"/proc/self/cgroup": "0::/../../a\n",
+			"/sys/fs/cgroup/a/memory.max": "536870912\n"}, 1 << 26},
+		"nonsense": {map[string]string{"/proc/meminfo": "MemTotal: much\n", v2: "\n"}, 1 << 30},
 	} {
 		got := share(func(path string) ([]byte, error) {
 			if text, ok := c.files[path]; ok {
