@@ -3,6 +3,7 @@ package fetch
 
 import (
 	"context"
+	"crypto/sha1" // as git does
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -25,6 +26,8 @@ import (
 type Request struct {
 	URL    string // http or https
 	SHA256 string // of the whole file, in hexadecimal; "" takes what comes
+	Blob   string // the file's name as a blob of git's, a SHA-1 in hexadecimal, where that is all that is known; or ""
+	Size   int64  // of the whole file, in bytes; 0: not known
 	Dest   string // the file to make; its folder is made too
 
 	// Progress hears of the bytes that arrive, never concurrently. Done counts from the start of the file, so that a
@@ -32,6 +35,7 @@ type Request struct {
 	Progress progress.Func
 	What     string // what Progress is told; "": the last part of the URL's path
 
+	Header http.Header  // sent along, such as a token; not to another host that the server points to
 	Client *http.Client // nil: http.DefaultClient
 }
 
@@ -80,6 +84,9 @@ func newDownload(req Request) (*download, error) {
 	if sum, err := hex.DecodeString(req.SHA256); err != nil || (len(sum) != 0 && len(sum) != sha256.Size) {
 		return nil, fmt.Errorf("%q is not a SHA-256 checksum: need %d hexadecimal digits", req.SHA256, 2*sha256.Size)
 	}
+	if sum, err := hex.DecodeString(req.Blob); err != nil || (len(sum) != 0 && len(sum) != sha1.Size) {
+		return nil, fmt.Errorf("%q is not the name of a blob of git's: need %d hexadecimal digits", req.Blob, 2*sha1.Size)
+	}
 	if req.Dest == "" {
 		return nil, errors.New("no destination file given")
 	}
@@ -109,14 +116,14 @@ func (d *download) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = verify(d.part, d.SHA256)
+	err = d.verify(d.part)
 	if errors.As(err, new(*checksumError)) {
 		d.discard()
 		if resumed { // the old bytes may be the bad ones
 			if _, err = d.transfer(ctx); err != nil {
 				return err
 			}
-			if err = verify(d.part, d.SHA256); err != nil {
+			if err = d.verify(d.part); err != nil {
 				d.discard()
 			}
 		}
@@ -141,7 +148,7 @@ func (d *download) there() (bool, error) {
 	case !info.Mode().IsRegular():
 		return false, fmt.Errorf("%s is in the way: it is not a file", d.Dest)
 	}
-	err = verify(d.Dest, d.SHA256)
+	err = d.verify(d.Dest)
 	if errors.As(err, new(*checksumError)) {
 		return false, nil
 	}
@@ -161,16 +168,17 @@ func remove(path string) error {
 	return nil
 }
 
-type checksumError struct{ got, want string }
+// checksumError says that a file is not the one that was asked for.
+type checksumError struct{ sort, got, want string }
 
 func (e *checksumError) Error() string {
-	return fmt.Sprintf("wrong checksum: expected SHA-256 %s, got %s; the file at this address is damaged or another version: "+
-		"try another address, or give the new checksum if you trust it", e.want, e.got)
+	return fmt.Sprintf("wrong checksum: expected %s %s, got %s; the file at this address is damaged or another version: "+
+		"try another address, or give the new checksum if you trust it", e.sort, e.want, e.got)
 }
 
-// verify fails with a *checksumError when the file does not have this checksum.
-func verify(path, want string) error {
-	if want == "" {
+// verify fails with a *checksumError when a file has not the size and the checksum that the request names.
+func (d *download) verify(path string) error {
+	if d.SHA256 == "" && d.Blob == "" && d.Size == 0 {
 		return nil
 	}
 	f, err := os.Open(path)
@@ -178,12 +186,26 @@ func verify(path, want string) error {
 		return err
 	}
 	defer f.Close()
-	h := sha256.New()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if d.Size != 0 && info.Size() != d.Size {
+		return &checksumError{"bytes", fmt.Sprint(info.Size()), fmt.Sprint(d.Size)}
+	}
+	sort, want, h := "SHA-256", d.SHA256, sha256.New()
+	if want == "" {
+		sort, want, h = "git's SHA-1", d.Blob, sha1.New()
+		fmt.Fprintf(h, "blob %d\x00", info.Size())
+	}
+	if want == "" {
+		return nil
+	}
 	if _, err := io.Copy(h, f); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); !strings.EqualFold(got, want) {
-		return &checksumError{got, strings.ToLower(want)}
+		return &checksumError{sort, got, strings.ToLower(want)}
 	}
 	return nil
 }

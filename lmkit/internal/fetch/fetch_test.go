@@ -3,9 +3,11 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -191,6 +193,58 @@ func put(t *testing.T, path string, b []byte) {
 	}
 	if err := os.WriteFile(path, b, 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Where the size is known, a server that ends too early is asked for the rest, and one that does not end is left.
+func TestSizeIsKnown(t *testing.T) {
+	body := data(1, 300_000)
+	sent := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer me" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		from := 0
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err == nil {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, len(body)-1, len(body)))
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		if r.URL.Path == "/endless" {
+			for range 1000 {
+				if n, err := w.Write(body); err != nil {
+					return
+				} else {
+					sent += n
+				}
+			}
+			return
+		}
+		_, _ = w.Write(body[from:min(from+120_000, len(body))]) // without a Content-Length
+		_ = http.NewResponseController(w).Flush()
+	}))
+	defer srv.Close()
+	blob := sha1.Sum(append([]byte("blob 300000\x00"), body...))
+	req := Request{URL: srv.URL, Dest: filepath.Join(t.TempDir(), "file"), Size: 300_000, Blob: hex.EncodeToString(blob[:]),
+		Header: http.Header{"Authorization": {"Bearer me"}}}
+	if err := File(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(req.Dest); err != nil || !bytes.Equal(got, body) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	wrong := req
+	wrong.Dest, wrong.Blob = req.Dest+"2", strings.Repeat("0", 40)
+	if err := File(t.Context(), wrong); err == nil || !strings.Contains(err.Error(), "expected git's SHA-1 000") {
+		t.Errorf("another blob: %v", err)
+	}
+	endless := req
+	endless.URL, endless.Dest = srv.URL+"/endless", req.Dest+"3"
+	if err := File(t.Context(), endless); err == nil || !strings.Contains(err.Error(), "more than the 300000 bytes") {
+		t.Errorf("endless: %v", err)
+	}
+	if sent > 100_000_000 {
+		t.Errorf("%d bytes were taken", sent)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,7 +27,7 @@ func (d *download) transfer(ctx context.Context) (resumed bool, err error) {
 	if t.size, err = f.Seek(0, io.SeekEnd); err != nil {
 		return false, err
 	}
-	if t.size > 0 && d.version() == "" && d.SHA256 == "" { // nothing would notice a mixture of two versions
+	if t.size > 0 && d.version() == "" && d.SHA256 == "" && d.Blob == "" { // nothing would notice a mixture of two versions
 		if err := t.restart(); err != nil {
 			return false, err
 		}
@@ -143,6 +144,7 @@ func (t *transfer) ask(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, &finalError{err}
 	}
+	maps.Copy(req.Header, t.Header)
 	req.Header.Set("Accept-Encoding", "identity") // so that offsets count the bytes of the file
 	if t.size > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.size))
@@ -175,6 +177,9 @@ func (t *transfer) receive(resp *http.Response, watchdog *time.Timer) error {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := resp.Body.Read(buf)
+		if t.Size != 0 && t.size+int64(n) > t.Size {
+			return &finalError{errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file has", t.Size), t.restart())}
+		}
 		if n > 0 {
 			watchdog.Reset(stall)
 			if _, err := t.file.WriteAt(buf[:n], t.size); err != nil {
@@ -186,6 +191,9 @@ func (t *transfer) receive(resp *http.Response, watchdog *time.Timer) error {
 		switch err {
 		case nil:
 		case io.EOF:
+			if t.size < t.Size {
+				return fmt.Errorf("the server ended after %d of %d bytes", t.size, t.Size)
+			}
 			return nil
 		default:
 			return fmt.Errorf("connection cut after %d bytes: %w", t.size, err)
