@@ -8,18 +8,24 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/hub"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
 
-// Open reads a model directory, to run on the engine that the environment gives (see package backend).
-func Open(dir string) (*lm.Model, error) {
+// Open opens a model, to run on the engine that the environment gives (see package backend). A model is a folder; or a
+// name, smollm2 or hf:OWNER/NAME, of one that is fetched once (lmkit pull -h says from where) and then kept.
+func Open(model string) (*lm.Model, error) {
+	path, err := hub.Find(context.Background(), model, hub.Options{})
+	if err != nil {
+		return nil, err
+	}
 	e, err := backend.Default()
 	if err != nil {
 		return nil, err
 	}
-	return lm.Open(e, dir)
+	return lm.Open(e, path)
 }
 
 // Explain says why the model predicts what it does after a prompt: why its first choice rather than its second, once

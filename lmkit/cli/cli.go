@@ -85,7 +85,7 @@ func (a *app) root() *cobra.Command {
 
 A model is a folder. "lmkit train" writes one, and the other commands take it as their first argument;
 folders of Hugging Face's language models (Llama, Qwen, Gemma, GPT-2 and others) and of PyTorch's
-word language models work too.`,
+word language models work too, and names of models that are fetched once: lmkit pull -h says which.`,
 		Example: `  lmkit demo
   lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
   lmkit generate runs/first "the keys near the box"
@@ -114,7 +114,7 @@ word language models work too.`,
 	})
 	root.PersistentFlags().StringVar(&a.engine, "engine", "",
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
-	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(), a.compareCmd(), a.treeCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
+	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(), a.compareCmd(), a.treeCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.pullCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
 	cobra.EnableCommandSorting = false
 	return root
 }
@@ -147,11 +147,17 @@ func (a *app) openEngine(ctx context.Context, o backend.Options) (*backend.Engin
 	return e, nil
 }
 
-// openModel opens a model directory on the engine that was asked for.
-func (a *app) openModel(ctx context.Context, dir string, o backend.Options) (*lm.Model, error) {
+// openModel opens a model, which is a folder, a file or a name, on the engine that was asked for.
+func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*lm.Model, error) {
+	dir, err := a.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
 	// Before the engine, which may have to be downloaded.
-	if _, err := lm.ReadConfig(dir); err != nil {
-		return nil, fmt.Errorf("open model %s: %w; lmkit models lists the models under runs", dir, err)
+	if info, err := os.Stat(dir); err != nil || info.IsDir() {
+		if _, err := lm.ReadConfig(dir); err != nil {
+			return nil, fmt.Errorf("open model %s: %w; lmkit models lists the models that there are", dir, err)
+		}
 	}
 	e, err := a.openEngine(ctx, o)
 	if err != nil {

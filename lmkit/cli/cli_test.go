@@ -169,7 +169,8 @@ func TestExamples(t *testing.T) {
 			if args[1] != c.Name() {
 				t.Fatalf("an example of %s runs %s", c.Name(), args[1])
 			}
-			if args[1] == "demo" || args[1] == "notebook" { // has its own test, and takes a minute; opens a browser
+			switch args[1] {
+			case "demo", "notebook", "pull": // has its own test, and takes a minute; opens a browser; needs a network
 				continue
 			}
 			var out, errs bytes.Buffer

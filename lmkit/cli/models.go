@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lmkit.internal/lmkit/internal/hub"
 	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
 )
@@ -21,9 +22,13 @@ const depth = 3
 // listing is what is known of a model without opening its weights.
 type listing struct {
 	Dir       string   `json:"dir"`
+	Name      string   `json:"name,omitempty"` // of one that is fetched by name
 	Arch      string   `json:"architecture,omitempty"`
 	Shape     string   `json:"shape,omitempty"`
 	Params    int      `json:"parameters,omitempty"`
+	Kind      string   `json:"kind,omitempty"` // how most of its numbers are stored
+	Bytes     int64    `json:"bytes,omitempty"`
+	Licence   string   `json:"licence,omitempty"`
 	Tokenizer string   `json:"tokenizer,omitempty"`
 	Step      int      `json:"step,omitempty"`
 	ValidLoss *float64 `json:"valid_loss,omitempty"`
@@ -36,7 +41,8 @@ func (a *app) modelsCmd() *cobra.Command {
 		Use:   "models [DIR]",
 		Short: "List the models in a folder, or what is inside one",
 		Long: `List the models in a folder (default: runs) and in its folders: architecture, parameters, tokenizer, and the best
-validation loss of their training. With --taps, list the activations of one model that can be looked at, replaced
+validation loss of their training. Without DIR, list the models that are at hand under a name, too: the family of each,
+how many numbers it has, how most of them are stored, its size and its licence. With --taps, list the activations of one model that can be looked at, replaced
 and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the width of the last axis.`,
 		Example: `  lmkit models
   lmkit models runs/first --taps`,
@@ -51,7 +57,7 @@ and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the 
 			if taps {
 				return a.taps(dir, asJSON)
 			}
-			return a.models(dir, asJSON)
+			return a.models(dir, len(args) == 0, asJSON)
 		},
 	}
 	cmd.Flags().BoolVar(&taps, "taps", false, "list the activations of the model in DIR")
@@ -59,7 +65,15 @@ and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the 
 	return cmd
 }
 
-func (a *app) models(dir string, asJSON bool) error {
+// models lists what is in a folder, and, if all are wanted, what is at hand under a name.
+func (a *app) models(dir string, all, asJSON bool) error {
+	var named []listing
+	if all {
+		for _, m := range hub.List() {
+			named = append(named, listing{Dir: m.Path, Name: m.Name, Arch: m.Family, Params: m.Numbers, Kind: m.Kind,
+				Bytes: m.Bytes, Licence: m.Licence})
+		}
+	}
 	found := []listing{}
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -81,17 +95,26 @@ func (a *app) models(dir string, asJSON bool) error {
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no folder %s; name one that has models, or train one: lmkit train -h", dir)
+	if errors.Is(err, fs.ErrNotExist) && len(named) == 0 {
+		return fmt.Errorf("there is no folder %s; name one that has models, train one (lmkit train -h) or fetch one (lmkit pull -h)",
+			dir)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if asJSON {
-		return writeJSON(a.out, found)
+		return writeJSON(a.out, append(found, named...))
 	}
-	if len(found) == 0 {
-		return fmt.Errorf("there is no model in %s; name another folder, or train one: lmkit train -h", dir)
+	if len(found) == 0 && len(named) == 0 {
+		return fmt.Errorf("there is no model in %s; name another folder, train one (lmkit train -h) or fetch one (lmkit pull -h)", dir)
+	}
+	if len(named) > 0 {
+		if err := a.atHand(named); err != nil || len(found) == 0 {
+			return err
+		}
+		if err := printf(a.out, "\n"); err != nil {
+			return err
+		}
 	}
 	wide := len("model")
 	for _, l := range found {

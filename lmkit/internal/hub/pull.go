@@ -162,8 +162,8 @@ func explained(err error) error {
 	if errors.As(err, &status) {
 		switch status.Code {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return fmt.Errorf("%s does not give it out (%w): check the name; for a model with conditions accept them on its page, "+
-				"and set HF_TOKEN", endpoint(), err)
+			return fmt.Errorf("%s does not give it out (%w): check the name; for a model with conditions accept them on "+
+				"its page, and set HF_TOKEN", endpoint(), err)
 		case http.StatusNotFound:
 			return fmt.Errorf("%s has no such model or revision: check the name", endpoint())
 		}
@@ -172,8 +172,9 @@ func explained(err error) error {
 }
 
 // readable are the names of the small files that lmkit reads, and of those that say what a model is.
-var readable = regexp.MustCompile(`^(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|` +
-	`vocab|chat_template|model\.safetensors\.index)\.json$|^merges\.txt$|^tokenizer\.model$|^chat_template\.jinja$|^README\.md$|^LICENSE`)
+var readable = regexp.MustCompile(`^(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|` +
+	`added_tokens|vocab|chat_template|model\.safetensors\.index)\.json$|` +
+	`^merges\.txt$|^tokenizer\.model$|^chat_template\.jinja$|^README\.md$|^LICENSE`)
 
 var part = regexp.MustCompile(`^model-\d{5}-of-\d{5}\.safetensors$`)
 
@@ -211,7 +212,11 @@ func (r repo) wanted(all []remote) (files []remote, err error) {
 		if f.Large != nil {
 			f.Size = f.Large.Size
 		}
-		if want := map[bool]int{true: 64, false: 40}[f.Large != nil]; len(f.blob()) != want || strings.Trim(f.blob(), "0123456789abcdef") != "" {
+		digits := 40
+		if f.Large != nil {
+			digits = 64
+		}
+		if len(f.blob()) != digits || strings.Trim(f.blob(), "0123456789abcdef") != "" {
 			return nil, fmt.Errorf("%s names no checksum of %s", endpoint(), f.Name)
 		}
 		if f.Name != filepath.Base(f.Name) || f.Size < 0 {

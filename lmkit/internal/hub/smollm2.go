@@ -58,7 +58,8 @@ func findSmolLM2(ctx context.Context, o Options) (string, error) {
 		return carrier.FromGiven(ctx, s, from)
 	}
 	if o.Offline {
-		return "", fmt.Errorf("it is not at hand, and the network is not to be used: set %s to the file %s", EnvWheel, carrier.File)
+		return "", fmt.Errorf("it is not at hand, and the network is not to be used: set %s to the file %s",
+			EnvWheel, carrier.File)
 	}
 	file, err := carrier.FromPip(ctx, s, from)
 	if err != nil && !errors.Is(err, ctx.Err()) {

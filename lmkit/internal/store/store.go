@@ -19,8 +19,8 @@ import (
 	"lmkit.internal/lmkit/internal/whole"
 )
 
-// Store is a folder of the user's cache. Each thing that it keeps is a folder that came whole, by a rename: a file, and a
-// manifest that says what the file must be.
+// Store is a folder of the user's cache. Each thing that it keeps is a folder that came whole, by a rename: a file, and
+// a manifest that says what the file must be.
 type Store struct{ Folder string }
 
 // Open names the store of one sort of things. Nothing is made.
@@ -130,9 +130,11 @@ func (s Store) Verify(ctx context.Context, name string) error {
 	return Compare(f.Name(), sum, m.SHA256)
 }
 
-// Put keeps what from holds under a name. The manifest says what that must be: an empty checksum is filled in, and Size,
-// when it is not exact, bounds what is read.
-func (s Store) Put(ctx context.Context, name string, from io.Reader, m Manifest, exact bool, report func(done int64)) (string, error) {
+// Put keeps what from holds under a name. The manifest says what that must be: an empty checksum is filled in, and Size
+// bounds what is read when it is not exact.
+func (s Store) Put(
+	ctx context.Context, name string, from io.Reader, m Manifest, exact bool, report func(done int64),
+) (string, error) {
 	dir, err := s.Stage()
 	if err != nil {
 		return "", err

