@@ -138,7 +138,7 @@ func readConfig(dir string) (f format.Format, c Config, err error) {
 	return f, c, nil
 }
 
-// ReadTokenizer reads the tokenizer.json of a model directory, or the tokenizer of a GGUF file. The error is
+// ReadTokenizer reads the tokenizer of a model directory, as [token.ReadFolder] does, or of a GGUF file. The error is
 // fs.ErrNotExist when there is none.
 func ReadTokenizer(dir string) (token.Tokenizer, error) {
 	if isFile(dir) {
@@ -153,11 +153,7 @@ func ReadTokenizer(dir string) (token.Tokenizer, error) {
 		}
 		return tok, err
 	}
-	data, err := os.ReadFile(filepath.Join(dir, TokenizerFile))
-	if err != nil {
-		return nil, err
-	}
-	return token.Unmarshal(data)
+	return token.ReadFolder(os.DirFS(dir))
 }
 
 // Save writes the model as a directory. Each file is replaced as a whole or not at all.

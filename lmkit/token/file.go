@@ -30,6 +30,12 @@ type addedEntry struct {
 	Special    bool   `json:"special"`
 }
 
+// token returns the added token that an entry describes.
+func (e addedEntry) token() addedToken {
+	return addedToken{id: e.ID, content: e.Content, special: e.Special, normalized: e.Normalized,
+		before: e.LStrip, after: e.RStrip, word: e.SingleWord}
+}
+
 // orderedVocab is an object of tokens and their IDs, written in the order of the IDs.
 type orderedVocab struct {
 	tokens []string      // to be written

@@ -64,8 +64,7 @@ func readBPE(doc document) (Tokenizer, error) {
 		if a.Content == "" {
 			return nil, fmt.Errorf("added token %d is empty: give its content", a.ID)
 		}
-		added[i] = addedToken{id: a.ID, content: a.Content, special: a.Special, normalized: a.Normalized,
-			before: a.LStrip, after: a.RStrip, word: a.SingleWord}
+		added[i] = a.token()
 	}
 	merges := make([][2]string, len(model.Merges))
 	for i, m := range model.Merges {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -14,32 +15,54 @@ const endOfText = "<|endoftext|>"
 // line, first learned first). A token <|endoftext|> in encoder.json becomes a special token, as in GPT-2's
 // tokenizer.json.
 func LoadGPT2(encoderJSON, vocabBPE io.Reader) (*BPE, error) {
-	data, err := io.ReadAll(encoderJSON)
+	encoder, err := io.ReadAll(encoderJSON)
 	if err != nil {
 		return nil, fmt.Errorf("encoder.json: %w", err)
 	}
-	var vocab map[string]ID
-	if err := json.Unmarshal(data, &vocab); err != nil {
-		return nil, fmt.Errorf("encoder.json: %w: give a JSON object of tokens and their IDs", err)
-	}
-	if data, err = io.ReadAll(vocabBPE); err != nil {
+	merges, err := io.ReadAll(vocabBPE)
+	if err != nil {
 		return nil, fmt.Errorf("vocab.bpe: %w", err)
 	}
+	return gpt2Of(namedFile{"encoder.json", encoder}, namedFile{"vocab.bpe", merges}, nil)
+}
+
+// namedFile is one of the two files, which have other names elsewhere.
+type namedFile struct {
+	name string
+	data []byte
+}
+
+// gpt2Of makes the tokenizer of the two files. Of marks, which are added tokens, those with the ID -1 have that of the
+// vocabulary, and are left out if it lacks them.
+func gpt2Of(encoder, bpe namedFile, marks []addedToken) (*BPE, error) {
+	var vocab map[string]ID
+	if err := json.Unmarshal(encoder.data, &vocab); err != nil {
+		return nil, fmt.Errorf("%s: %w: give a JSON object of tokens and their IDs", encoder.name, err)
+	}
 	var merges [][2]string
-	for i, line := range strings.Split(strings.TrimSuffix(string(data), "\n"), "\n") {
+	for i, line := range strings.Split(strings.TrimSuffix(string(bpe.data), "\n"), "\n") {
 		line = strings.TrimSuffix(line, "\r")
-		if i == 0 && strings.HasPrefix(line, "#version") {
+		if i == 0 && (line == "" || strings.HasPrefix(line, "#version")) {
 			continue
 		}
 		m, err := cutMerge(line)
 		if err != nil {
-			return nil, fmt.Errorf("vocab.bpe: line %d: %w", i+1, err)
+			return nil, fmt.Errorf("%s: line %d: %w", bpe.name, i+1, err)
 		}
 		merges = append(merges, m)
 	}
+	if !slices.ContainsFunc(marks, func(a addedToken) bool { return a.content == endOfText }) {
+		marks = append(marks, addedToken{id: -1, content: endOfText, special: true, normalized: true})
+	}
 	var added []addedToken
-	if id, ok := vocab[endOfText]; ok {
-		added = []addedToken{{id: id, content: endOfText, special: true, normalized: true}}
+	for _, a := range marks {
+		id, own := vocab[a.content]
+		if a.id < 0 && own {
+			a.id = id
+		}
+		if a.id >= 0 {
+			added = append(added, a)
+		}
 	}
 	b, err := assembleBPE(vocab, merges, added)
 	if err != nil {
