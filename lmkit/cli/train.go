@@ -25,6 +25,8 @@ type recipe struct {
 	source
 	tokenizer string
 	words     token.WordConfig
+	arch      string
+	from      string
 	model     lm.Config
 	config    train.Config
 	out       string
@@ -47,6 +49,7 @@ TASK is marker, pair, recall, agreement or shortcut: texts whose true cause is k
 The last tenth of your own text is held out for validation, unless --valid names another text.`,
 		Example: `  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
   lmkit train --data grammar:2000 --arch lstm --width 64 --epochs 2 --out runs/lstm
+  lmkit train --data grammar --from runs/first --steps 100 --out runs/second
   lmkit train --resume runs/first`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,7 +67,9 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.StringVar(&r.out, "out", "", "the folder `DIR` to write (default: runs/TEXT-ARCH)")
 	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with; --steps gives it a later end")
 	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
-	f.StringVar(&r.model.Arch, "arch", lm.Transformer, "transformer or lstm")
+	f.StringVar(&r.arch, "arch", lm.Transformer, "transformer (GPT-2's shape), llama (a transformer of Llama's) or lstm")
+	f.StringVar(&r.from, "from", "",
+		"the `MODEL`, a folder or a GGUF file, to go on from, with its shape and its tokenizer")
 	f.StringVar(&r.tokenizer, "tokenizer", "",
 		"char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
 	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
@@ -72,6 +77,8 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.IntVar(&r.model.Layers, "layers", small.Layers, "layers")
 	f.IntVar(&r.model.Width, "width", small.Width, "width of the embedding")
 	f.IntVar(&r.model.Heads, "heads", small.Heads, "transformer: attention heads; the width must be a multiple")
+	f.IntVar(&r.model.KVHeads, "kv-heads", 0,
+		"llama: heads of keys and values, each shared by equally many heads (default: as many as heads)")
 	f.IntVar(&r.model.Context, "context", small.Context, "transformer: the longest text it can read, in tokens")
 	f.IntVar(&r.model.Hidden, "hidden", 0, "lstm: width of the hidden state (default: the width)")
 	f.BoolVar(&r.model.Tied, "tied", false, "use the embedding as output matrix, too (default: transformer yes, lstm no)")
@@ -117,7 +124,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 		return err
 	}
 	if r.out == "" {
-		r.out = filepath.Join("runs", text.name()+"-"+r.model.Arch)
+		r.out = filepath.Join("runs", text.name()+"-"+r.arch)
 	}
 	if err := free(r.out); err != nil {
 		return err
@@ -125,7 +132,11 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if text.encoded() && r.flags.Changed("tokenizer") {
 		return usage("--tokenizer does not go with a folder of tokens, which has its own")
 	}
-	read, err := a.read(ctx, text, nil, spec)
+	old, err := r.oldTokenizer()
+	if err != nil {
+		return err
+	}
+	read, err := a.read(ctx, text, old, spec)
 	if err != nil {
 		return err
 	}
@@ -133,8 +144,9 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	tok := read.tok
-	r.model.Vocab = tok.Size()
+	if r.from == "" {
+		r.model.Vocab = read.tok.Size()
+	}
 	if r.config, err = r.settings(read.train.Len()); err != nil {
 		return err
 	}
@@ -142,7 +154,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	m, err := lm.New(engine, r.model, tok, r.config.Seed)
+	m, err := r.first(engine, read.tok)
 	if err != nil {
 		return err
 	}
@@ -164,10 +176,54 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 		return err
 	}
 	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s",
-		r.model.Arch, thousands(params), shape(r.model),
-		tokens(read.train.Len()), tokenizerName(tok), engine.Kind, r.out)
+		r.arch, thousands(params), shape(r.model),
+		tokens(read.train.Len()), tokenizerName(read.tok), engine.Kind, r.out)
 	return a.follow(ctx, run, r.out, r.json)
 }
+
+// oldTokenizer is that of the model to go on from; nil where there is none.
+func (r *recipe) oldTokenizer() (token.Tokenizer, error) {
+	if r.from == "" {
+		return nil, nil
+	}
+	tok, err := lm.ReadTokenizer(r.from)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("it has no tokenizer, by which a text could be read")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open model %s: %w", r.from, err)
+	}
+	return tok, nil
+}
+
+// first is the model to begin with: a fresh one, or the one to go on from.
+func (r *recipe) first(engine *backend.Engine, tok token.Tokenizer) (*lm.Model, error) {
+	if r.from != "" {
+		return lm.Open(engine, r.from)
+	}
+	return lm.New(engine, r.model, tok, r.config.Seed)
+}
+
+// takeShape is the shape of the model to go on from. Its own context may be longer than what can be trained here.
+func (r *recipe) takeShape() error {
+	for _, name := range []string{"arch", "tokenizer", "min-count", "max-vocab", "layers", "width", "heads", "kv-heads",
+		"context", "hidden", "tied", "dropout"} {
+		if r.flags.Changed(name) {
+			return usage("--%s does not go with --from, whose model has a shape and a tokenizer of its own", name)
+		}
+	}
+	c, err := lm.ReadConfig(r.from)
+	if err != nil {
+		return fmt.Errorf("open model %s: %w", r.from, err)
+	}
+	if r.model, r.arch = c, filepath.Base(r.from); !c.Recurrent() && r.config.Length == 0 {
+		r.config.Length = min(c.Context, longRow)
+	}
+	return nil
+}
+
+// longRow is how many tokens a row has, where a model could read more and nothing else is said.
+const longRow = 128
 
 // check says what is wrong with the flags, before anything slow.
 func (r *recipe) check() error {
@@ -180,22 +236,12 @@ func (r *recipe) check() error {
 			r.tokenizer = "word"
 		}
 	}
-	of := map[string]string{"heads": lm.Transformer, "context": lm.Transformer, "hidden": lm.LSTM}
-	for name, arch := range of {
-		if r.flags.Changed(name) && r.model.Arch != arch {
-			return usage("--%s belongs to --arch %s, not to %s", name, arch, r.model.Arch)
+	if r.from != "" {
+		if err := r.takeShape(); err != nil {
+			return err
 		}
-	}
-	switch r.model.Arch {
-	case lm.LSTM:
-		r.model.Heads, r.model.Context = 0, 0
-		if !r.flags.Changed("hidden") {
-			r.model.Hidden = r.model.Width
-		}
-	default:
-		if !r.flags.Changed("tied") {
-			r.model.Tied = true
-		}
+	} else if err := r.makeShape(); err != nil {
+		return err
 	}
 	m := r.model
 	m.Vocab = 1 // not known yet
@@ -205,9 +251,38 @@ func (r *recipe) check() error {
 	return nil
 }
 
+// makeShape is the shape of a fresh model, as the flags say.
+func (r *recipe) makeShape() error {
+	r.model.Arch = r.arch
+	if r.arch == "llama" {
+		r.model = train.Llama(r.model)
+	}
+	if r.flags.Changed("kv-heads") && r.arch != "llama" {
+		return usage("--kv-heads belongs to --arch llama, not to %s", r.arch)
+	}
+	of := map[string]string{"heads": lm.Transformer, "context": lm.Transformer, "hidden": lm.LSTM}
+	for name, arch := range of {
+		if r.flags.Changed(name) && r.model.Arch != arch {
+			return usage("--%s belongs to --arch %s, not to %s", name, arch, r.arch)
+		}
+	}
+	if r.model.Recurrent() {
+		r.model.Heads, r.model.Context = 0, 0
+		if !r.flags.Changed("hidden") {
+			r.model.Hidden = r.model.Width
+		}
+	} else if !r.flags.Changed("tied") {
+		r.model.Tied = true
+	}
+	return nil
+}
+
 // settings are the recipe of the architecture, with what the flags say in its place.
 func (r *recipe) settings(tokens int) (train.Config, error) {
 	given, c := r.config, train.Recipe(r.model)
+	if r.from != "" { // what it has learnt is to last
+		c.LearningRate, c.MinRate, c.Hide = c.LearningRate/20, c.MinRate/20, 0
+	}
 	for name, set := range map[string]func(){
 		"optimizer": func() { c.Optimizer = given.Optimizer }, "lr": func() {
 			c.LearningRate, c.MinRate = given.LearningRate, min(c.MinRate, given.LearningRate/10)

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 )
@@ -91,6 +92,16 @@ func Small(m lm.Config) lm.Config {
 	}
 	m.Heads = or(m.Heads, 4)
 	m.Context = or(m.Context, 64)
+	return m
+}
+
+// Llama gives a Transformer of a size the shape of Llama: RMSNorm, rotary positions, no biases, and a gated feed-forward
+// layer of about 8/3 the width, so that it has as many parameters as one of GPT-2's shape.
+func Llama(m lm.Config) lm.Config {
+	m.Arch, m.Norm, m.Gated, m.Activation = lm.Transformer, net.RMSNorm, true, net.SiLU
+	m.Rope = net.Rope{Theta: 1e4}
+	m.NoBias = net.Projections{QKV: true, Out: true, MLP: true}
+	m.Inner = or(m.Inner, (m.Width*8/3+7)/8*8)
 	return m
 }
 

@@ -37,6 +37,7 @@ var sizes = []key{
 	{"num_hidden_layers", func(c *net.Config) any { return &c.Layers }},
 	{"num_attention_heads", func(c *net.Config) any { return &c.Heads }},
 	{"tie_word_embeddings", func(c *net.Config) any { return &c.Tied }},
+	{"resid_pdrop", func(c *net.Config) any { return &c.Dropout }}, // only some families', but what others pass over
 }
 
 // more appends keys to those of another family.
