@@ -3,6 +3,8 @@ package backend
 import (
 	"fmt"
 	"os"
+	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -12,6 +14,10 @@ const EnvTune = "LMKIT_TUNE"
 // envTunables is where glibc reads its settings when a process starts, and at no other time.
 const envTunables = "GLIBC_TUNABLES"
 
+// envThreads is how many threads XLA's plugin computes with; it is read when the plugin is loaded. By itself the plugin
+// takes a processor's number of cores, however few of them a container may use, and never less than its number of devices.
+const envThreads = "PJRT_NPROC"
+
 // tunables keep large buffers in the process: by default glibc hands each back to the system and asks for it anew, and
 // the page faults cost an LSTM's training step a fifth of its time.
 const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"
@@ -20,6 +26,10 @@ const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thres
 // main: whatever ran before it runs again. Process, arguments, standard streams and signals stay the same. It does
 // nothing, and returns, when the settings are there, when the environment already sets glibc's allocator, when
 // LMKIT_TUNE is off, and where there is no glibc to set.
+//
+// It also has XLA compute with as many threads as Go may use, which in a container are fewer than the machine has cores,
+// where PJRT_NPROC does not say otherwise. Only Tune, and what it asks for, changes the environment of a program: one
+// that does not call it sets what it wants before it starts.
 //
 // On its way it learns whether XLA's plugin takes flags for oneDNN: the first [Open] of an XLA engine on the processor
 // then tries them in a child process, once for each plugin, and sets them where they work.
@@ -32,6 +42,9 @@ func Tune() {
 		os.Exit(0)
 	}
 	probing = true
+	if os.Getenv(envThreads) == "" {
+		os.Setenv(envThreads, strconv.Itoa(runtime.GOMAXPROCS(0)))
+	}
 	env, again := tuned(os.Environ())
 	if again {
 		restart(env) // returns only if it cannot

@@ -3,9 +3,7 @@
 package backend
 
 import (
-	"os"
 	"runtime"
-	"strconv"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
@@ -14,10 +12,6 @@ import (
 
 // xlaMissing says why this program has no XLA: here it has.
 func xlaMissing() error { return nil }
-
-// envThreads is how many threads XLA's plugin computes with. By itself it takes a processor's number of cores, however
-// few of them a container may use, and never less than its number of devices.
-const envThreads = "PJRT_NPROC"
 
 // newXLA opens the plugin that a request names.
 //
@@ -28,9 +22,6 @@ func newXLA(r request) (compute.Backend, error) {
 	options := pjrt.NamedValuesMap{}
 	if r.kind == XLACPU {
 		threads := runtime.GOMAXPROCS(0)
-		if os.Getenv(envThreads) == "" {
-			os.Setenv(envThreads, strconv.Itoa(threads))
-		}
 		if r.devices == 0 {
 			r.devices = min(threads, 4)
 		}

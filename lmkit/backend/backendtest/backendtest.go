@@ -4,6 +4,8 @@ package backendtest
 import (
 	"context"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -55,6 +57,10 @@ var open = sync.OnceValues(func() (*backend.Engine, error) {
 	}
 	if name == "" || name == backend.Auto {
 		name = "xla" // never the fallback: a test that needs XLA would fail for the wrong reason
+	}
+	// As backend.Tune does: not more threads than Go may use.
+	if os.Getenv("PJRT_NPROC") == "" {
+		os.Setenv("PJRT_NPROC", strconv.Itoa(runtime.GOMAXPROCS(0)))
 	}
 	return backend.Open(context.Background(), backend.Options{Name: name})
 })
