@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/internal/net"
@@ -27,19 +26,25 @@ type Decoder struct {
 	model    *Model
 	sampling Sampling
 	rows     int
-	steps    int          // how many choices were made before this one
-	choices  []Choice     // of the next tokens
-	texts    [][]token.ID // Transformer: what was read, to read it again
-	at       int          // tokens in a Transformer's cache
-	size     int          // tokens that the cache has room for
-	key      string       // of the program
-	build    buildFunc
-	settings []*tensors.Tensor // of the sampling
-	on       []*tensors.Tensor // an ID for each row that stands for the chosen one, [B, 1], and the length 1, [B]
-	chosen   *tensors.Tensor   // [B]
-	logits   *tensors.Tensor   // [B, V]
-	memory   []*tensors.Tensor // keys and values [B, S, G, K] a layer; hidden states and cells [B, H] a layer
 	closed   bool
+
+	// What was read.
+	texts   [][]token.ID // Transformer: the tokens, to read them again
+	steps   int          // how many choices were made before this one
+	choices []Choice     // of the next tokens
+
+	// What stays on the engine.
+	settings named   // the numbers of the sampling
+	on       named   // what a step reads that goes on with its own choices: Chosen for each row, and the lengths 1
+	last     named   // what the last step left: the chosen tokens [B], the logits [B, V]
+	memory   []named // of each layer: keys and values [B, S, G, K], or hidden state and cell [B, H]
+	at       int     // tokens in a Transformer's memory
+	size     int     // tokens that it has room for; 0: there is none, and texts are read again
+
+	// The programs: the whole step, or the links of a chain.
+	step  *stage
+	links links
+	end   *stage
 }
 
 // Chosen stands for the token that a decoder has chosen.
@@ -77,9 +82,7 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 		return nil, err
 	}
 	defer done()
-	kind := d.sampling.kind()
-	d.key = "decode " + kind.String()
-	d.build = func(in []*graph.Node) []*graph.Node { return m.decodeGraph(kind, in) }
+	d.compile()
 	if err = d.prepare(); err == nil {
 		err = d.start(rows, room)
 	}
@@ -90,25 +93,24 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 	return d, nil
 }
 
-// decodeGraph is the program of a decoder. Inputs: the weights; ids [B, T]; chosen [B]; at; length [B]; of the sampling:
-// temperature, top-k, top-p, as far as there are any, and draws [B]; the memory. Outputs: the choices [2, B], the bits of the IDs
-// and the log-probabilities; the IDs [B]; the logits [B, V]; the memory.
-func (m *Model) decodeGraph(kind samplingKind, in []*graph.Node) []*graph.Node {
-	take := func(is bool) (n *graph.Node) {
-		if is {
-			n, in = in[0], in[1:]
-		}
-		return n
+// compile names the programs of a step.
+func (d *Decoder) compile() {
+	m, choice := d.model, d.sampling.choice()
+	memory := m.config.Recurrent() || m.engine.Loops()
+	if !m.chained() {
+		d.step = m.stage(net.Step{Choice: choice, Memory: memory})
+		return
 	}
-	n := len(m.params)
-	w := net.NewWeights(m.config, in[:n])
-	in = in[n:]
-	ids, chosen, at, length := take(true), take(true), take(true), take(true)
-	s := net.Sampling{Temperature: take(kind.random), TopK: take(kind.topK), TopP: take(kind.topP), Draws: take(kind.random)}
-	logits, memory := net.Decode(m.config, w, ids, chosen, at, length, in, m.engine.Loops())
-	next, logProbs := net.Choose(logits, s)
-	report := graph.Stack([]*graph.Node{graph.Bitcast(next, logProbs.DType()), logProbs}, 0)
-	return append([]*graph.Node{report, next, logits}, memory...)
+	layer := net.Layer{}
+	if memory {
+		layer.Memory = net.Cached
+	}
+	d.links.embed = m.stage(net.Embed{Reads: memory})
+	for l := range m.config.Layers {
+		layer.Kind = m.config.Pattern[l]
+		d.links.layers = append(d.links.layers, m.stage(layer))
+	}
+	d.end = m.stage(net.EndChoice{Choice: choice})
 }
 
 // Choices is the next token of each row. Push makes new ones, and leaves these as they are.
@@ -119,7 +121,7 @@ func (d *Decoder) Logits() ([][]float32, error) {
 	if d.closed {
 		return nil, errors.New("the decoder is closed")
 	}
-	data, dims, err := program.Copy(d.model.engine, d.logits)
+	data, dims, err := program.Copy(d.model.engine, d.last[net.Logits])
 	if err != nil {
 		return nil, err
 	}
@@ -190,33 +192,30 @@ func (d *Decoder) push(ids []token.ID) error {
 		}
 		return d.readTokens(next)
 	}
-	return d.read(d.on[0], d.on[1], 1)
+	return d.read(d.on, 1)
 }
 
 // prepare puts what stays the same for all steps.
 func (d *Decoder) prepare() error {
 	B := program.Bucket(d.rows, 1)
+	d.on, d.last, d.settings = named{}, named{}, named{}
 	ids, length := make([]int32, B), make([]int32, B)
 	for i := range ids {
 		ids[i], length[i] = int32(Chosen), 1
 	}
-	var err error
-	d.on = make([]*tensors.Tensor, 2)
-	if d.on[0], err = program.Put(d.model.engine, ids, B, 1); err != nil {
+	if err := put(d.model, d.on, net.IDs, ids, B, 1); err != nil {
 		return err
 	}
-	if d.on[1], err = program.Put(d.model.engine, length, B); err != nil {
+	if err := put(d.model, d.on, net.Length, length, B); err != nil {
 		return err
 	}
-	if d.chosen, err = program.Put(d.model.engine, make([]int32, B), B); err != nil {
+	if err := put(d.model, d.last, net.Chosen, make([]int32, B), B); err != nil {
 		return err
 	}
-	for _, v := range d.sampling.numbers() {
-		t, err := program.Put(d.model.engine, []float32{v})
-		if err != nil {
+	for name, v := range d.sampling.numbers() {
+		if err := put(d.model, d.settings, name, []float32{v}); err != nil {
 			return err
 		}
-		d.settings = append(d.settings, t)
 	}
 	return nil
 }
@@ -232,15 +231,15 @@ func (d *Decoder) start(texts [][]token.ID, room int) error {
 		d.size = cached(c, longest(texts), room)
 	}
 	dims := c.Memory(B, d.size)
-	program.Free(d.memory...)
-	d.memory = nil
-	zeros := make([]float32, product(dims))
-	for range 2 * c.Layers {
-		t, err := program.Put(d.model.engine, zeros, dims...)
-		if err != nil {
-			return err
+	d.forget()
+	zero := make([]float32, product(dims))
+	for l := range c.Layers {
+		d.memory = append(d.memory, named{})
+		for _, name := range []string{net.Keys, net.Vals} {
+			if err := put(d.model, d.memory[l], name, zero, dims...); err != nil {
+				return err
+			}
 		}
-		d.memory = append(d.memory, t)
 	}
 	return d.readTokens(texts)
 }
@@ -269,60 +268,107 @@ func (d *Decoder) readTokens(next [][]token.ID) error {
 			ids[k*T+t] = int32(id)
 		}
 	}
-	in, err := program.Put(d.model.engine, ids, B, T)
-	if err != nil {
+	in := named{}
+	defer func() { in.free() }()
+	if err := put(d.model, in, net.IDs, ids, B, T); err != nil {
 		return err
 	}
-	defer program.Free(in)
-	lengths, err := program.Put(d.model.engine, length, B)
-	if err != nil {
+	if err := put(d.model, in, net.Length, length, B); err != nil {
 		return err
 	}
-	defer program.Free(lengths)
-	return d.read(in, lengths, n)
+	return d.read(in, n)
 }
 
-// read runs the program on n more tokens a row, or fewer, as length says.
-func (d *Decoder) read(ids, length *tensors.Tensor, n int) error {
-	at, err := program.Put(d.model.engine, []int32{int32(d.at)})
-	if err != nil {
+// read runs a step on n more tokens a row, or fewer, as their lengths say.
+func (d *Decoder) read(tokens named, n int) error {
+	numbers := named{}
+	defer numbers.free()
+	if err := put(d.model, numbers, net.CacheAt, []int32{int32(d.at)}); err != nil {
 		return err
 	}
-	defer program.Free(at)
-	in := slices.Concat(d.model.params, []*tensors.Tensor{ids, d.chosen, at, length}, d.settings)
 	if d.sampling.Temperature > 0 {
-		draws := make([]float32, length.Size())
+		draws := make([]float32, tokens[net.Length].Size())
 		for i := range d.rows {
 			draws[i] = float32(d.sampling.Draw(i, d.steps))
 		}
-		u, err := program.Put(d.model.engine, draws, len(draws))
-		if err != nil {
+		if err := put(d.model, numbers, net.Draws, draws, len(draws)); err != nil {
 			return err
 		}
-		defer program.Free(u)
-		in = append(in, u)
 	}
-	outs, _, err := d.model.programs.Run(d.key, d.build, append(in, d.memory...))
+	run := d.runWhole
+	if d.step == nil {
+		run = d.runLinks
+	}
+	outs, err := run(tokens, numbers)
 	if err != nil {
 		return err
 	}
-	program.Free(d.chosen, d.logits)
-	program.Free(d.memory...)
-	d.chosen, d.logits, d.memory = outs[1], outs[2], outs[3:]
+	report := outs[net.Report]
+	defer program.Free(report)
+	d.last.set(net.Chosen, outs[net.Chosen])
+	d.last.set(net.Logits, outs[net.Logits])
 	if d.size > 0 {
 		d.at += n
 	}
-	report, _, err := program.Copy(d.model.engine, outs[0])
-	program.Free(outs[0])
+	return d.take(report)
+}
+
+// runWhole runs a step as one program, which has a name for what each layer keeps.
+func (d *Decoder) runWhole(tokens, numbers named) (outs named, err error) {
+	memory := named{}
+	for l, x := range d.memory {
+		first, second := net.MemoryOf(l)
+		memory[first], memory[second] = x[net.Keys], x[net.Vals]
+	}
+	outs, _, err = d.model.call(d.step, "", tokens, numbers, d.last, d.settings, memory)
+	if err != nil {
+		return nil, err
+	}
+	for l, x := range d.memory {
+		first, second := net.MemoryOf(l)
+		x.set(net.Keys, outs[first])
+		x.set(net.Vals, outs[second])
+	}
+	return outs, nil
+}
+
+// runLinks runs a step as a chain of programs.
+func (d *Decoder) runLinks(tokens, numbers named) (outs named, err error) {
+	call := func(part string, s *stage, from ...named) (named, error) {
+		outs, _, err := d.model.link(part, s, append(from, numbers, d.last, d.settings)...)
+		return outs, err
+	}
+	memory := d.memory
+	if d.size == 0 {
+		memory = make([]named, d.model.config.Layers)
+	}
+	stream := named{}
+	defer func() { stream.free() }()
+	if err := d.links.step(call, stream, tokens, memory); err != nil {
+		return nil, err
+	}
+	return call(net.EndPart, d.end, stream, tokens)
+}
+
+// take copies the choices from the engine.
+func (d *Decoder) take(report *tensors.Tensor) error {
+	bits, dims, err := program.Copy(d.model.engine, report) // [2, B]
 	if err != nil {
 		return err
 	}
-	B := len(report) / 2
 	d.choices = make([]Choice, d.rows)
 	for i := range d.choices {
-		d.choices[i] = Choice{ID: token.ID(math.Float32bits(report[i])), LogProb: float64(report[B+i])}
+		d.choices[i] = Choice{ID: token.ID(math.Float32bits(bits[i])), LogProb: float64(bits[dims[1]+i])}
 	}
 	return nil
+}
+
+// forget frees what the layers keep.
+func (d *Decoder) forget() {
+	for _, x := range d.memory {
+		x.free()
+	}
+	d.memory = nil
 }
 
 // State returns an LSTM's state after the tokens that were read, of each row.
@@ -338,17 +384,16 @@ func (d *Decoder) State() ([]State, error) {
 	for i := range states {
 		states[i] = State{Hidden: Array{Dims: []int{c.Layers, c.Hidden}}, Cell: Array{Dims: []int{c.Layers, c.Hidden}}}
 	}
-	for k, t := range d.memory {
-		data, _, err := program.Copy(d.model.engine, t)
-		if err != nil {
-			return nil, err
-		}
-		for i := range states {
-			to := &states[i].Hidden
-			if k >= c.Layers {
-				to = &states[i].Cell
+	for _, x := range d.memory {
+		for k, name := range []string{net.Keys, net.Vals} {
+			data, _, err := program.Copy(d.model.engine, x[name])
+			if err != nil {
+				return nil, err
 			}
-			to.Data = append(to.Data, data[i*c.Hidden:(i+1)*c.Hidden]...)
+			for i := range states {
+				to := []*Array{&states[i].Hidden, &states[i].Cell}[k]
+				to.Data = append(to.Data, data[i*c.Hidden:(i+1)*c.Hidden]...)
+			}
 		}
 	}
 	return states, nil
@@ -360,6 +405,8 @@ func (d *Decoder) Close() {
 		return
 	}
 	d.closed = true
-	program.Free(d.chosen, d.logits)
-	program.Free(slices.Concat(d.memory, d.settings, d.on)...)
+	d.forget()
+	d.last.free()
+	d.settings.free()
+	d.on.free()
 }

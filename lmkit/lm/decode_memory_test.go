@@ -7,6 +7,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -29,7 +30,11 @@ func TestDecoderFreesItsMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		alive := func() []*tensors.Tensor {
-			return append([]*tensors.Tensor{d.chosen, d.logits}, d.memory...)
+			all := []*tensors.Tensor{d.last[net.Chosen], d.last[net.Logits]}
+			for _, x := range d.memory {
+				all = append(all, x[net.Keys], x[net.Vals])
+			}
+			return all
 		}
 		for range 68 { // the cache grows on the way
 			before := alive()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -59,27 +60,22 @@ func (s Sampling) reduced(V int) Sampling {
 	return s
 }
 
-// samplingKind is what a program is compiled for. The numbers are given as it runs.
-type samplingKind struct{ random, topK, topP bool }
-
-func (s Sampling) kind() samplingKind {
-	return samplingKind{s.Temperature > 0, s.TopK > 0, s.TopP > 0}
+// choice is what a program is compiled for. The numbers are given as it runs.
+func (s Sampling) choice() net.Choice {
+	return net.Choice{Random: s.Temperature > 0, TopK: s.TopK > 0, TopP: s.TopP > 0}
 }
 
-func (k samplingKind) String() string {
-	return fmt.Sprintf("%+v", struct{ random, topK, topP bool }(k))
-}
-
-// numbers is the settings in the program's order.
-func (s Sampling) numbers() (xs []float32) {
+// numbers returns the settings by their names in a program, as far as it takes them.
+func (s Sampling) numbers() map[string]float32 {
+	xs := map[string]float32{}
 	if s.Temperature > 0 {
-		xs = append(xs, float32(min(max(s.Temperature, 1e-30), 1e30))) // what is finite in float32, as is its reciprocal
+		xs[net.Heat] = float32(min(max(s.Temperature, 1e-30), 1e30)) // what is finite in float32, as is its reciprocal
 	}
 	if s.TopK > 0 {
-		xs = append(xs, float32(s.TopK))
+		xs[net.FilterK] = float32(s.TopK)
 	}
 	if s.TopP > 0 {
-		xs = append(xs, float32(s.TopP))
+		xs[net.FilterP] = float32(s.TopP)
 	}
 	return xs
 }

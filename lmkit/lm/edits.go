@@ -136,7 +136,7 @@ func (in *inputs) replace(r replacement, covered map[Tap][]bool) (replaced, erro
 // places returns where the rows of an edit stand in the batch.
 func (in *inputs) places(e Edit) []int {
 	if e.Rows == nil {
-		return orAll(nil, len(in.rows))
+		return orAll(nil, len(in.batch.rows))
 	}
 	var at []int
 	for _, row := range e.Rows {
@@ -156,7 +156,7 @@ func (in *inputs) covers(axes string, dims []int, e Edit, places []int, visit fu
 		case 'B':
 			each[k] = places
 		case 'T':
-			each[k] = orAll(e.Positions, in.length)
+			each[k] = orAll(e.Positions, in.run.length)
 		default:
 			each[k] = orAll(e.Heads, dims[k])
 		}
@@ -196,8 +196,8 @@ func (in *inputs) copyBlock(axes string, to Array, at []int, i int, v Array) {
 		switch {
 		case dims[k] == 1:
 			x = 0
-		case axes[k] == 'B' && x < len(in.rows):
-			x = in.rows[x]
+		case axes[k] == 'B' && x < len(in.batch.rows):
+			x = in.batch.rows[x]
 		case axes[k] == 'B' || x >= dims[k]:
 			return // padding
 		}

@@ -15,8 +15,8 @@ func TestReplacedEqualsTheDefinition(t *testing.T) {
 	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
 	rapid.Check(t, func(t *rapid.T) {
 		m := &Model{config: c, taps: tapsOf(c)}
-		r := &run{Model: m, length: rapid.IntRange(1, 5).Draw(t, "length")}
-		r.Rows = make([][]token.ID, rapid.IntRange(1, 5).Draw(t, "rows"))
+		r := &run{model: m, length: rapid.IntRange(1, 5).Draw(t, "length")}
+		r.query.Rows = make([][]token.ID, rapid.IntRange(1, 5).Draw(t, "rows"))
 		tap := rapid.SampledFrom([]Tap{"embed", "block.0.attn.q", "block.0.attn.pattern", "final.scale"}).Draw(t, "tap")
 		info, err := m.Tap(tap)
 		if err != nil {
@@ -27,16 +27,15 @@ func TestReplacedEqualsTheDefinition(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		order := rapid.Permutation(orAll(nil, len(r.Rows))).Draw(t, "order")
-		in := &inputs{run: r, B: rapid.IntRange(len(r.Rows), 8).Draw(t, "B"), T: rapid.IntRange(r.length, 8).Draw(t, "T")}
-		in.batch.rows = order[:rapid.IntRange(1, len(order)).Draw(t, "rows of the batch")]
-		in.index()
+		order := rapid.Permutation(orAll(nil, len(r.query.Rows))).Draw(t, "order")
+		B, T := rapid.IntRange(len(r.query.Rows), 8).Draw(t, "B"), rapid.IntRange(r.length, 8).Draw(t, "T")
+		in := newInputs(r, batch{rows: order[:rapid.IntRange(1, len(order)).Draw(t, "rows of the batch")]}, B, T)
 		covered := map[Tap][]bool{}
 		for _, g := range all {
 			got, err := in.replace(g, covered)
-			if twice := slices.IndexFunc(in.rows, func(row int) bool { return coveredTwice(r, info, edits, row) }); twice >= 0 {
+			if twice := slices.IndexFunc(in.batch.rows, func(row int) bool { return coveredTwice(r, info, edits, row) }); twice >= 0 {
 				if len(all) == 1 && err == nil {
-					t.Fatalf("two edits of row %d overlap, and nothing was said", in.rows[twice])
+					t.Fatalf("two edits of row %d overlap, and nothing was said", in.batch.rows[twice])
 				}
 				return
 			}
@@ -56,11 +55,11 @@ func drawEdits(t *rapid.T, r *run, info TapInfo) []Edit {
 		}
 		return rapid.SliceOfNDistinct(rapid.IntRange(0, n-1), 1, n, rapid.ID[int]).Draw(t, what)
 	}
-	sizes := info.Shape(len(r.Rows), r.length)
+	sizes := info.Shape(len(r.query.Rows), r.length)
 	var edits []Edit
 	shared := FromValues(drawValues(t, sizes))
 	for range rapid.IntRange(1, 3).Draw(t, "edits") {
-		e := Edit{Tap: info.Name, Rows: some(len(r.Rows), "rows"), Keep: rapid.SampledFrom([]float64{0, 0.25}).Draw(t, "keep")}
+		e := Edit{Tap: info.Name, Rows: some(len(r.query.Rows), "rows"), Keep: rapid.SampledFrom([]float64{0, 0.25}).Draw(t, "keep")}
 		for k, c := range []byte(info.Axes) {
 			switch c {
 			case 'T':
@@ -71,7 +70,7 @@ func drawEdits(t *rapid.T, r *run, info TapInfo) []Edit {
 		}
 		switch rapid.IntRange(0, 3).Draw(t, "source") {
 		case 0:
-			e.With = FromRow(rapid.IntRange(0, len(r.Rows)-1).Draw(t, "donor"))
+			e.With = FromRow(rapid.IntRange(0, len(r.query.Rows)-1).Draw(t, "donor"))
 		case 1:
 			e.With = shared
 		case 2:
@@ -109,7 +108,7 @@ func (e Edit) covers(axes string, at []int) bool {
 }
 
 func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {
-	sizes, double := info.Shape(len(r.Rows), r.length), false
+	sizes, double := info.Shape(len(r.query.Rows), r.length), false
 	each := make([][]int, len(sizes))
 	for k := range each {
 		each[k] = orAll(nil, sizes[k])
@@ -129,14 +128,14 @@ func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {
 
 // checkReplaced compares what a replacement came to with the definition, at each number of the rows in the batch.
 func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got replaced) {
-	sizes := info.Shape(len(in.rows), in.length)
+	sizes := info.Shape(len(in.batch.rows), in.run.length)
 	each := make([][]int, len(sizes))
 	for k := range each {
 		each[k] = orAll(nil, sizes[k])
 	}
 	eachIndex(append(slices.Clone(sizes), 1), each, func(at []int, _ int) {
 		of := slices.Clone(at)
-		of[0] = in.rows[at[0]]
+		of[0] = in.batch.rows[at[0]]
 		k := slices.IndexFunc(g.edits, func(e Edit) bool { return e.covers(info.Axes, of) })
 		weight := number(got.weight, at)
 		if k < 0 {
@@ -150,8 +149,8 @@ func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got repl
 			t.Fatalf("%v has weight %v, want %v", of, weight, 1-e.Keep)
 		}
 		if e.With.row > 0 {
-			if donor := e.With.row - 1; slices.Contains(in.rows, donor) && in.rows[got.donors[at[0]]] != donor {
-				t.Fatalf("row %d copies from row %d, want %d", of[0], in.rows[got.donors[at[0]]], donor)
+			if donor := e.With.row - 1; slices.Contains(in.batch.rows, donor) && in.batch.rows[got.donors[at[0]]] != donor {
+				t.Fatalf("row %d copies from row %d, want %d", of[0], in.batch.rows[got.donors[at[0]]], donor)
 			}
 			return
 		}

@@ -1,43 +1,48 @@
 package lm
 
 import (
-	"github.com/gomlx/gomlx/core/tensors"
-
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
 )
 
-// inputs are the arguments of one batch: B rows and T tokens with padding.
+// inputs are what a batch of a query comes to on the engine: B rows of T tokens, with padding.
 type inputs struct {
-	*run
-	batch
+	run   *run
+	batch batch
 	B, T  int
-	made  []*tensors.Tensor
-	place map[int]int // of a row in the batch
+	place map[int]int      // of a row of the query: where it stands in the batch
+	part  map[string]named // the inputs of each part of the model; those of the whole batch, and of one program, are ""
 }
 
-func (in *inputs) all() error {
-	ids, length := make([]int32, in.B*in.T), make([]int32, in.B)
-	for i := range length {
-		length[i] = 1
+func newInputs(r *run, b batch, B, T int) *inputs {
+	in := &inputs{run: r, batch: b, B: B, T: T, place: make(map[int]int, len(b.rows)), part: map[string]named{"": {}}}
+	for i, row := range b.rows {
+		in.place[row] = i
 	}
-	for i, row := range in.rows {
-		length[i] = int32(len(in.Rows[row]))
-		for t, id := range in.Rows[row] {
-			ids[i*in.T+t] = int32(id)
-		}
+	return in
+}
+
+// free gives the engine's memory back.
+func (in *inputs) free() {
+	for _, n := range in.part {
+		n.free()
 	}
-	if err := put(in, ids, in.B, in.T); err != nil {
+}
+
+// all returns the inputs that any part may ask for.
+func (in *inputs) all() named { return in.part[""] }
+
+// fill computes the inputs of a query.
+func (in *inputs) fill() error {
+	if err := in.tokens(); err != nil {
 		return err
 	}
-	if err := put(in, length, in.B); err != nil {
-		return err
-	}
-	if in.key.Unit != "" {
-		if err := in.objectives(true); err != nil {
+	if in.run.prediction.Unit != "" {
+		if err := in.terms(); err != nil {
 			return err
 		}
 	}
-	if in.States != nil {
+	if in.run.query.States != nil {
 		if err := in.states(); err != nil {
 			return err
 		}
@@ -45,87 +50,100 @@ func (in *inputs) all() error {
 	return in.edits()
 }
 
-func put[N program.Number](in *inputs, data []N, dims ...int) error {
-	t, err := program.Put(in.engine, data, dims...)
-	if err != nil {
-		return err
+// tokens puts the rows' tokens, and how many they are.
+func (in *inputs) tokens() error {
+	ids, length := make([]int32, in.B*in.T), make([]int32, in.B)
+	for i := range length {
+		length[i] = 1
 	}
-	in.made = append(in.made, t)
-	return nil
-}
-
-// objectives makes the terms: positions (unless they are known), tokens and weights.
-func (in *inputs) objectives(positions bool) error {
-	K := 1
-	for i := range in.Rows {
-		K = max(K, len(in.objective(i).Terms))
-	}
-	K = program.Bucket(K, 1)
-	pos, id, coef := make([]int32, in.B*K), make([]int32, in.B*K), make([]float32, in.B*K)
-	for i, row := range in.rows[:in.own] {
-		for k, t := range in.objective(row).Terms {
-			pos[i*K+k], id[i*K+k], coef[i*K+k] = int32(t.at(in.Rows[row])), int32(t.ID), float32(t.Weight)
+	for i, row := range in.batch.rows {
+		length[i] = int32(len(in.run.query.Rows[row]))
+		for t, id := range in.run.query.Rows[row] {
+			ids[i*in.T+t] = int32(id)
 		}
 	}
-	if positions {
-		if err := put(in, pos, in.B, K); err != nil {
+	if err := put(in.run.model, in.all(), net.IDs, ids, in.B, in.T); err != nil {
+		return err
+	}
+	return put(in.run.model, in.all(), net.Length, length, in.B)
+}
+
+// terms puts the positions, tokens and weights of the objectives.
+func (in *inputs) terms() error {
+	q, N := in.run.query, 1
+	for i := range q.Rows {
+		N = max(N, len(q.objective(i).Terms))
+	}
+	N = program.Bucket(N, 1)
+	position, id, share := make([]int32, in.B*N), make([]int32, in.B*N), make([]float32, in.B*N)
+	for i, row := range in.batch.rows[:in.batch.own] {
+		for k, t := range q.objective(row).Terms {
+			position[i*N+k], id[i*N+k], share[i*N+k] = int32(t.at(q.Rows[row])), int32(t.ID), float32(t.Weight)
+		}
+	}
+	if !in.run.prediction.Last {
+		if err := put(in.run.model, in.all(), net.Position, position, in.B, N); err != nil {
 			return err
 		}
 	}
-	if err := put(in, id, in.B, K); err != nil {
+	if err := put(in.run.model, in.all(), net.Token, id, in.B, N); err != nil {
 		return err
 	}
-	return put(in, coef, in.B, K)
+	return put(in.run.model, in.all(), net.Share, share, in.B, N)
 }
 
+// states puts what an LSTM starts from.
 func (in *inputs) states() error {
-	L, H := in.config.Layers, in.config.Hidden
-	for _, of := range []func(State) Array{func(s State) Array { return s.Hidden }, func(s State) Array { return s.Cell }} {
-		data := make([]float32, L*in.B*H)
-		for i, row := range in.rows {
-			for l := range L {
-				copy(data[(l*in.B+i)*H:], of(in.States[row]).Data[l*H:(l+1)*H])
-			}
-		}
-		if err := put(in, data, L, in.B, H); err != nil {
-			return err
+	L, H := in.run.model.config.Layers, in.run.model.config.Hidden
+	hidden, cell := make([]float32, L*in.B*H), make([]float32, L*in.B*H)
+	for i, row := range in.batch.rows {
+		s := in.run.query.States[row]
+		for l := range L {
+			copy(hidden[(l*in.B+i)*H:], s.Hidden.Data[l*H:(l+1)*H])
+			copy(cell[(l*in.B+i)*H:], s.Cell.Data[l*H:(l+1)*H])
 		}
 	}
-	return nil
-}
-
-// index notes where each row stands in the batch.
-func (in *inputs) index() {
-	in.place = make(map[int]int, len(in.rows))
-	for i, row := range in.rows {
-		in.place[row] = i
+	if err := put(in.run.model, in.all(), net.Hidden, hidden, L, in.B, H); err != nil {
+		return err
 	}
+	return put(in.run.model, in.all(), net.Cell, cell, L, in.B, H)
 }
 
-// edits puts, for every slot of the program: the weights of the sources, and the sources.
+// edits puts, for every slot, the weights of the sources, and the sources: by their names in the part of the model whose
+// activation is replaced, or in the whole of it.
 func (in *inputs) edits() error {
 	covered := map[Tap][]bool{}
-	in.index()
-	for _, r := range in.replacements {
+	for _, r := range in.run.replacements {
 		x, err := in.replace(r, covered)
 		if err != nil {
 			return err
 		}
-		if err := put(in, x.weight.Data, x.weight.Dims...); err != nil {
+		slot, part := r.slot, ""
+		if in.run.chained {
+			part, slot.Tap = net.PartOf(slot.Tap)
+		}
+		if in.part[part] == nil {
+			in.part[part] = named{}
+		}
+		if err := put(in.run.model, in.part[part], slot.Weight(), x.weight.Data, x.weight.Dims...); err != nil {
 			return err
 		}
 		if r.slot.Row {
-			donors := make([]int32, in.B)
-			for i, d := range x.donors {
-				donors[i] = int32(d)
-			}
-			err = put(in, donors, in.B)
+			err = put(in.run.model, in.part[part], slot.Source(), int32s(x.donors), in.B)
 		} else {
-			err = put(in, x.values.Data, x.values.Dims...)
+			err = put(in.run.model, in.part[part], slot.Source(), x.values.Data, x.values.Dims...)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func int32s(xs []int) []int32 {
+	out := make([]int32, len(xs))
+	for i, x := range xs {
+		out[i] = int32(x)
+	}
+	return out
 }

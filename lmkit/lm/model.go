@@ -62,6 +62,7 @@ type Model struct {
 	tokenizer token.Tokenizer
 	engine    *backend.Engine
 	params    []*tensors.Tensor // in the order of config.Params(), on the engine
+	weights   named             // the same by their names
 	taps      map[Tap]TapInfo
 	hash      string
 	ends      []token.ID // see Ends
@@ -137,8 +138,10 @@ func assemble(e *backend.Engine, c Config, tok token.Tokenizer,
 	if tok != nil && tok.Size() != c.Vocab {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c),
-		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2})}
+	m := &Model{
+		config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c), weights: named{},
+		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2}),
+	}
 	shape, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -178,6 +181,7 @@ func (m *Model) put(p net.Param, take func(net.Param) ([]float32, error), sum ha
 		return err
 	}
 	m.params = append(m.params, t)
+	m.weights[p.Name] = t
 	return nil
 }
 

@@ -65,7 +65,7 @@ func withDonors(first, last, unit int, copies []Edit) batch {
 
 // unit is how many rows belong together.
 func (r *run) unit() int {
-	if r.Rules == DeepLIFT {
+	if r.query.Rules == DeepLIFT {
 		return 2
 	}
 	return 1
@@ -85,7 +85,7 @@ const fewTokens = 256
 // padding where a question is about one row or two.
 func (r *run) leastRows() int {
 	least := 8
-	if !r.config.Attends() || slices.ContainsFunc(r.Edits, func(e Edit) bool { return e.With.row != 0 }) {
+	if !r.model.config.Attends() || slices.ContainsFunc(r.query.Edits, func(e Edit) bool { return e.With.row != 0 }) {
 		return least // and rows that copy from others take these with them into every batch
 	}
 	for least > r.unit() && least*program.Bucket(r.length, 8) > fewTokens {
@@ -98,12 +98,12 @@ func (r *run) leastRows() int {
 // fits the memory that the query may take, about.
 func (r *run) batchRows() int {
 	most, least := enoughRows, r.leastRows()
-	if r.config.Attends() {
+	if r.model.config.Attends() {
 		most = enoughTokens / program.Bucket(r.length, 8)
 	}
 	most = max(least, int(min(int64(most), r.memory()/max(1, r.rowBytes())))/least*least)
-	switch n := len(r.Rows); {
-	case n <= 8 && len(r.Wrt) == 0: // every explanation has two such questions: one program answers both
+	switch n := len(r.query.Rows); {
+	case n <= 8 && len(r.query.Wrt) == 0: // every explanation has two such questions: one program answers both
 		return min(most, least)
 	case n <= most:
 		return min(most, program.Bucket(n, least))
@@ -115,35 +115,41 @@ func (r *run) batchRows() int {
 }
 
 func (r *run) memory() int64 {
-	if r.Memory > 0 {
-		return r.Memory
+	if r.query.Memory > 0 {
+		return r.query.Memory
 	}
 	return defaultMemory()
 }
 
 // rowBytes estimates what the activations of one row take.
 func (r *run) rowBytes() int64 {
-	T, V := int64(r.length), int64(r.config.Vocab)
-	n := T * int64(r.config.Activations(r.length))
-	if len(r.Wrt) > 0 {
+	c, T, V := r.model.config, int64(r.length), int64(r.model.config.Vocab)
+	n := T * int64(c.Activations(r.length))
+	if r.chained { // a layer at a time
+		n /= int64(c.Layers)
+	}
+	if len(r.query.Wrt) > 0 {
 		n = n * 5 / 2
 	}
-	if r.Rules != Ordinary {
+	if r.query.Rules != Ordinary {
 		n *= 2
 	}
-	if r.Logits == AllLogits {
+	if r.chained && len(r.query.Wrt) > 0 {
+		n += T * int64(c.Layers) * int64(c.Kept(false))
+	}
+	if r.query.Logits == AllLogits {
 		n += T * V
 	}
-	if r.key.Unit != "" && r.key.Unit != string(Logit) {
+	if r.prediction.Unit != "" && r.prediction.Unit != string(Logit) {
 		most := 1
-		for i := range r.Rows {
-			most = max(most, len(r.objective(i).Terms))
+		for i := range r.query.Rows {
+			most = max(most, len(r.query.objective(i).Terms))
 		}
 		n += 3 * int64(most) * V
 	}
-	for _, taps := range [][]Tap{r.Query.Taps, r.Wrt} {
+	for _, taps := range [][]Tap{r.query.Taps, r.query.Wrt} {
 		for _, t := range taps {
-			info, _ := r.Tap(t)
+			info, _ := r.model.Tap(t)
 			n += int64(product(info.Shape(1, r.length)))
 		}
 	}

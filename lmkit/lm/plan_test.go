@@ -58,28 +58,28 @@ func TestPlan(t *testing.T) {
 // A batch holds whole units, is no larger than is fast, and is filled but for an eighth once there are many rows.
 func TestBatchRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &run{Model: &Model{config: Config{Arch: Transformer, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}}
+		r := &run{model: &Model{config: Config{Arch: Transformer, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}}
 		if rapid.Bool().Draw(t, "LSTM") {
-			r.config.Arch = LSTM
+			r.model.config.Arch = LSTM
 		}
 		if rapid.Bool().Draw(t, "DeepLIFT") {
-			r.Rules = DeepLIFT
+			r.query.Rules = DeepLIFT
 		}
 		r.length = rapid.IntRange(1, 512).Draw(t, "length")
 		n := r.unit() * rapid.IntRange(1, 2000).Draw(t, "units")
-		r.Rows = make([][]token.ID, n)
+		r.query.Rows = make([][]token.ID, n)
 		if rapid.Bool().Draw(t, "gradient") {
-			r.Wrt = []Tap{"embed"}
+			r.query.Wrt = []Tap{"embed"}
 		}
 		size := r.batchRows()
-		if size%r.unit() != 0 || size < 1 || size > r.unit() && r.config.Arch == Transformer && size*r.length > enoughTokens {
+		if size%r.unit() != 0 || size < 1 || size > r.unit() && r.model.config.Arch == Transformer && size*r.length > enoughTokens {
 			t.Fatalf("batches of %d rows for %d of %d tokens", size, n, r.length)
 		}
 		batches := (n + size - 1) / size
 		if waste := batches*size - n; batches > 1 && 8*waste > n+8*batches {
 			t.Fatalf("%d batches of %d for %d rows of %d tokens", batches, size, n, r.length)
 		}
-		r.Memory = 1
+		r.query.Memory = 1
 		if got := r.batchRows(); got > r.leastRows() {
 			t.Fatalf("batches of %d rows where there is no memory, where %d would do", got, r.leastRows())
 		}
@@ -111,8 +111,8 @@ func TestLeastRows(t *testing.T) {
 		{Transformer, Ordinary, patch, nil, 3, 64, 8},
 		{LSTM, Ordinary, nil, nil, 2, 512, 8},
 	} {
-		r := &run{Model: &Model{config: Config{Arch: x.arch, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}, length: x.tokens}
-		r.Rows, r.Rules, r.Edits, r.Wrt = make([][]token.ID, x.rows), x.rules, x.edits, x.wrt
+		r := &run{model: &Model{config: Config{Arch: x.arch, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}, length: x.tokens}
+		r.query.Rows, r.query.Rules, r.query.Edits, r.query.Wrt = make([][]token.ID, x.rows), x.rules, x.edits, x.wrt
 		if got := r.batchRows(); got != x.want {
 			t.Errorf("%+v: batches of %d rows, want %d", x, got, x.want)
 		}

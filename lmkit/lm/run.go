@@ -2,12 +2,11 @@ package lm
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
@@ -20,27 +19,10 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	if err := m.validate(q); err != nil {
 		return nil, err
 	}
-	q.Taps, q.Wrt = sortedSet(q.Taps), sortedSet(q.Wrt)
-	for _, t := range q.Wrt { // what is differentiated by is returned too
-		if !slices.Contains(q.Taps, t) {
-			q.Taps = append(q.Taps, t)
-		}
-	}
-	slices.Sort(q.Taps)
-	r := &run{Model: m, Query: q, length: longest(q.Rows)}
-	var err error
-	if r.replacements, err = m.replacements(q.Edits); err != nil {
+	r, err := newRun(m, q)
+	if err != nil {
 		return nil, err
 	}
-	r.key = net.Program{
-		Taps: q.Taps, Wrt: q.Wrt, Edits: slots(r.replacements),
-		StateIn: q.States != nil, StateOut: q.Final, Rules: q.Rules, Loops: m.engine.Loops(),
-	}
-	if len(q.Of) > 0 {
-		r.key.Unit = string(q.Of[0].Unit)
-	}
-	r.key.Last = r.onlyLast()
-	r.key.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
 	if err := r.fits(); err != nil {
 		return nil, err
 	}
@@ -49,204 +31,254 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 		return nil, err
 	}
 	defer done()
-	return r.all(ctx)
+	if err := r.all(ctx); err != nil {
+		return nil, err
+	}
+	return &r.answer, nil
 }
-
-// buildFunc builds the graph of a program from its inputs.
-type buildFunc = func(in []*graph.Node) []*graph.Node
 
 // run is a query on its way.
 type run struct {
-	*Model
-	Query
+	model *Model
+	query Query // its Taps and Wrt sorted, and all of Wrt among Taps
+
+	// What the program is compiled for.
 	replacements []replacement // the edits
-	key          net.Program
-	length       int // of the longest row
-	answer       Answer
+	opening      net.Opening
+	prediction   net.Prediction
+	chained      bool // it is a chain of programs, not one
+
+	length int // of the longest row
+	answer Answer
+}
+
+func newRun(m *Model, q Query) (*run, error) {
+	q.Taps, q.Wrt = sortedSet(q.Taps), sortedSet(q.Wrt)
+	for _, t := range q.Wrt { // what is differentiated by is returned too
+		if !slices.Contains(q.Taps, t) {
+			q.Taps = append(q.Taps, t)
+		}
+	}
+	slices.Sort(q.Taps)
+	r := &run{model: m, query: q, length: longest(q.Rows), chained: m.chained()}
+	var err error
+	if r.replacements, err = m.replacements(q.Edits); err != nil {
+		return nil, err
+	}
+	r.opening = net.Opening{Taps: q.Taps, Wrt: q.Wrt, Edits: slots(r.replacements), Rules: q.Rules}
+	if len(q.Of) > 0 {
+		r.prediction.Unit = string(q.Of[0].Unit)
+	}
+	r.prediction.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
+	r.prediction.Last = r.onlyLast()
+	return r, nil
 }
 
 // onlyLast reports whether a Transformer's last layer need be computed for the last token of each row alone.
 func (r *run) onlyLast() bool {
-	if !r.config.Attends() || r.Logits == AllLogits {
+	if !r.model.config.Attends() || r.query.Logits == AllLogits || !r.query.aboutLastTokens() {
 		return false
 	}
-	for i, row := range r.Rows {
-		for _, t := range r.objective(i).Terms {
+	after := func(t Tap) bool {
+		part, _ := net.PartOf(t)
+		return part == net.BlockPart(r.model.config.Layers-1) || part == net.EndPart
+	}
+	return !slices.ContainsFunc(r.query.Taps, after) &&
+		!slices.ContainsFunc(r.query.Edits, func(e Edit) bool { return after(e.Tap) })
+}
+
+// aboutLastTokens reports whether objectives are about no more than what follows each row.
+func (q Query) aboutLastTokens() bool {
+	for i, row := range q.Rows {
+		for _, t := range q.objective(i).Terms {
 			if t.at(row) != len(row)-1 {
 				return false
 			}
 		}
 	}
-	after := func(t Tap) bool {
-		return strings.HasPrefix(t, fmt.Sprintf("block.%d.", r.config.Layers-1)) || strings.HasPrefix(t, "final.") || t == "head.in"
-	}
-	return !slices.ContainsFunc(r.Query.Taps, after) && !slices.ContainsFunc(r.Edits, func(e Edit) bool { return after(e.Tap) })
+	return true
 }
 
-func (r *run) all(ctx context.Context) (*Answer, error) {
-	n := len(r.Rows)
-	if r.Of != nil {
-		r.answer.Values = make([]float64, n)
-	}
-	if r.Logits != NoLogits {
-		r.answer.Logits = make([]Array, n)
-	}
-	if r.Final {
-		r.answer.States = make([]State, n)
-	}
-	if r.Rules.Conserve() && len(r.Wrt) > 0 {
-		r.answer.Constants = make([]float64, n)
-	}
-	r.answer.At, r.answer.Grad = r.arrays(r.Query.Taps), r.arrays(r.Wrt)
-
+// all runs the batches.
+func (r *run) all(ctx context.Context) error {
+	r.prepareAnswer()
 	if s := r.share(); s != nil {
-		if err := s.all(ctx); err != nil {
-			return nil, err
-		}
-		return &r.answer, nil
+		return s.all(ctx)
 	}
-	key := r.key.Key()
-	build := func(in []*graph.Node) []*graph.Node { return net.Build(r.config, r.key, in) }
 	size := r.batchRows()
-	for _, b := range plan(n, size, r.unit(), r.Edits) {
+	execute := r.whole()
+	if r.chained {
+		execute = r.chain(size)
+	}
+	for _, b := range plan(len(r.query.Rows), size, r.unit(), r.query.Edits) {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		start := time.Now()
-		compile, err := r.batch(key, build, b, size)
+		compile, err := r.batch(b, size, execute)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r.answer.Cost.Add(Cost{ForwardRows: len(b.rows), CompileSeconds: compile.Seconds(), Seconds: (time.Since(start) - compile).Seconds()})
-		if len(r.Wrt) > 0 {
-			r.answer.Cost.BackwardRows += len(b.rows)
-		}
+		r.spent(len(b.rows), start, compile)
 	}
-	return &r.answer, nil
+	return nil
+}
+
+// spent adds a batch to the cost of the answer.
+func (r *run) spent(rows int, start time.Time, compile time.Duration) {
+	work := time.Since(start) - compile
+	r.answer.Cost.Add(Cost{ForwardRows: rows, CompileSeconds: compile.Seconds(), Seconds: work.Seconds()})
+	if len(r.query.Wrt) > 0 {
+		r.answer.Cost.BackwardRows += rows
+	}
+}
+
+// prepareAnswer makes room for what will be returned.
+func (r *run) prepareAnswer() {
+	n := len(r.query.Rows)
+	if r.query.Of != nil {
+		r.answer.Values = make([]float64, n)
+	}
+	if r.query.Logits != NoLogits {
+		r.answer.Logits = make([]Array, n)
+	}
+	if r.query.Final {
+		r.answer.States = make([]State, n)
+	}
+	if r.query.Rules.Conserve() && len(r.query.Wrt) > 0 {
+		r.answer.Constants = make([]float64, n)
+	}
+	r.answer.At, r.answer.Grad = r.arrays(r.query.Taps), r.arrays(r.query.Wrt)
 }
 
 func (r *run) arrays(taps []Tap) map[Tap]Array {
 	out := make(map[Tap]Array, len(taps))
 	for _, t := range taps {
-		info, _ := r.Tap(t)
-		d := info.Shape(len(r.Rows), r.length)
-		out[t] = Array{Dims: d, Data: make([]float32, product(d))}
+		info, _ := r.model.Tap(t)
+		out[t] = zeros(info.Shape(len(r.query.Rows), r.length))
 	}
 	return out
 }
 
+// executor runs a batch on its inputs, and collects what comes out.
+type executor func(in *inputs) (compile time.Duration, err error)
+
 // batch runs some rows, in a batch with room for size of them, and puts what comes out where it belongs.
-func (r *run) batch(key string, build buildFunc, b batch, size int) (compile time.Duration, err error) {
-	T := program.Bucket(r.length, 8)
-	if c := r.config.Context; c > 0 {
-		T = min(T, c)
-	}
+func (r *run) batch(b batch, size int, execute executor) (compile time.Duration, err error) {
 	if len(b.rows) > size { // donors need more
 		size = program.Bucket(len(b.rows), 8)
 	}
-	in := &inputs{run: r, batch: b, B: size, T: T}
-	defer func() { program.Free(in.made...) }()
-	if err := in.all(); err != nil {
+	in := newInputs(r, b, size, r.model.paddedLength(r.length))
+	defer in.free()
+	if err := in.fill(); err != nil {
 		return 0, err
 	}
-	return r.execute(key, build, in)
+	return execute(in)
 }
 
-// execute runs a batch, and collects what comes out.
-func (r *run) execute(key string, build buildFunc, in *inputs) (compile time.Duration, err error) {
-	outs, compile, err := r.programs.Run(key, build, append(slices.Clone(r.params), in.made...))
-	if err != nil {
-		return compile, err
+// paddedLength returns the length to which texts of n tokens are padded.
+func (m *Model) paddedLength(n int) int {
+	T := program.Bucket(n, 8)
+	if c := m.config.Context; c > 0 {
+		T = min(T, c)
 	}
-	defer func() { program.Free(outs...) }()
-	next := func() (Array, error) {
-		data, dims, err := program.Copy(r.engine, outs[0])
-		program.Free(outs[0])
-		outs = outs[1:]
-		return Array{Dims: dims, Data: data}, err
-	}
-	return compile, r.collect(in.batch, next)
+	return T
 }
 
-// collect takes the outputs in the program's order. Rows of the batch past b.own only gave their activations.
-func (r *run) collect(b batch, next func() (Array, error)) error {
+// whole runs batches as one program.
+func (r *run) whole() executor {
+	s := r.model.stage(net.Whole{
+		Opening: r.opening, Prediction: r.prediction, StateIn: r.query.States != nil, StateOut: r.query.Final,
+	})
+	return func(in *inputs) (time.Duration, error) {
+		outs, compile, err := r.model.call(s, "", in.all())
+		if err != nil {
+			return compile, err
+		}
+		defer outs.free()
+		return compile, r.collect(in.batch, "", outs)
+	}
+}
+
+// collect copies what a stage returned to the answer; part is what the names of its activations begin with. Rows of the
+// batch past b.own only gave their activations.
+func (r *run) collect(b batch, part string, outs named) error {
 	own := b.rows[:b.own]
-	if r.key.Unit != "" {
-		a, err := next()
-		if err != nil {
+	for name, x := range outs {
+		var into func(a Array)
+		tap, kind, _ := strings.Cut(name, " ")
+		switch {
+		case name == net.Objective:
+			into = func(a Array) { r.takeValues(own, a) }
+		case name == net.Logits:
+			into = func(a Array) { r.takeLogits(own, a) }
+		case name == net.ByOne:
+			into = func(a Array) { r.takeConstants(own, a) }
+		case name == net.Hidden:
+			into = func(a Array) { r.takeState(own, a, func(s *State) *Array { return &s.Hidden }) }
+		case name == net.Cell:
+			into = func(a Array) { r.takeState(own, a, func(s *State) *Array { return &s.Cell }) }
+		case kind == "at":
+			into = func(a Array) { takeActivation(own, a, r.answer.At[part+tap]) }
+		case kind == "by":
+			into = func(a Array) { takeActivation(own, a, r.answer.Grad[part+tap]) }
+		default:
+			continue // it goes to another stage
+		}
+		if err := r.read(x, into); err != nil {
 			return err
 		}
-		for i, row := range own {
-			r.answer.Values[row] = float64(a.Data[i])
-		}
-	}
-	if r.key.Logits != "" {
-		a, err := next()
-		if err != nil {
-			return err
-		}
-		for i, row := range own {
-			n := 1
-			if r.Logits == AllLogits {
-				n = len(r.Rows[row])
-			}
-			x := a.Index(i)
-			r.answer.Logits[row] = Array{Dims: []int{n, x.Dims[1]}, Data: slices.Clone(x.Data[:n*x.Dims[1]])}
-		}
-	}
-	if r.Final {
-		if err := r.collectStates(own, next); err != nil {
-			return err
-		}
-	}
-	for _, out := range []struct {
-		taps []Tap
-		to   map[Tap]Array
-	}{{r.Query.Taps, r.answer.At}, {r.Wrt, r.answer.Grad}} {
-		for _, t := range out.taps {
-			a, err := next()
-			if err != nil {
-				return err
-			}
-			to := out.to[t]
-			for i, row := range own {
-				copyInto(to.Index(row), a.Index(i))
-			}
-		}
-	}
-	if r.answer.Constants == nil {
-		return nil
-	}
-	a, err := next()
-	if err != nil {
-		return err
-	}
-	for i, row := range own {
-		r.answer.Constants[row] = float64(a.Data[i])
 	}
 	return nil
 }
 
-func (r *run) collectStates(own []int, next func() (Array, error)) error {
-	h, err := next() // [L, B, H]
-	if err != nil {
-		return err
+// read copies an array from the engine.
+func (r *run) read(x *tensors.Tensor, into func(a Array)) error {
+	data, dims, err := program.Copy(r.model.engine, x)
+	if err == nil {
+		into(Array{Dims: dims, Data: data})
 	}
-	c, err := next()
-	if err != nil {
-		return err
-	}
-	of := func(a Array, i int) Array {
-		out := Array{Dims: []int{a.Dims[0], a.Dims[2]}}
-		for l := range a.Dims[0] {
-			out.Data = append(out.Data, a.Index(l, i).Data...)
-		}
-		return out
-	}
+	return err
+}
+
+func (r *run) takeValues(own []int, a Array) {
 	for i, row := range own {
-		r.answer.States[row] = State{Hidden: of(h, i), Cell: of(c, i)}
+		r.answer.Values[row] = float64(a.Data[i])
 	}
-	return nil
+}
+
+func (r *run) takeConstants(own []int, a Array) {
+	for i, row := range own {
+		r.answer.Constants[row] += float64(a.Data[i])
+	}
+}
+
+func (r *run) takeLogits(own []int, a Array) {
+	for i, row := range own {
+		n := 1
+		if r.query.Logits == AllLogits {
+			n = len(r.query.Rows[row])
+		}
+		x := a.Index(i)
+		r.answer.Logits[row] = Array{Dims: []int{n, x.Dims[1]}, Data: slices.Clone(x.Data[:n*x.Dims[1]])}
+	}
+}
+
+// takeState copies one half of the states, from [L, B, H].
+func (r *run) takeState(own []int, a Array, half func(s *State) *Array) {
+	for i, row := range own {
+		to := half(&r.answer.States[row])
+		to.Dims = []int{a.Dims[0], a.Dims[2]}
+		for l := range a.Dims[0] {
+			to.Data = append(to.Data, a.Index(l, i).Data...)
+		}
+	}
+}
+
+func takeActivation(own []int, a, to Array) {
+	for i, row := range own {
+		copyInto(to.Index(row), a.Index(i))
+	}
 }
 
 // copyInto fills to with the part of from at the same indices: what is longer in from is padding.

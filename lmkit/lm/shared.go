@@ -6,15 +6,23 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gomlx/gomlx/core/graph"
-
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
 )
 
 // What is removed from a text leaves the rows of a game many beginnings in common, which a causal model need read only
-// once: of all coalitions of 12 tokens there are 4,096, but only 64 ways to begin with 6 tokens. Rows are sorted, cut into
-// chunks, and a chunk runs as a tree of levels.
+// once: of all coalitions of 12 tokens there are 4,096, but only 64 ways to begin with 6 tokens.
+//
+// The rows are sorted, so that those that begin alike stand together, and cut into chunks that run one after the other.
+// A chunk's rows form a tree of common beginnings. The tree has levels, which are the same for all chunks: each is a range
+// of positions, say tokens 0 to 5 and 6 to 11. A node of a level is one way to go on through these positions from a node
+// of the level before, its parent. The model reads each node once, after what it keeps of its parent (keys and values, or
+// state and cell), and each row of the chunk has a node of its own in the last level:
+//
+//	positions 0 to 5    positions 6 to 11
+//	the cat sat ...  ┬─ on the mat ...    row 0
+//	                 └─ on the rug ...    row 1
+//	the dog sat ...  ── on the mat ...    row 2
 
 // worthSharing is the operations that must be saved before sharing is tried: its program takes longer to compile.
 var worthSharing = 20e9
@@ -22,35 +30,54 @@ var worthSharing = 20e9
 // levelCost is what a level costs besides its tokens, in tokens.
 const levelCost = 32
 
-// shared is a query whose rows begin alike.
-type shared struct {
-	*run
-	symbols [][]uint64 // of each row: what stands at each position
-	value   []int      // of each row: the edit whose value it has, or -1
+// sharing is a query whose rows begin alike.
+type sharing struct {
+	run *run
+
+	// The rows as they are compared: rows with equal symbols read the same.
+	symbols [][]uint64 // of each row, what stands at each position: a token, or replaced
+	value   []int      // of each row, the number of the value that stands at its replaced positions, or -1
 	values  []*Array   // by number
-	order   []int      // the rows, sorted
-	begin   []int      // of each row in order: how many tokens are as in the row before it
-	size    int        // rows of a chunk
-	bounds  []int      // where levels end
-	counts  []int      // nodes of each level
+
+	// How they are cut.
+	order  []int   // the rows, sorted by value and symbols
+	common []int   // how many symbols order[k] has in common with order[k-1] at their beginnings
+	size   int     // the most rows of a chunk
+	levels []level // the same in all chunks
 }
 
-// share finds out whether the rows begin alike, and whether that saves enough.
-func (r *run) share() *shared {
-	s := &shared{run: r}
+// replaced is the symbol of a position whose embedding is replaced. (Tokens are shifted: see possible.)
+const replacedSymbol = 1
+
+// level is a range of positions, and how many nodes it has room for.
+type level struct{ from, to, nodes int }
+
+// chunk is a range of places in the sorted order: rows of one value that run together.
+type chunk struct{ first, end int }
+
+// node is one way to go on through a level's positions.
+type node struct {
+	row    int // a row that goes this way
+	parent int // the node of the level before that it goes on from
+}
+
+// share returns how the rows are read together, or nil if they do not begin alike, or if that saves too little.
+func (r *run) share() *sharing {
+	s := &sharing{run: r}
 	if !s.possible() {
 		return nil
 	}
 	s.sort()
-	size := enoughRows
-	bytes := r.rowBytes() + 8*int64(r.config.Layers)*int64(product(r.config.Memory(1, r.length)))
-	if m := r.memory() / bytes; m < int64(size) {
-		size = int(m)
+	m, n := r.model, len(r.query.Rows)
+	s.size = enoughRows
+	bytes := r.rowBytes() + 8*int64(m.config.Layers)*int64(product(m.config.Memory(1, r.length)))
+	if most := r.memory() / bytes; most < int64(s.size) {
+		s.size = int(most)
 	}
-	s.size = min(program.Bucket(len(r.Rows), 8), max(8, size/8*8))
+	s.size = min(program.Bucket(n, 8), max(8, s.size/8*8))
 	cost := s.divide()
 	plain := s.size * program.Bucket(r.length, 8)
-	saved := float64(plain-cost) * float64(len(r.Rows)/s.size+1) * r.tokenOperations()
+	saved := float64(plain-cost) * float64(n/s.size+1) * m.tokenOperations()
 	if saved < worthSharing || 4*cost > 3*plain {
 		return nil
 	}
@@ -68,215 +95,294 @@ func (m *Model) tokenOperations() float64 {
 	return 2 * float64(n)
 }
 
-// possible reads the rows as symbols, if nothing but embeddings is replaced, nothing but the last token asked about, and
-// the rows have one length.
-func (s *shared) possible() bool {
-	if s.Rules != Ordinary || s.Final || s.States != nil || len(s.Query.Taps) > 0 || s.Logits == AllLogits || s.key.Unit == "" && s.Logits == NoLogits {
+// possible reads the rows as symbols. It reports false if anything but embeddings is replaced, anything but the last
+// token is asked about, or the rows differ in length.
+func (s *sharing) possible() bool {
+	q := s.run.query
+	asked := s.run.prediction.Unit != "" || q.Logits == LastLogits
+	if q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || !asked || q.Logits == AllLogits || !q.aboutLastTokens() {
 		return false
 	}
-	for i, row := range s.Rows {
+	for _, row := range q.Rows {
+		if len(row) != s.run.length {
+			return false
+		}
 		symbols := make([]uint64, len(row))
 		for t, id := range row {
 			symbols[t] = uint64(id) << 32
 		}
 		s.symbols, s.value = append(s.symbols, symbols), append(s.value, -1)
-		if len(row) != s.length {
-			return false
-		}
-		for _, t := range s.objective(i).Terms {
-			if t.at(row) != len(row)-1 {
-				return false
-			}
-		}
 	}
-	for _, e := range s.Edits {
-		v := e.With.values
-		if e.Tap != "embed" || v == nil || e.Keep != 0 || len(v.Data) != s.config.Embedding() {
+	return !slices.ContainsFunc(q.Edits, func(e Edit) bool { return !s.replace(e) })
+}
+
+// replace marks the positions that an edit replaces. It reports false if the edit is of another kind, or if a row has
+// another one already, which it might overlap with.
+func (s *sharing) replace(e Edit) bool {
+	v := e.With.values
+	if e.Tap != net.Replaced.Tap || v == nil || e.Keep != 0 || len(v.Data) != s.run.model.config.Embedding() {
+		return false
+	}
+	number := slices.IndexFunc(s.values, func(w *Array) bool { return &w.Data[0] == &v.Data[0] })
+	if number < 0 {
+		number = len(s.values)
+		s.values = append(s.values, v)
+	}
+	for _, row := range orAll(e.Rows, len(s.symbols)) {
+		if s.value[row] >= 0 {
 			return false
 		}
-		number := slices.IndexFunc(s.values, func(w *Array) bool { return &w.Data[0] == &v.Data[0] })
-		if number < 0 {
-			number = len(s.values)
-			s.values = append(s.values, v)
-		}
-		for _, row := range orAll(e.Rows, len(s.Rows)) {
-			if s.value[row] >= 0 { // two edits of a row: they might overlap
-				return false
-			}
-			s.value[row] = number
-			for _, t := range orAll(e.Positions, s.length) {
-				s.symbols[row][t] = 1 // replaced: whatever was there
-			}
+		s.value[row] = number
+		for _, t := range orAll(e.Positions, s.run.length) {
+			s.symbols[row][t] = replacedSymbol
 		}
 	}
 	return true
 }
 
-// sort puts rows that begin alike next to each other.
-func (s *shared) sort() {
-	s.order = make([]int, len(s.Rows))
-	for i := range s.order {
-		s.order[i] = i
-	}
+// sort puts rows that begin alike next to each other, and counts what each has in common with the one before it.
+func (s *sharing) sort() {
+	s.order = orAll(nil, len(s.symbols))
 	slices.SortStableFunc(s.order, func(a, b int) int {
 		return cmp.Or(cmp.Compare(s.value[a], s.value[b]), slices.Compare(s.symbols[a], s.symbols[b]))
 	})
-	s.begin = make([]int, len(s.order))
+	s.common = make([]int, len(s.order))
 	for k := 1; k < len(s.order); k++ {
 		a, b := s.order[k-1], s.order[k]
 		if s.value[a] != s.value[b] {
 			continue
 		}
-		for s.begin[k] < s.length && s.symbols[a][s.begin[k]] == s.symbols[b][s.begin[k]] {
-			s.begin[k]++
+		for s.common[k] < s.run.length && s.symbols[a][s.common[k]] == s.symbols[b][s.common[k]] {
+			s.common[k]++
 		}
 	}
 }
 
-// chunks cuts the sorted rows into pieces [from, to) of one value each.
-func (s *shared) chunks() (all [][2]int) {
+// chunks cuts the sorted rows into pieces of at most size rows, each of one value.
+func (s *sharing) chunks() (all []chunk) {
 	for from := 0; from < len(s.order); {
 		to := from + 1
 		for to < len(s.order) && to-from < s.size && s.value[s.order[to]] == s.value[s.order[from]] {
 			to++
 		}
-		all = append(all, [2]int{from, to})
+		all = append(all, chunk{from, to})
 		from = to
 	}
 	return all
 }
 
-// nodes is how many different beginnings of a length a chunk has.
-func (s *shared) nodes(c [2]int, length int) int {
+// beginnings counts the different beginnings of a length that the rows of a chunk have.
+func (s *sharing) beginnings(c chunk, length int) int {
 	n := 1
-	for k := c[0] + 1; k < c[1]; k++ {
-		if s.begin[k] < length {
+	for k := c.first + 1; k < c.end; k++ {
+		if s.common[k] < length {
 			n++
 		}
 	}
 	return n
 }
 
-// divide finds the levels that cost least, in tokens of a chunk. All chunks have the same levels, so that they run the
-// same program.
-func (s *shared) divide() (cost int) {
-	T := program.Bucket(s.length, 8)
-	if c := s.config.Context; c > 0 {
-		T = min(T, c)
-	}
-	step := max(2, T/16)
+// divide finds the levels that cost least, and returns what they cost, in tokens of a chunk. A level costs its positions
+// times the room for its nodes, and levelCost. All chunks have the same levels, so that they run the same program.
+//
+// Let cost(b) be the least cost of levels that end at position b. The last of them begins at an earlier end a, or at 0:
+// cost(b) = min over a of cost(a) + (b-a)*room(b) + levelCost.
+func (s *sharing) divide() (cost int) {
+	T := s.run.model.paddedLength(s.run.length)
 	chunks := s.chunks()
-	var bounds, counts []int // candidates
-	for b := step; b < s.length; b += step {
+	var ends []level // from is not known yet
+	for b := max(2, T/16); b < s.run.length; b += max(2, T/16) {
 		n := 0
 		for _, c := range chunks {
-			n = max(n, s.nodes(c, b))
+			n = max(n, s.beginnings(c, b))
 		}
-		bounds, counts = append(bounds, b), append(counts, min(s.size, program.Bucket(n, 1)))
+		ends = append(ends, level{to: b, nodes: min(s.size, program.Bucket(n, 1))})
 	}
-	bounds, counts = append(bounds, T), append(counts, s.size)
-	least, from := make([]int, len(bounds)), make([]int, len(bounds))
-	for i, b := range bounds {
-		least[i], from[i] = b*counts[i]+levelCost, -1
-		for j := range i {
-			if c := least[j] + (b-bounds[j])*counts[i] + levelCost; c < least[i] {
-				least[i], from[i] = c, j
+	ends = append(ends, level{to: T, nodes: s.size})
+	least, before := make([]int, len(ends)), make([]int, len(ends)) // cost(b), and the a that gives it, or -1
+	for i, b := range ends {
+		least[i], before[i] = b.to*b.nodes+levelCost, -1
+		for j, a := range ends[:i] {
+			if c := least[j] + (b.to-a.to)*b.nodes + levelCost; c < least[i] {
+				least[i], before[i] = c, j
 			}
 		}
 	}
-	last := len(bounds) - 1
-	for i := last; i >= 0; i = from[i] {
-		s.bounds, s.counts = append(s.bounds, bounds[i]), append(s.counts, counts[i])
+	s.levels = nil
+	for i := len(ends) - 1; i >= 0; i = before[i] {
+		l := ends[i]
+		if before[i] >= 0 {
+			l.from = ends[before[i]].to
+		}
+		s.levels = append(s.levels, l)
 	}
-	slices.Reverse(s.bounds)
-	slices.Reverse(s.counts)
-	return least[last]
+	slices.Reverse(s.levels)
+	return least[len(ends)-1]
+}
+
+// tree returns the nodes of a chunk, level by level. In the last level each row is a node, in their order.
+func (s *sharing) tree(c chunk) [][]node {
+	tree := make([][]node, len(s.levels))
+	owner := make([]int, c.end-c.first) // of each row: its node in the level before
+	for l, level := range s.levels {
+		for i := range owner {
+			k := c.first + i
+			if i == 0 || l == len(s.levels)-1 || s.common[k] < level.to {
+				tree[l] = append(tree[l], node{row: s.order[k], parent: owner[i]})
+			}
+			owner[i] = len(tree[l]) - 1
+		}
+	}
+	return tree
 }
 
 // all runs the chunks.
-func (s *shared) all(ctx context.Context) error {
-	key := net.Shared{Levels: len(s.bounds), Unit: s.key.Unit, Logits: s.Logits == LastLogits, Loops: s.engine.Loops()}
-	build := func(in []*graph.Node) []*graph.Node { return net.BuildShared(s.config, key, in) }
-	for _, chunk := range s.chunks() {
+func (s *sharing) all(ctx context.Context) error {
+	prediction := s.run.prediction
+	prediction.Last = true
+	execute := s.whole(prediction)
+	if s.run.chained {
+		execute = s.chain(prediction)
+	}
+	for _, c := range s.chunks() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		start := time.Now()
-		compile, err := s.chunk(key.Key(), build, chunk)
+		compile, err := s.chunk(c, execute)
 		if err != nil {
 			return err
 		}
-		s.answer.Cost.Add(Cost{ForwardRows: chunk[1] - chunk[0], CompileSeconds: compile.Seconds(), Seconds: (time.Since(start) - compile).Seconds()})
+		s.run.spent(c.end-c.first, start, compile)
 	}
 	return nil
 }
 
 // chunk runs one, and puts what comes out where it belongs.
-func (s *shared) chunk(key string, build buildFunc, c [2]int) (compile time.Duration, err error) {
-	b := batch{rows: s.order[c[0]:c[1]], own: c[1] - c[0]}
-	in := &inputs{run: s.run, batch: b, B: s.size, T: s.length}
-	defer func() { program.Free(in.made...) }()
-	if err := s.levels(in, c); err != nil {
+func (s *sharing) chunk(c chunk, execute executor) (compile time.Duration, err error) {
+	rows := s.order[c.first:c.end]
+	in := newInputs(s.run, batch{rows: rows, own: len(rows)}, s.size, s.run.length)
+	defer in.free()
+	for l, nodes := range s.tree(c) {
+		if err := s.level(in, l, nodes); err != nil {
+			return 0, err
+		}
+	}
+	if err := s.rest(in); err != nil {
 		return 0, err
 	}
-	return s.execute(key, build, in)
+	return execute(in)
 }
 
-// levels makes the inputs of a chunk.
-func (s *shared) levels(in *inputs, c [2]int) error {
-	of := make([]int32, c[1]-c[0]) // of each row: its node in the level before
-	from := 0
-	for l, to := range s.bounds {
-		N, T := s.counts[l], to-from
-		ids, weight, parent := make([]int32, N*T), make([]float32, N*T), make([]int32, N)
-		node := int32(-1)
-		for i := range of {
-			if last := l == len(s.bounds)-1; !last && i > 0 && s.begin[c[0]+i] >= to {
-				of[i] = node
-				continue
-			}
-			node++
-			parent[node], of[i] = of[i], node
-			row := in.rows[i]
-			for t := range min(to, s.length) - from {
-				ids[int(node)*T+t] = int32(s.Rows[row][from+t])
-				if s.symbols[row][from+t] == 1 {
-					weight[int(node)*T+t] = 1
-				}
+// level puts the inputs of a level: what its nodes read, and their parents.
+func (s *sharing) level(in *inputs, l int, nodes []node) error {
+	at := s.levels[l]
+	N, T := at.nodes, at.to-at.from
+	ids, weight, parent := make([]int32, N*T), make([]float32, N*T), make([]int32, N)
+	for n, x := range nodes {
+		parent[n] = int32(x.parent)
+		for t := range min(at.to, s.run.length) - at.from {
+			ids[n*T+t] = int32(s.run.query.Rows[x.row][at.from+t])
+			if s.symbols[x.row][at.from+t] == replacedSymbol {
+				weight[n*T+t] = 1
 			}
 		}
-		if err := put(in, ids, N, T); err != nil {
-			return err
-		}
-		if err := put(in, weight, N, T, 1); err != nil {
-			return err
-		}
-		if l > 0 {
-			if err := put(in, parent, N); err != nil {
-				return err
-			}
-		}
-		from = to
 	}
-	value := make([]float32, s.config.Embedding())
-	if v := s.value[in.rows[0]]; v >= 0 {
+	m := s.run.model
+	if err := put(m, in.all(), net.OfLevel(net.IDs, l), ids, N, T); err != nil {
+		return err
+	}
+	if err := put(m, in.all(), net.OfLevel(net.Replaced.Weight(), l), weight, N, T, 1); err != nil {
+		return err
+	}
+	return put(m, in.all(), net.OfLevel(net.Parent, l), parent, N)
+}
+
+// rest puts the inputs that do not belong to a level.
+func (s *sharing) rest(in *inputs) error {
+	m := s.run.model
+	value := make([]float32, m.config.Embedding())
+	if v := s.value[in.batch.rows[0]]; v >= 0 {
 		value = s.values[v].Data
 	}
-	if err := put(in, value, 1, 1, len(value)); err != nil {
+	if err := put(m, in.all(), net.Replaced.Source(), value, 1, 1, len(value)); err != nil {
 		return err
 	}
-	last, length := 0, make([]int32, s.size)
-	if n := len(s.bounds); n > 1 {
-		last = s.bounds[n-2]
-	}
+	length := make([]int32, s.size)
 	for i := range length {
-		length[i] = int32(s.length - last)
+		length[i] = int32(s.run.length - s.levels[len(s.levels)-1].from)
 	}
-	if err := put(in, length, s.size); err != nil {
+	if err := put(m, in.all(), net.Length, length, s.size); err != nil {
 		return err
 	}
-	if s.key.Unit == "" {
+	if s.run.prediction.Unit == "" {
 		return nil
 	}
-	return in.objectives(false)
+	return in.terms()
+}
+
+// whole runs chunks as one program.
+func (s *sharing) whole(p net.Prediction) executor {
+	m := s.run.model
+	program := m.stage(net.Shared{Prediction: p, Levels: len(s.levels)})
+	return func(in *inputs) (time.Duration, error) {
+		outs, compile, err := m.call(program, "", in.all())
+		if err != nil {
+			return compile, err
+		}
+		defer outs.free()
+		return compile, s.run.collect(in.batch, "", outs)
+	}
+}
+
+// chain runs chunks as a chain of programs for each level.
+func (s *sharing) chain(p net.Prediction) executor {
+	m := s.run.model
+	L := m.config.Layers
+	c := &chain{run: s.run, end: m.stage(net.End{Prediction: p})}
+	levels := make([]links, len(s.levels))
+	for i, at := range s.levels {
+		replace := net.Opening{Edits: []net.Slot{net.Replaced}}
+		levels[i] = links{embed: m.stage(net.Embed{Opening: replace, Before: at.from})}
+		for l := range L {
+			levels[i].layers = append(levels[i].layers, m.stage(net.Layer{
+				Kind: m.config.Pattern[l], Memory: levelMemory(i, len(s.levels)), Last: i == len(s.levels)-1 && l == L-1,
+			}))
+		}
+	}
+	return func(in *inputs) (time.Duration, error) {
+		c.compile = 0
+		memory := make([]named, L) // what the nodes of the level before left, a layer
+		defer func() {
+			for _, n := range memory {
+				n.free()
+			}
+		}()
+		stream := named{}
+		defer func() { stream.free() }()
+		call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+		for i, at := range levels {
+			level := named{net.IDs: in.all()[net.OfLevel(net.IDs, i)],
+				net.Replaced.Weight(): in.all()[net.OfLevel(net.Replaced.Weight(), i)],
+				net.Parent:            in.all()[net.OfLevel(net.Parent, i)]}
+			if err := at.step(call, stream, level, memory); err != nil {
+				return c.compile, err
+			}
+		}
+		_, err := c.call(in, net.EndPart, c.end, stream)
+		return c.compile, err
+	}
+}
+
+// levelMemory says what the layers know of earlier tokens in level i of n.
+func levelMemory(i, n int) net.Memory {
+	switch {
+	case n == 1:
+		return net.NoMemory
+	case i == 0:
+		return net.First
+	case i < n-1:
+		return net.GoesOn
+	}
+	return net.Ends
 }

@@ -2,6 +2,7 @@ package lm
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -13,151 +14,216 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Rows that begin alike answer as they do one by one.
+// beginnings is a game's question: one text in rows, each with some of its embeddings replaced.
+type beginnings struct {
+	config Config
+	T      int  // tokens of the text
+	rows   int  // the first of them has nothing replaced
+	values int  // how many values there are to replace embeddings by; each row takes one of them
+	of     bool // an objective is asked for; else the logits of the last tokens
+}
+
+// query draws a question of this kind, about a model with 17 tokens and embeddings 12 wide.
+func (b beginnings) query(rng *rand.Rand) Query {
+	text := make([]token.ID, b.T)
+	for k := range text {
+		text[k] = token.ID(rng.IntN(17))
+	}
+	q := Query{Logits: LastLogits}
+	if b.of {
+		terms := []Term{{Pos: -1, ID: 3, Weight: 1}, {Pos: -1, ID: 5, Weight: -2}}
+		q = Query{Of: []Objective{{Unit: LogProb, Terms: terms}}}
+	}
+	values := make([]Source, b.values)
+	for i := range values {
+		a := zeros([]int{12})
+		for d := range a.Data {
+			a.Data[d] = rng.Float32()
+		}
+		values[i] = FromValues(a)
+	}
+	for r := range b.rows {
+		q.Rows = append(q.Rows, text)
+		e := Edit{Tap: "embed", Rows: []int{r}, Positions: []int{}, With: values[rng.IntN(b.values)]}
+		for k := range text {
+			if rng.IntN(2) == 0 {
+				e.Positions = append(e.Positions, k)
+			}
+		}
+		if r > 0 {
+			q.Edits = append(q.Edits, e)
+		}
+	}
+	return q
+}
+
+// model makes a model for it: on XLA where there are several values, else in pure Go, which compiles in no time.
+func (b beginnings) model(t *testing.T) *Model {
+	engine := backendtest.PureGo(t)
+	if b.values > 1 {
+		engine = backendtest.Engine(t)
+	}
+	m, err := New(engine, b.config, nil, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// Rows that begin alike answer as they do one by one, whether they are read by one program or by a chain of them.
 func TestSharedBeginnings(t *testing.T) {
-	before := worthSharing
-	t.Cleanup(func() { worthSharing = before })
 	lstm := Config{Arch: LSTM, Vocab: 17, Width: 12, Layers: 2, Hidden: 10}
 	gpt2 := Config{Arch: Transformer, Vocab: 17, Width: 12, Layers: 2, Heads: 3, Context: 24, Tied: true}
-	gemma := Config{Arch: Transformer, Vocab: 17, Width: 16, EmbedWidth: 12, Layers: 3, Heads: 4, KVHeads: 2, HeadWidth: 6,
-		Context: 24, Norm: net.RMSNorm, NormPlace: net.BothNorms, QKNorm: net.EachHead, Gated: true, Window: 3,
-		Pattern: "sfn", Rope: net.Rope{Theta: 50}, LocalRope: net.Rope{Theta: 9}, ScoreCap: 2, LogitCap: 3}
-	model := func(c Config, ways int) *Model {
-		engine := backendtest.PureGo(t) // compiles in no time
-		if ways > 1 {
-			engine = backendtest.Engine(t)
-		}
-		m, err := New(engine, c, nil, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(m.Close)
-		return m
+	gemma := Config{
+		Arch: Transformer, Vocab: 17, Width: 16, EmbedWidth: 12, Layers: 3, Heads: 4, KVHeads: 2, HeadWidth: 6, Context: 24,
+		Norm: net.RMSNorm, NormPlace: net.BothNorms, QKNorm: net.EachHead, Gated: true, Window: 3, Pattern: "sfn",
+		Rope: net.Rope{Theta: 50}, LocalRope: net.Rope{Theta: 9}, ScoreCap: 2, LogitCap: 3,
 	}
-	seen := 0
-	for i, tt := range []struct {
-		Config
-		T, rows, ways int
-		of            bool
-	}{{gpt2, 9, 200, 1, true}, {gpt2, 12, 90, 2, false}, {lstm, 9, 200, 2, true}, {lstm, 10, 300, 1, false},
-		{gemma, 9, 200, 1, true}, {gemma, 12, 90, 1, false}} {
-		m, rng := model(tt.Config, tt.ways), rand.New(rand.NewPCG(uint64(i), 0))
-		text := make([]token.ID, tt.T)
-		for k := range text {
-			text[k] = token.ID(rng.IntN(17))
+	for i, b := range []beginnings{
+		{gpt2, 9, 200, 1, true}, {gpt2, 12, 90, 2, false}, {lstm, 9, 200, 2, true}, {lstm, 10, 300, 1, false},
+		{gemma, 9, 200, 1, true}, {gemma, 12, 90, 1, false},
+	} {
+		m, q := b.model(t), b.query(rand.New(rand.NewPCG(uint64(i), 0)))
+		one := answerWhereWorth(t, m, q, math.Inf(1))
+		compareAnswers(t, fmt.Sprintf("%+v", b), answerWhereWorth(t, m, q, -1e18), one)
+		if b.config.Attends() { // the model is small: it ran as one program
+			chainAlways(t)
+			compareAnswers(t, fmt.Sprintf("%+v, as a chain", b), answerWhereWorth(t, m, q, -1e18), one)
+			chainNever(t)
 		}
-		q := Query{Logits: LastLogits}
-		if tt.of {
-			q = Query{Of: []Objective{{Unit: LogProb, Terms: []Term{{Pos: -1, ID: 3, Weight: 1}, {Pos: -1, ID: 5, Weight: -2}}}}}
-		}
-		values := make([]Array, tt.ways)
-		for w := range values {
-			values[w] = Array{Dims: []int{12}, Data: make([]float32, 12)}
-			for d := range values[w].Data {
-				values[w].Data[d] = rng.Float32()
-			}
-		}
-		for r := range tt.rows {
-			q.Rows = append(q.Rows, text)
-			at := []int{}
-			for k := range text {
-				if rng.IntN(2) == 0 {
-					at = append(at, k)
-				}
-			}
-			if r > 0 { // the first row stays as it is
-				q.Edits = append(q.Edits, Edit{Tap: "embed", Rows: []int{r}, Positions: at, With: FromValues(values[rng.IntN(tt.ways)])})
-			}
-		}
-		answer := func(worth float64) *Answer {
-			worthSharing = worth
-			r := &run{Model: m, Query: q, length: tt.T}
-			r.key.Unit, r.key.Logits = "", ""
-			if tt.of {
-				r.key.Unit = string(LogProb)
-			}
-			if worth <= 0 && r.share() != nil {
-				seen++
-			}
-			a, err := m.Run(context.Background(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return a
-		}
-		one, all := answer(math.Inf(1)), answer(-1e18)
-		for r := range q.Rows {
-			var got, want []float32
-			if tt.of {
-				got, want = []float32{float32(all.Values[r])}, []float32{float32(one.Values[r])}
-			} else {
-				got, want = all.Logits[r].Data, one.Logits[r].Data
-			}
-			for k := range want {
-				if d := math.Abs(float64(got[k] - want[k])); !(d <= 1e-5*(1+math.Abs(float64(want[k])))) {
-					t.Fatalf("%+v: row %d has %v, alone %v", tt, r, got[k], want[k])
-				}
-			}
-		}
-		if all.Cost.ForwardRows != tt.rows {
-			t.Errorf("%+v: %d rows are counted", tt, all.Cost.ForwardRows)
-		}
-	}
-	if seen != 6 {
-		t.Errorf("beginnings were shared %d times, want 6", seen)
 	}
 }
 
-// Levels cover the text, and every level has room for the different beginnings of each chunk.
+// answerWhereWorth answers a query where sharing is worth so many operations saved, and fails if it is shared at
+// infinitely many, or not at none.
+func answerWhereWorth(t *testing.T, m *Model, q Query, worth float64) *Answer {
+	setForTest(t, &worthSharing, worth)
+	r, err := newRun(m, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shares := r.share() != nil; shares != (worth <= 0) {
+		t.Errorf("where %v operations are worth it, beginnings are shared: %v", worth, shares)
+	}
+	a, err := m.Run(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Cost.ForwardRows != len(q.Rows) {
+		t.Errorf("%d rows are counted of %d", a.Cost.ForwardRows, len(q.Rows))
+	}
+	return a
+}
+
+// compareAnswers compares values and logits.
+func compareAnswers(t *testing.T, what string, got, want *Answer) {
+	t.Helper()
+	for r := range want.Values {
+		if d := math.Abs(got.Values[r] - want.Values[r]); !(d <= 1e-5*(1+math.Abs(want.Values[r]))) {
+			t.Fatalf("%s: row %d has %v, want %v", what, r, got.Values[r], want.Values[r])
+		}
+	}
+	for r := range want.Logits {
+		for k, w := range want.Logits[r].Data {
+			if d := math.Abs(float64(got.Logits[r].Data[k] - w)); !(d <= 1e-5*(1+math.Abs(float64(w)))) {
+				t.Fatalf("%s: row %d has logit %v, want %v", what, r, got.Logits[r].Data[k], w)
+			}
+		}
+	}
+}
+
+// setForTest sets a variable until the test ends.
+func setForTest[T any](t *testing.T, v *T, to T) {
+	before := *v
+	t.Cleanup(func() { *v = before })
+	*v = to
+}
+
+// drawSharing draws rows of two symbols, sorted, of which some have a value.
+func drawSharing(t *rapid.T) *sharing {
+	m := &Model{config: Config{Arch: Transformer, Context: 64}}
+	s := &sharing{run: &run{model: m, length: rapid.IntRange(2, 40).Draw(t, "length")}}
+	n := rapid.IntRange(1, 60).Draw(t, "rows")
+	s.size = rapid.IntRange(8, 32).Draw(t, "size")
+	for range n {
+		row := make([]uint64, s.run.length)
+		for k := range row {
+			row[k] = uint64(rapid.IntRange(0, 1).Draw(t, "symbol"))
+		}
+		s.symbols, s.value = append(s.symbols, row), append(s.value, rapid.IntRange(-1, 1).Draw(t, "value"))
+	}
+	s.sort()
+	return s
+}
+
+// Levels cover the text one after the other, cost what divide says, and have room for the different beginnings of each
+// chunk; chunks hold every row once.
 func TestSharedLevels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &shared{run: &run{Model: &Model{config: Config{Arch: Transformer, Context: 64}}, length: rapid.IntRange(2, 40).Draw(t, "length")}}
-		n := rapid.IntRange(1, 60).Draw(t, "rows")
-		s.size = rapid.IntRange(8, 32).Draw(t, "size")
-		for range n {
-			row := make([]uint64, s.length)
-			for k := range row {
-				row[k] = uint64(rapid.IntRange(0, 1).Draw(t, "symbol"))
-			}
-			s.Rows, s.symbols, s.value = append(s.Rows, nil), append(s.symbols, row), append(s.value, rapid.IntRange(-1, 1).Draw(t, "value"))
-		}
-		s.sort()
+		s := drawSharing(t)
 		cost := s.divide()
-		sum, from := 0, 0
-		for l, b := range s.bounds {
-			if b <= from {
-				t.Fatalf("levels end at %v", s.bounds)
+		sum, end := 0, 0
+		for _, l := range s.levels {
+			if l.from != end || l.to <= l.from {
+				t.Fatalf("levels %+v", s.levels)
 			}
-			sum += (b-from)*s.counts[l] + levelCost
-			from = b
+			sum += (l.to-l.from)*l.nodes + levelCost
+			end = l.to
 		}
-		if from < s.length || sum != cost {
-			t.Fatalf("levels of %v nodes end at %v for %d tokens and cost %d, not %d", s.counts, s.bounds, s.length, sum, cost)
+		if end < s.run.length || sum != cost {
+			t.Fatalf("levels %+v cost %d, not %d, and have room for %d tokens", s.levels, sum, cost, s.run.length)
 		}
 		rows := 0
 		for _, c := range s.chunks() {
-			rows += c[1] - c[0]
-			if c[0] != rows-(c[1]-c[0]) || c[1]-c[0] > s.size {
+			if c.first != rows || c.end-c.first > s.size {
 				t.Fatalf("chunks %v", s.chunks())
 			}
-			for l, b := range s.bounds {
-				if different := s.different(c, b); different > s.counts[l] || l < len(s.bounds)-1 && s.nodes(c, b) != different {
-					t.Fatalf("chunk %v has %d beginnings of %d tokens, and room for %d", c, different, b, s.counts[l])
+			rows = c.end
+			for i, l := range s.levels {
+				different := s.different(c, l.to)
+				if different > l.nodes || i < len(s.levels)-1 && s.beginnings(c, l.to) != different {
+					t.Fatalf("chunk %v has %d beginnings of %d tokens, and room for %d", c, different, l.to, l.nodes)
 				}
 			}
 		}
-		if rows != n {
-			t.Fatalf("%d rows in chunks, want %d", rows, n)
+		if rows != len(s.symbols) {
+			t.Fatalf("%d rows in chunks, want %d", rows, len(s.symbols))
+		}
+	})
+}
+
+// The tree of a chunk reads every row's own symbols: from its node in the last level up through the parents.
+func TestSharedTree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSharing(t)
+		s.divide()
+		for _, c := range s.chunks() {
+			tree := s.tree(c)
+			for i, row := range s.order[c.first:c.end] {
+				n := i
+				for l := len(tree) - 1; l >= 0; l-- {
+					if n >= len(tree[l]) || n >= s.levels[l].nodes {
+						t.Fatalf("row %d is at node %d of %d in level %d", row, n, len(tree[l]), l)
+					}
+					for at := s.levels[l].from; at < min(s.levels[l].to, s.run.length); at++ {
+						if got, want := s.symbols[tree[l][n].row][at], s.symbols[row][at]; got != want {
+							t.Fatalf("row %d reads %d at %d, want %d", row, got, at, want)
+						}
+					}
+					n = tree[l][n].parent
+				}
+			}
 		}
 	})
 }
 
 // different counts the beginnings of a chunk one by one.
-func (s *shared) different(c [2]int, length int) int {
+func (s *sharing) different(c chunk, length int) int {
 	seen := map[string]bool{}
-	for _, row := range s.order[c[0]:c[1]] {
+	for _, row := range s.order[c.first:c.end] {
 		key := ""
-		for _, x := range s.symbols[row][:min(length, s.length)] {
+		for _, x := range s.symbols[row][:min(length, s.run.length)] {
 			key += string(rune('0' + x))
 		}
 		seen[key] = true

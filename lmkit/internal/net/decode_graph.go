@@ -1,6 +1,7 @@
 package net
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gomlx/compute/dtypes"
@@ -8,30 +9,94 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Decode is one step of generation: the newest tokens ids [B, T] after `at` earlier ones, to the logits of the last
-// one [B, V] and what later tokens need to know (Transformer: keys and values [B, S, G, K] a layer; LSTM: hidden and
-// cell [B, H] a layer). An ID below 0 stands for the row's one in chosen [B]. memory is what the step before returned;
-// a Transformer without any reads a whole text, and leaves nothing.
-func Decode(c Config, w Weights, ids, chosen, at, length *Node, memory []*Node, loops bool) (logits *Node, next []*Node) {
-	L := c.Layers
-	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops)}
-	switch {
-	case c.Recurrent():
-		p.state = &state{hidden: memory[:L], cell: memory[L:], length: length}
-	case len(memory) > 0:
-		p.cache = &cache{at: at, keys: append([]*Node{}, memory[:L]...), vals: append([]*Node{}, memory[L:]...)}
+// Step is one step of generation as one program: it reads the newest tokens of each row, and chooses the next one.
+type Step struct {
+	Choice
+	Memory bool // earlier tokens are not read again: what they left is taken, and returned with what these leave
+}
+
+// Key names the program.
+func (k Step) Key() string { return fmt.Sprintf("step %+v", k) }
+
+// Signature lists all parameters, the newest tokens [B, T] and the numbers of the choice, to the choice and the logits of
+// the last tokens [B, V]. Of earlier tokens a layer knows MemoryOf: keys and values [B, S, G, K], or an LSTM's hidden
+// state and cell [B, H].
+func (k Step) Signature(c Config) Signature {
+	s := Signature{
+		Params:  c.paramsOf(func(Param) bool { return true }),
+		Inputs:  append([]string{IDs, Length, Chosen}, k.inputs()...),
+		Outputs: []string{Report, Chosen, Logits},
 	}
-	given := GreaterOrEqual(ids, ZerosLike(ids))
-	ids = Where(given, ids, BroadcastToDims(ExpandAxes(chosen, -1), ids.Shape().Dimensions...))
-	h := forward(p, w.embed(ids)) // [B, T, D]
-	logits = p.output(pick(h, AddScalar(length, -1)))
-	switch {
-	case c.Recurrent():
-		next = append(p.state.lastHidden, p.state.lastCell...)
-	case p.cache != nil:
-		next = append(p.cache.keys, p.cache.vals...)
+	if k.Memory && c.Attends() {
+		s.Inputs = append(s.Inputs, CacheAt)
 	}
-	return logits, next
+	for l := range c.Layers {
+		if first, second := MemoryOf(l); k.Memory {
+			s.Inputs, s.Outputs = append(s.Inputs, first, second), append(s.Outputs, first, second)
+		}
+	}
+	return s
+}
+
+// MemoryOf is the names of what a layer knows of earlier tokens.
+func MemoryOf(l int) (first, second string) {
+	return fmt.Sprintf("%s %d", Keys, l), fmt.Sprintf("%s %d", Vals, l)
+}
+
+func (k Step) graph(p *pass, in values) values {
+	first, second := make([]*Node, p.config.Layers), make([]*Node, p.config.Layers)
+	for l := range first {
+		a, b := MemoryOf(l)
+		first[l], second[l] = in[a], in[b]
+	}
+	switch {
+	case p.config.Recurrent():
+		p.state = &state{hidden: first, cell: second, length: in[Length]}
+	case k.Memory:
+		p.cache = &cache{at: in[CacheAt], keys: first, vals: second}
+	}
+	h := forward(p, p.weights.embed(chosen(in[IDs], in[Chosen]))) // [B, T, D]
+	out := values{}
+	k.choose(p.output(pick(h, AddScalar(in[Length], -1))), in, out)
+	if p.config.Recurrent() {
+		first, second = p.state.lastHidden, p.state.lastCell
+	}
+	for l := range first {
+		a, b := MemoryOf(l)
+		out[a], out[b] = first[l], second[l]
+	}
+	return out
+}
+
+// Choice is the end of a step of generation: it chooses the next token of each row.
+type Choice struct {
+	Random     bool // by Draws at a temperature, Heat; else the most likely one
+	TopK, TopP bool // the filters of Sampling
+}
+
+// inputs lists the numbers that a choice takes.
+func (k Choice) inputs() (names []string) {
+	for _, x := range []struct {
+		is   bool
+		name string
+	}{{k.Random, Heat}, {k.TopK, FilterK}, {k.TopP, FilterP}, {k.Random, Draws}} {
+		if x.is {
+			names = append(names, x.name)
+		}
+	}
+	return names
+}
+
+// choose adds the choice from logits [B, V] to the outputs.
+func (k Choice) choose(logits *Node, in, out values) {
+	ids, logProbs := Choose(logits, Sampling{Temperature: in[Heat], TopK: in[FilterK], TopP: in[FilterP], Draws: in[Draws]})
+	out[Report] = Stack([]*Node{Bitcast(ids, logProbs.DType()), logProbs}, 0)
+	out[Chosen], out[Logits] = ids, logits
+}
+
+// chosen is ids [B, T] with the row's own chosen token [B] where an ID is below 0.
+func chosen(ids, own *Node) *Node {
+	return Where(GreaterOrEqual(ids, ZerosLike(ids)), ids, BroadcastToDims(ExpandAxes(own, -1), ids.Shape().Dimensions...))
 }
 
 // Sampling is how a compiled step chooses tokens: numbers that it is given as it runs. The zero value takes the most

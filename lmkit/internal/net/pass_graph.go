@@ -22,7 +22,9 @@ type pass struct {
 	seen  map[string]*Node  // recorded: shared by all scopes of the walk
 	edits map[string][]edit // replacements, by tap name
 	rules Rules             // how gradients pass what is not linear
-	one   *Node             // [B] ones that every constant is multiplied by, where relevance is conserved
+	one   *Node             // [B] ones that constants are multiplied by where relevance is conserved: see bias
+	from  int               // the first layer whose constants are counted
+	known map[string]*Node  // values that are not to be computed again; gradients go through to what they are of
 	drop  func(*Node) *Node // dropout; nil: none
 
 	// What is known of a text besides its tokens.
@@ -55,6 +57,9 @@ func (p *pass) tap(name string, x *Node) *Node {
 	name = p.scope + name
 	for _, e := range p.edits[name] {
 		x = e.apply(x, p.rows)
+	}
+	if v := p.known[name]; v != nil {
+		x = customVJP([]*Node{x}, v, func(by *Node) []*Node { return []*Node{by} })
 	}
 	if p.want[name] || p.want["*"] {
 		p.seen[name] = x

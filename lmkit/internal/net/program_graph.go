@@ -16,101 +16,107 @@ const (
 	Prob    = "prob"
 )
 
-// Program says what one compiled forward pass computes. Everything else (rows, tokens, terms, how far an edit is
-// broadcast) is a shape.
-type Program struct {
-	Taps, Wrt []string // activations to record; activations to differentiate the objective by
-	Edits     []Slot
-	Unit      string // of the objective: "" (none), Logit, LogProb or Prob
-	Logits    string // "" (none), "last" (of each row's last token) or "all"
-	Last      bool   // Transformer: only the last token is asked about, and nothing after the last layer's keys and values
-	StateIn   bool   // LSTM: the recurrence starts from given states
-	StateOut  bool   // LSTM: return the states after each row's last token
-	Rules     Rules  // of the gradients
-	Loops     bool   // the engine has While and DynamicSlice
+// Prediction says what is asked about the tokens that come next.
+type Prediction struct {
+	Unit   string // of the objective: "" (none), Logit, LogProb or Prob
+	Logits string // "" (none), "last" (of each row's last token) or "all"
+	Last   bool   // only the last token is asked about: a Transformer's last layer returns no other
 }
 
-// Slot is one kind of replacement at a tap: by another row's activation, or by given values.
-type Slot struct {
-	Tap string
-	Row bool
-}
-
-// Key names the program among those of one model.
-func (k Program) Key() string { return fmt.Sprintf("%+v", k) }
-
-// Build is the whole program. Inputs: the weights in the order of c.Params(); ids [B, T]; length [B]; with an
-// objective: pos, id, coef [B, K]; with StateIn: hidden, cell [L, B, H]; for every slot: weight [B, T, ...], and then
-// donors [B] or values [.., T, ...]. Outputs: objective [B], logits [B, T or 1, V], hidden and cell [L, B, H], taps,
-// gradients, and the gradient by one [B] (what constants took of each row's relevance, under rules that conserve it),
-// as far as asked for.
-func Build(c Config, k Program, in []*Node) (outs []*Node) {
-	n := len(c.Params())
-	w := NewWeights(c, in[:n])
-	in = in[n:]
-	take := func() *Node { n := in[0]; in = in[1:]; return n }
-	ids, length := take(), take()
-	var pos, id, coef *Node
-	if k.Unit != "" {
-		pos, id, coef = take(), take(), take()
+// inputs lists what the head takes besides hidden states and Length.
+func (q Prediction) inputs() (names []string) {
+	if q.Unit != "" && !q.Last {
+		names = append(names, Position)
 	}
-	p := &pass{config: c.WithDefaults(), weights: w, want: map[string]bool{}, seen: map[string]*Node{},
-		edits: map[string][]edit{}, rules: k.Rules, loop: loopOf(k.Loops), state: &state{length: length}, cells: k.Rules != Ordinary}
-	if k.Rules.Conserve() {
-		p.one = leaf(Ones(ids.Graph(), shapes.Make(dtypes.Float32, ids.Shape().Dimensions[0])))
+	if q.Unit != "" {
+		names = append(names, Token, Share)
+	}
+	return names
+}
+
+func (q Prediction) outputs() (names []string) {
+	if q.Unit != "" {
+		names = append(names, Objective)
+	}
+	if q.Logits != "" {
+		names = append(names, Logits)
+	}
+	return names
+}
+
+// answer adds objective and logits to the outputs, from hidden states h [B, T, D], or [B, 1, D] of the last tokens.
+func (q Prediction) answer(p *pass, h *Node, in, out values) {
+	if q.Unit != "" {
+		position := in[Position]
+		if q.Last {
+			position = ZerosLike(in[Token])
+		}
+		out[Objective] = objective(p, q.Unit, h, position, in[Token], in[Share])
+	}
+	if q.Logits == "last" && !q.Last {
+		h = ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1)
+	}
+	if q.Logits != "" {
+		out[Logits] = p.output(h)
+	}
+}
+
+// Whole is the whole model as one program. Everything else (rows, tokens, terms, how far an edit is broadcast) is a
+// shape.
+type Whole struct {
+	Opening
+	Prediction
+	StateIn  bool // LSTM: the recurrence starts from given states
+	StateOut bool // LSTM: return the states after each row's last token
+}
+
+// Key names the program.
+func (k Whole) Key() string { return fmt.Sprintf("whole %+v", k) }
+
+// Signature lists all parameters, tokens, terms, states and edits; and as far as asked for objective, logits, states,
+// activations, gradients, and ByOne.
+func (k Whole) Signature(c Config) Signature {
+	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Inputs: []string{IDs, Length}}
+	s.Inputs = append(s.Inputs, k.Prediction.inputs()...)
+	if k.StateIn {
+		s.Inputs = append(s.Inputs, Hidden, Cell)
+	}
+	s.Inputs = append(s.Inputs, k.Opening.inputs()...)
+	s.Outputs = k.Prediction.outputs()
+	if k.StateOut {
+		s.Outputs = append(s.Outputs, Hidden, Cell)
+	}
+	s.Outputs = append(s.Outputs, outputs(k.Taps, k.Wrt)...)
+	if k.Rules.Conserve() && len(k.Wrt) > 0 {
+		s.Outputs = append(s.Outputs, ByOne)
+	}
+	return s
+}
+
+func (k Whole) graph(p *pass, in values) values {
+	ids, length := in[IDs], in[Length]
+	p.open(k.Opening, in, ids.Graph(), ids.Shape().Dimensions[0])
+	p.from = k.Lowest(p.config.Layers)
+	p.state, p.cells = &state{length: length}, k.Rules != Ordinary
+	for t := range p.want {
+		p.cells = p.cells || strings.HasPrefix(t, "lstm.") && !strings.Contains(t, ".state.")
+	}
+	if k.StateIn {
+		p.state.hidden, p.state.cell = unstack(in[Hidden]), unstack(in[Cell])
 	}
 	if k.Last {
 		p.last = AddScalar(length, -1)
 	}
-	if k.StateIn {
-		p.state.hidden, p.state.cell = unstack(take()), unstack(take())
-	}
-	for _, s := range k.Edits {
-		p.edits[s.Tap] = append(p.edits[s.Tap], takeEdit(c, s, take))
-	}
-	for _, t := range append(append([]string{}, k.Taps...), k.Wrt...) {
-		p.want[t] = true
-		p.cells = p.cells || strings.HasPrefix(t, "lstm.") && !strings.Contains(t, ".state.")
-	}
-
-	h := forward(p, w.embed(ids)) // [B, T, D], or of the last token [B, 1, D]
-	if k.Last && k.Unit != "" {
-		pos = ZerosLike(pos)
-	}
-	if k.Unit != "" {
-		outs = append(outs, objective(p, k.Unit, h, pos, id, coef))
-	}
-	switch {
-	case k.Last && k.Logits == "last":
-		outs = append(outs, p.output(h))
-	case k.Logits == "last":
-		outs = append(outs, p.output(ExpandAxes(pick(h, AddScalar(length, -1)), 1)))
-	case k.Logits == "all":
-		outs = append(outs, p.output(h))
-	}
+	out := values{}
+	k.answer(p, forward(p, p.weights.embed(ids)), in, out)
 	if k.StateOut {
-		outs = append(outs, Stack(p.state.lastHidden, 0), Stack(p.state.lastCell, 0))
+		out[Hidden], out[Cell] = Stack(p.state.lastHidden, 0), Stack(p.state.lastCell, 0)
 	}
-	for _, t := range k.Taps {
-		outs = append(outs, rowMajor(c, t, p.recorded(t)))
-	}
+	p.record(k.Taps, out)
 	if len(k.Wrt) > 0 {
-		xs := make([]*Node, len(k.Wrt))
-		for i, t := range k.Wrt {
-			xs[i] = p.recorded(t)
-		}
-		if p.one != nil {
-			xs = append(xs, p.one)
-		}
-		grads := Gradient(ReduceAllSum(outs[0]), xs...)
-		for i, t := range k.Wrt {
-			outs = append(outs, rowMajor(c, t, grads[i]))
-		}
-		if p.one != nil {
-			outs = append(outs, grads[len(k.Wrt)])
-		}
+		p.differentiate(out[Objective], k.Wrt, nil, out)
 	}
-	return outs
+	return out
 }
 
 func (p *pass) recorded(tap string) *Node {
@@ -121,20 +127,9 @@ func (p *pass) recorded(tap string) *Node {
 	return x
 }
 
-func takeEdit(c Config, s Slot, take func() *Node) edit {
-	weight := rowMajor(c, s.Tap, take())
-	e := edit{keep: OneMinus(weight), weight: weight}
-	if s.Row {
-		e.donors = take()
-	} else {
-		e.add = Mul(weight, rowMajor(c, s.Tap, take()))
-	}
-	return e
-}
-
 // rowMajor exchanges the axes of rows and tokens of what lives inside an LSTM's recurrence (it is its own inverse).
-func rowMajor(c Config, tap string, x *Node) *Node {
-	if c.Recurrent() && strings.HasPrefix(tap, "lstm.") && x.Rank() == 3 {
+func (p *pass) rowMajor(tap string, x *Node) *Node {
+	if p.config.Recurrent() && strings.HasPrefix(tap, "lstm.") && x.Rank() == 3 {
 		return TransposeAllDims(x, 1, 0, 2)
 	}
 	return x
@@ -143,11 +138,9 @@ func rowMajor(c Config, tap string, x *Node) *Node {
 // forward turns the embeddings of tokens [B, T, D] into the hidden states that the output matrix multiplies.
 func forward(p *pass, x *Node) *Node {
 	if p.config.Recurrent() {
-		x = lstm(p, x)
-	} else {
-		x = transformer(p, x)
+		return p.tap("head.in", lstm(p, x))
 	}
-	return p.tap("head.in", x)
+	return transformer(p, x)
 }
 
 func loopOf(loops bool) loopFunc {
@@ -166,26 +159,26 @@ func unstack(x *Node) []*Node {
 	return xs
 }
 
-// objective is sum_k coef * unit(token id_k at position pos_k): [B]. Only what it needs of the head is computed.
-func objective(p *pass, unit string, h, pos, id, coef *Node) *Node {
+// objective is the sum over k of share_k * unit(token_k at position_k): [B]. Only what it needs of the head is computed.
+func objective(p *pass, unit string, h, position, token, share *Node) *Node {
 	g := h.Graph()
-	B, K := pos.Shape().Dimensions[0], pos.Shape().Dimensions[1]
-	row := Iota(g, shapes.Make(dtypes.Int32, B, K, 1), 0)
-	at := Gather(h, Concatenate([]*Node{row, ExpandAxes(pos, -1)}, -1)) // [B, K, D]
+	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
+	row := Iota(g, shapes.Make(dtypes.Int32, B, N, 1), 0)
+	at := Gather(h, Concatenate([]*Node{row, ExpandAxes(position, -1)}, -1)) // [B, N, D]
 	matrix, bias := p.weights.head(p.config)
-	columns := Gather(matrix, ExpandAxes(id, -1)) // [B, K, D]
-	x := ReduceSum(Mul(at, columns), -1)          // [B, K]
+	columns := Gather(matrix, ExpandAxes(token, -1)) // [B, N, D]
+	x := ReduceSum(Mul(at, columns), -1)             // [B, N]
 	if bias != nil {
-		x = p.plus(x, Gather(bias, ExpandAxes(id, -1)))
+		x = p.plus(x, Gather(bias, ExpandAxes(token, -1)))
 	}
 	x = p.capped(p.linear(x), p.config.LogitCap)
 	if unit != Logit {
-		all := p.output(at) // [B, K, V]
+		all := p.output(at) // [B, N, V]
 		top := p.shared(StopGradient(ReduceAndKeep(all, ReduceMax, -1)))
-		x = Sub(x, Add(p.act(Log, ReduceSum(p.act(Exp, Sub(all, top)), -1)), Reshape(top, B, K)))
+		x = Sub(x, Add(p.act(Log, ReduceSum(p.act(Exp, Sub(all, top)), -1)), Reshape(top, B, N)))
 	}
 	if unit == Prob {
 		x = p.act(Exp, x)
 	}
-	return ReduceSum(Mul(coef, x), -1)
+	return ReduceSum(Mul(share, x), -1)
 }

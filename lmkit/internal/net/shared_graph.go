@@ -6,74 +6,72 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Shared is a forward pass over rows of one length that begin alike: every beginning is read once. The rows form a
-// tree of Levels; a node of a level is a piece of text that goes on from a node of the level before. Positions
-// of "embed" may be replaced by one value. What is asked for is about the last token of each row.
+// Shared is a forward pass over rows of one length that begin alike, as one program: every beginning is read once. The
+// rows form a tree of Levels; a node of a level is a piece of text that goes on from a node of the level before.
+// Positions of "embed" may be replaced by one value. What is asked for is about the last token of each row.
 type Shared struct {
-	Levels int
-	Unit   string // of the objective: "" (none), Logit, LogProb or Prob
-	Logits bool
-	Loops  bool
+	Prediction // Last is set
+	Levels     int
 }
 
-// Key names the program among those of one model.
+// Replaced is the slot of what a shared pass replaces.
+var Replaced = Slot{Tap: "embed"}
+
+// Key names the program.
 func (k Shared) Key() string { return fmt.Sprintf("shared %+v", k) }
 
-// BuildShared is the whole program. Inputs: the weights in the order of c.Params(); of every level ids [N, T], the
-// weight of the value [N, T, 1], and from the second on parent [N], a node of the level before; the value [1, 1, D];
-// length [N], the tokens of each row in the last level; with an objective id, coef [N, K]. Outputs, as far as asked
-// for: objective [N], logits [N, 1, V].
-func BuildShared(c Config, k Shared, in []*Node) (outs []*Node) {
-	c = c.WithDefaults()
-	n := len(c.Params())
-	w := NewWeights(c, in[:n])
-	in = in[n:]
-	take := func() *Node { n := in[0]; in = in[1:]; return n }
-	type level struct{ ids, weight, parent *Node }
-	levels := make([]level, k.Levels)
-	for l := range levels {
-		levels[l].ids, levels[l].weight = take(), take()
+// OfLevel is the name of an input of one level.
+func OfLevel(name string, level int) string { return fmt.Sprintf("%s %d", name, level) }
+
+// Signature lists all parameters; of every level IDs [N, T], the weights of the value [N, T, 1] and, from the second on,
+// Parent [N], a node of the level before; the value [1, 1, D]; Length [N], the tokens of each row in the last level; and
+// the terms of an objective.
+func (k Shared) Signature(c Config) Signature {
+	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Outputs: k.Prediction.outputs()}
+	for l := range k.Levels {
+		s.Inputs = append(s.Inputs, OfLevel(IDs, l), OfLevel(Replaced.Weight(), l))
 		if l > 0 {
-			levels[l].parent = take()
+			s.Inputs = append(s.Inputs, OfLevel(Parent, l))
 		}
 	}
-	value, length := take(), take()
+	s.Inputs = append(append(s.Inputs, Replaced.Source(), Length), k.Prediction.inputs()...)
+	return s
+}
 
+func (k Shared) graph(p *pass, in values) values {
+	c, length := p.config, in[Length]
 	var h *Node
-	memory, at := make([]*Node, 2*c.Layers), 0 // what each node of the level before left
-	for l, x := range levels {
-		replace := edit{keep: OneMinus(x.weight), weight: x.weight, add: Mul(x.weight, value)}
-		p := &pass{config: c, weights: w, loop: loopOf(k.Loops), edits: map[string][]edit{"embed": {replace}}}
+	memory, before := make([]*Node, 2*c.Layers), 0 // what each node of the level before left
+	for l := range k.Levels {
+		ids, weight := in[OfLevel(IDs, l)], in[OfLevel(Replaced.Weight(), l)]
+		q := *p
+		q.edits = map[string][]edit{
+			Replaced.Tap: {{keep: OneMinus(weight), weight: weight, add: Mul(weight, in[Replaced.Source()])}},
+		}
 		if l > 0 {
 			for i := range memory {
-				memory[i] = takeRows(memory[i], x.parent, 0)
+				memory[i] = takeRows(memory[i], in[OfLevel(Parent, l)], 0)
 			}
 		}
 		first, second := memory[:c.Layers:c.Layers], memory[c.Layers:]
-		p.cache = &cache{before: at, keys: first, vals: second}
-		p.state = &state{hidden: first, cell: second}
+		q.cache = &cache{before: before, keys: first, vals: second}
+		q.state = &state{hidden: first, cell: second}
 		if l == 0 {
-			p.state = &state{}
+			q.state = &state{}
 		}
 		if l == k.Levels-1 {
-			p.last = AddScalar(length, -1)
+			q.last = AddScalar(length, -1)
 		}
-		h = forward(p, w.embed(x.ids)) // [N, T, D]
+		h = forward(&q, p.weights.embed(ids)) // [N, T, D]
 		if c.Recurrent() {
-			memory = append(p.state.lastHidden, p.state.lastCell...)
+			memory = append(q.state.lastHidden, q.state.lastCell...)
 		}
-		at += x.ids.Shape().Dimensions[1]
+		before += ids.Shape().Dimensions[1]
 	}
 	if c.Recurrent() {
 		h = ExpandAxes(pick(h, AddScalar(length, -1)), 1)
 	}
-	p := &pass{config: c, weights: w}
-	if k.Unit != "" {
-		id, coef := take(), take()
-		outs = append(outs, objective(p, k.Unit, h, ZerosLike(id), id, coef)) // of [N, 1, D]
-	}
-	if k.Logits {
-		outs = append(outs, p.output(h))
-	}
-	return outs
+	out := values{}
+	k.answer(p, h, in, out) // of [N, 1, D]
+	return out
 }

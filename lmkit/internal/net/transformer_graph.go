@@ -5,6 +5,22 @@ import . "github.com/gomlx/gomlx/core/graph"
 // transformer is a causal decoder: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D], or
 // [B, 1, D] where one token's prediction is asked for: of the last layer, the others need no more than keys and values.
 func transformer(p *pass, x *Node) *Node {
+	x = entry(p, x)
+	for l := range p.config.Layers {
+		q := p.inLayer("block", l)
+		if l < p.config.Layers-1 {
+			q.last = nil
+		}
+		if p.one != nil && l < p.from {
+			q.one = StopGradient(p.one)
+		}
+		x = block(q, x)
+	}
+	return exit(p, x)
+}
+
+// entry is the residual stream that the first layer reads: embeddings of tokens x [B, T, D], and of their positions.
+func entry(p *pass, x *Node) *Node {
 	c := p.config
 	x = p.tap("embed", x)
 	if c.EmbedScale != 1 {
@@ -17,21 +33,18 @@ func transformer(p *pass, x *Node) *Node {
 		pos := p.cache.rows(p.weights.get("pos_embed.weight"), x.Shape().Dimensions[1], c.PositionOffset)
 		x = Add(x, p.tap("pos_embed", BroadcastToDims(ExpandAxes(pos, 0), x.Shape().Dimensions...)))
 	}
-	x = p.dropout(x) // [B, T, D]
-	for l := range c.Layers {
-		q := p.inLayer("block", l)
-		if l < c.Layers-1 {
-			q.last = nil
-		}
-		x = block(q, x)
-	}
-	if c.NormPlace != SumNorm {
+	return p.dropout(x) // [B, T, D]
+}
+
+// exit is the hidden states that the output matrix multiplies, from the residual stream after the last layer.
+func exit(p *pass, x *Node) *Node {
+	if p.config.NormPlace != SumNorm {
 		x = norm(p.in("final"), x)
 	}
-	if c.EmbedWidth != c.Width {
+	if p.config.EmbedWidth != p.config.Width {
 		x = p.dense("head_in", x)
 	}
-	return x
+	return p.tap("head.in", x)
 }
 
 // block is one layer of the residual stream [B, T, D].
