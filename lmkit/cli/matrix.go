@@ -23,7 +23,8 @@ func matrixList() string {
 
 func (o *explainFlags) registerMatrix(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.Matrix, "matrix", "", "score pairs: predictions, layers, heads, interactions, attention, ... (see above)")
+	f.StringVar(&o.Matrix, "matrix", "", "score pairs: predictions, layers, heads, interactions, attention, ... "+
+		"(see above)")
 	f.StringVar(&o.Settings.Tap, "tap", "", "with --matrix activation: which one, such as block.0.attn.z or lstm.0.cell")
 	f.IntVar(&o.Settings.Cut, "cut", 0, "with --matrix carried-state: after how many tokens an LSTM's state is looked at")
 }

@@ -10,10 +10,10 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Spearman returns the rank correlation of two score lists over the same features, from -1 to 1: Pearson's correlation
-// of their ranks, where equal scores share the mean of the ranks they span. It compares signed scores as they are. It is
-// NaN where it has no meaning: fewer than two features, or a list that is constant. It fails where the lengths differ or
-// a score is NaN. Spearman, The proof and measurement of association between two things, 1904.
+// Spearman returns the rank correlation of two score lists over the same features, from -1 to 1: Pearson's
+// correlation of their ranks, where equal scores share the mean of the ranks they span. It compares signed scores as
+// they are. It is NaN where it has no meaning: fewer than two features, or a list that is constant. It fails where
+// the lengths differ or a score is NaN. Spearman, The proof and measurement of association between two things, 1904.
 func Spearman(a, b []float64) (float64, error) {
 	if err := sameFeatures(a, b); err != nil {
 		return 0, err
@@ -22,9 +22,9 @@ func Spearman(a, b []float64) (float64, error) {
 }
 
 // TopOverlap returns the share, from 0 to 1, of the k features with the largest |score| that two score lists have in
-// common; k is lowered to the number of features. Of equal sizes the earlier feature counts as larger. It is NaN without
-// features, and fails where the lengths differ, a score is NaN or k < 1. It is the feature agreement of Krishna et al.,
-// The disagreement problem in explainable machine learning, 2022.
+// common; k is lowered to the number of features. Of equal sizes the earlier feature counts as larger. It is NaN
+// without features, and fails where the lengths differ, a score is NaN or k < 1. It is the feature agreement of
+// Krishna et al., The disagreement problem in explainable machine learning, 2022.
 func TopOverlap(a, b []float64, k int) (float64, error) {
 	if err := sameFeatures(a, b); err != nil {
 		return 0, err

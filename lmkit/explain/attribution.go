@@ -14,24 +14,25 @@ const Schema = 2
 type Attribution struct {
 	Schema    int          `json:"schema"`
 	Method    MethodInfo   `json:"method"`
-	Objective string       `json:"objective"`         // contrast | logit | logprob | prob | loss
-	Target    Token        `json:"target"`            // the token whose prediction is explained
-	Foil      *Token       `json:"foil,omitempty"`    // contrast: the token it is preferred to
-	Baseline  string       `json:"baseline"`          // what "absent" means: "unk", "mean", "zero", "#7", "none"
-	Tokens    []InputToken `json:"tokens"`            // the input, one entry a token
-	Features  []Feature    `json:"features"`          // what the scores belong to, one entry a score
-	Scores    []float64    `json:"scores"`            // one a feature, in Unit, signed
-	Spread    []float64    `json:"spread,omitempty"`  // standard error of each score, where the method samples or averages
-	Unit      string       `json:"unit"`              // logit | nat | probability | logit per embedding unit ...
-	Value     float64      `json:"value"`             // the objective on the input
-	Base      float64      `json:"base"`              // the objective on the baseline
-	Promise   *Promise     `json:"promise,omitempty"` // what the scores must add up to; nil: nothing, or in schema 1: Difference
-	Evidence  Evidence     `json:"evidence"`
-	Cost      Cost         `json:"cost"`
-	Seed      uint64       `json:"seed"`
-	ModelHash string       `json:"model_hash"`
-	InputHash string       `json:"input_hash"`
-	Warnings  []string     `json:"warnings,omitempty"` // what is wrong with this result, and what would cure it
+	Objective string       `json:"objective"`        // contrast | logit | logprob | prob | loss
+	Target    Token        `json:"target"`           // the token whose prediction is explained
+	Foil      *Token       `json:"foil,omitempty"`   // contrast: the token it is preferred to
+	Baseline  string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
+	Tokens    []InputToken `json:"tokens"`           // the input, one entry a token
+	Features  []Feature    `json:"features"`         // what the scores belong to, one entry a score
+	Scores    []float64    `json:"scores"`           // one a feature, in Unit, signed
+	Spread    []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
+	Unit      string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
+	Value     float64      `json:"value"`            // the objective on the input
+	Base      float64      `json:"base"`             // the objective on the baseline
+	// what the scores must add up to; nil: nothing, or in schema 1: Difference
+	Promise   *Promise `json:"promise,omitempty"`
+	Evidence  Evidence `json:"evidence"`
+	Cost      Cost     `json:"cost"`
+	Seed      uint64   `json:"seed"`
+	ModelHash string   `json:"model_hash"`
+	InputHash string   `json:"input_hash"`
+	Warnings  []string `json:"warnings,omitempty"` // what is wrong with this result, and what would cure it
 }
 
 // MethodInfo names a method and the settings it ran with (a JSON object, or nil).
@@ -89,14 +90,16 @@ type Completeness struct {
 
 // Deletion is what the objective becomes when some features are replaced by the baseline.
 type Deletion struct {
-	Features []int    `json:"features"`           // the top features: those that were deleted, or the only ones kept
-	Value    float64  `json:"value"`              // the objective afterwards
-	Drop     float64  `json:"drop"`               // value before - value after
-	Random   *float64 `json:"random,omitempty"`   // necessity: the mean drop for as many features chosen at random; nil: not measured
-	Share    float64  `json:"share"`              // drop / (value - base): 1 means as if all were gone, 0 as if none
-	Decision string   `json:"decision"`           // the model's first choice afterwards
-	Flips    bool     `json:"flips"`              // its first choice was the target before, and is not afterwards
-	Baseline string   `json:"baseline,omitempty"` // of several: the one by which Decision and Flips are; the numbers are means
+	Features []int   `json:"features"` // the top features: those that were deleted, or the only ones kept
+	Value    float64 `json:"value"`    // the objective afterwards
+	Drop     float64 `json:"drop"`     // value before - value after
+	// necessity: the mean drop for as many features chosen at random; nil: not measured
+	Random   *float64 `json:"random,omitempty"`
+	Share    float64  `json:"share"`    // drop / (value - base): 1 means as if all were gone, 0 as if none
+	Decision string   `json:"decision"` // the model's first choice afterwards
+	Flips    bool     `json:"flips"`    // its first choice was the target before, and is not afterwards
+	// of several: the one by which Decision and Flips are; the numbers are means
+	Baseline string `json:"baseline,omitempty"`
 }
 
 // Cost counts what an explanation took. A row is one token sequence through the model.
@@ -108,8 +111,8 @@ type Cost struct {
 	CompileSeconds float64 `json:"compile_seconds"`
 }
 
-// Promised is what the scores must add up to, or nil where they need not. An attribution of schema 1 does not say it, but
-// follows from its completeness.
+// Promised is what the scores must add up to, or nil where they need not. An attribution of schema 1 does not say it,
+// but follows from its completeness.
 func (a *Attribution) Promised() *Promise {
 	c := a.Evidence.Completeness
 	if a.Promise != nil || c == nil {

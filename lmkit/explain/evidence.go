@@ -128,7 +128,8 @@ func (d *deletions) measure(ctx context.Context, sets [][]int) error {
 	return nil
 }
 
-// necessity is the evidence of method i: what is left of the objective without its top features, and without random ones.
+// necessity is the evidence of method i: what is left of the objective without its top features, and without random
+// ones.
 func (d *deletions) necessity(i int) *Deletion {
 	out := d.deletion(i, d.at[i][0])
 	random := d.random

@@ -9,8 +9,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Func is any number that is computed from a text, one for each of several texts: what a classifier says, a rule, another
-// program's model. Methods and metrics that play games explain it as they explain the models of this module.
+// Func is any number that is computed from a text, one for each of several texts: what a classifier says, a rule,
+// another program's model. Methods and metrics that play games explain it as they explain the models of this module.
 type Func func(ctx context.Context, texts []string) ([]float64, error)
 
 // Game makes a game of one text: the features are its words, cut as by token.Words and returned without the white space

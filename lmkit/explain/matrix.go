@@ -42,8 +42,8 @@ const (
 	Diagonal = "diagonal" // the values on the diagonal add up to the total
 )
 
-// Matrix is the result of all methods that score pairs. Like an Attribution it carries its labels, its unit, and what was
-// measured of its promise.
+// Matrix is the result of all methods that score pairs. Like an Attribution it carries its labels, its unit, and what
+// was measured of its promise.
 type Matrix struct {
 	Schema    int            `json:"schema"`
 	Method    MethodInfo     `json:"method"`
@@ -72,7 +72,8 @@ type Matrix struct {
 
 // MatrixEvidence is what speaks for a matrix, measured on the model. A nil part was not measured, and means nothing.
 type MatrixEvidence struct {
-	// Completeness compares the sum of the values with the promise: of the row that is farthest off, where it is about each.
+	// Completeness compares the sum of the values with the promise: of the row that is farthest off, where it is about
+	// each.
 	Completeness *Completeness `json:"completeness,omitempty"`
 }
 
@@ -108,7 +109,8 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 	for i, row := range slices.Concat(s.Values, s.Spread) {
 		for j, v := range row {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("%s: the score at %d, %d is %v: the model's weights or the baseline are too large to compute with",
+				return nil, fmt.Errorf("%s: the score at %d, %d is %v: the model's weights or the baseline are too large "+
+					"to compute with",
 					name, i%len(s.Values), j, v)
 			}
 		}
@@ -183,8 +185,8 @@ func (m *Matrix) ColumnSums() []float64 {
 	return out
 }
 
-// Validate returns all that makes a matrix impossible to read: no method, counts that differ, numbers that are not finite.
-// It does not judge the evidence.
+// Validate returns all that makes a matrix impossible to read: no method, counts that differ, numbers that are not
+// finite. It does not judge the evidence.
 func (m *Matrix) Validate() error {
 	if m == nil {
 		return errors.New("no matrix: nil")

@@ -58,8 +58,8 @@ type Promise struct {
 const Difference = "value - base"
 
 // Explain answers a question by each of some methods: it prepares the question once, lets every method score it, and
-// measures the evidence of all scores together. It stops at the first method that fails; one that does not suit the model
-// or the question fails before anything runs.
+// measures the evidence of all scores together. It stops at the first method that fails; one that does not suit the
+// model or the question fails before anything runs.
 func Explain(ctx context.Context, m *lm.Model, q Question, methods ...Method) ([]*Attribution, error) {
 	for _, method := range methods {
 		if err := Suits(method, m, q); err != nil {
@@ -104,11 +104,13 @@ func (p *Problem) Score(ctx context.Context, method Method) (*Scored, error) {
 		return nil, err
 	}
 	if len(s.Values) != len(p.Features) {
-		return nil, fmt.Errorf("%s: %d scores for %d features: the method must return one each", method.Name(), len(s.Values), len(p.Features))
+		return nil, fmt.Errorf("%s: %d scores for %d features: the method must return one "+
+			"each", method.Name(), len(s.Values), len(p.Features))
 	}
 	for i, x := range append(slices.Clone(s.Values), s.Spread...) {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
-			return nil, fmt.Errorf("%s: the score of feature %d is %v: the model's weights or the baseline are too large to compute with",
+			return nil, fmt.Errorf("%s: the score of feature %d is %v: the model's weights or the baseline are too "+
+				"large to compute with",
 				method.Name(), i%len(s.Values), x)
 		}
 	}
@@ -157,7 +159,8 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		p.doubt(a)
 		p.unknowns(a)
 		if p.Target != p.choice {
-			a.Warnings = append(a.Warnings, fmt.Sprintf("the model's first choice is %q, not the target %q", p.Model.TokenText(p.choice), a.Target.Text))
+			a.Warnings = append(a.Warnings, fmt.Sprintf("the model's first choice is %q, not the "+
+				"target %q", p.Model.TokenText(p.choice), a.Target.Text))
 		}
 		cost := p.prepared
 		cost.Add(s.cost)

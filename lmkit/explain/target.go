@@ -13,9 +13,9 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// FindToken finds the token of the model's vocabulary that text names. It is the token that the tokenizer reads when text
-// goes on from the prompt, after a space if that makes one token and the prompt ends in none; or else a token whose text
-// this is; or else "#ID", if the vocabulary has no such word. The prompt is "" where it is not known.
+// FindToken finds the token of the model's vocabulary that text names. It is the token that the tokenizer reads when
+// text goes on from the prompt, after a space if that makes one token and the prompt ends in none; or else a token
+// whose text this is; or else "#ID", if the vocabulary has no such word. The prompt is "" where it is not known.
 func FindToken(m *lm.Model, prompt, text string) (token.ID, error) {
 	id, err := strconv.Atoi(strings.TrimPrefix(text, "#"))
 	number := err == nil && strings.HasPrefix(text, "#")
@@ -66,13 +66,14 @@ func findText(tok token.Tokenizer, prompt, text string) (token.ID, error) {
 		for i, id := range ids {
 			parts[i] = fmt.Sprintf("%q #%d", tok.Token(id), id)
 		}
-		return 0, fmt.Errorf("%q is %d tokens after this prompt, and a target is one: %s", text, len(ids), strings.Join(parts, ", "))
+		return 0, fmt.Errorf("%q is %d tokens after this prompt, and a target is "+
+			"one: %s", text, len(ids), strings.Join(parts, ", "))
 	}
 	return 0, errNoToken
 }
 
-// following returns the tokens that text adds to the prompt's, if the prompt's stay as they are. It returns none for a text
-// that the tokenizer does not know.
+// following returns the tokens that text adds to the prompt's, if the prompt's stay as they are. It returns none for
+// a text that the tokenizer does not know.
 func following(tok token.Tokenizer, prompt, text string) []token.ID {
 	bare := token.Options{Bare: true}
 	before, err := token.EncodeWith(tok, prompt, bare)

@@ -9,12 +9,13 @@ import (
 // mostNamed is how many words a warning names at most.
 const mostNamed = 5
 
-// unknowns warns of input tokens that the model does not know: it read one and the same token in their place, so that their
-// scores say nothing of the words as they are written. Against the baseline unk they are their own baseline.
+// unknowns warns of input tokens that the model does not know: it read one and the same token in their place, so that
+// their scores say nothing of the words as they are written. Against the baseline unk they are their own baseline.
 func (p *Problem) unknowns(a *Attribution) {
 	unk := slices.ContainsFunc(p.Baselines, func(b Baseline) bool { return b.Name == "unk" })
 	if unk && !p.Model.MetUnknown() {
-		a.Warnings = append(a.Warnings, "training never showed the model its unknown token, whose embedding is as random as at first: "+
+		a.Warnings = append(a.Warnings, "training never showed the model its unknown token, whose embedding is as "+
+			"random as at first: "+
 			"choose another baseline than unk, such as mean")
 	}
 	var words []string

@@ -254,7 +254,8 @@ func lastRow(ctx context.Context, p *explain.Problem, of method) (explain.Scores
 // suits refuses a model without attention.
 func suits(m *lm.Model, method string) error {
 	if !m.Config().Attends() {
-		return fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or integrated-gradients", method)
+		return fmt.Errorf("%s: this model is an LSTM, which has no attention: use deeplift, lrp or "+
+			"integrated-gradients", method)
 	}
 	return nil
 }

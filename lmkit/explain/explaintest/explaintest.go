@@ -35,7 +35,9 @@ func Models(t testing.TB) map[string]*lm.Model {
 func IDs() []token.ID { return []token.ID{4, 1, 12, 7, 7, 0, 9} }
 
 // Explain answers a question by one method.
-func Explain(ctx context.Context, m *lm.Model, q explain.Question, method explain.Method) (*explain.Attribution, error) {
+func Explain(
+	ctx context.Context, m *lm.Model, q explain.Question, method explain.Method,
+) (*explain.Attribution, error) {
 	as, err := explain.Explain(ctx, m, q, method)
 	if err != nil {
 		return nil, err

@@ -21,11 +21,11 @@ type Erasure struct {
 	Only    []float64 // f(r): with nothing but the top share, one a share
 }
 
-// Erase plays a game without, and with nothing but, the first features of an order. A share stands for that many of the
-// features, rounded up. Shares nil: Bins. On a game of probabilities this is ERASER, but that absent features are what the
-// game makes of them, rather than cut out; and that all means are over the shares, where the paper's formula has one share
-// of 0 more (DeYoung et al., ERASER: a benchmark to evaluate rationalized NLP models, 2020). Cost: at most two coalitions a
-// share, and one.
+// Erase plays a game without, and with nothing but, the first features of an order. A share stands for that many of
+// the features, rounded up. Shares nil: Bins. On a game of probabilities this is ERASER, but that absent features are
+// what the game makes of them, rather than cut out; and that all means are over the shares, where the paper's formula
+// has one share of 0 more (DeYoung et al., ERASER: a benchmark to evaluate rationalized NLP models, 2020). Cost: at
+// most two coalitions a share, and one.
 func Erase(ctx context.Context, g explain.Game, order []int, shares []float64) (*Erasure, error) {
 	if err := checkOrder(g, order); err != nil {
 		return nil, err
@@ -70,9 +70,9 @@ func topCount(features int, share float64) int {
 	return min(features, int(math.Ceil(share*float64(features)-1e-9)))
 }
 
-// Comprehensiveness is the mean over the shares of f(x) - f(x \ r), the area over the perturbation curve (AOPC): large when
-// the top features are needed. DeYoung et al., 2020; AOPC: Samek et al., Evaluating the visualization of what a deep neural
-// network has learned, 2017.
+// Comprehensiveness is the mean over the shares of f(x) - f(x \ r), the area over the perturbation curve (AOPC):
+// large when the top features are needed. DeYoung et al., 2020; AOPC: Samek et al., Evaluating the visualization of
+// what a deep neural network has learned, 2017.
 func (e *Erasure) Comprehensiveness() float64 {
 	sum := 0.0
 	for _, v := range e.Without {

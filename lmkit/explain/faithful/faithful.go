@@ -1,9 +1,9 @@
 // Package faithful measures whether an attribution tells the truth about the model.
 //
 // Most metrics see a game (the model's number for any set of present features) and scores or an order, and nothing
-// else. An order says which features count as important, best first: Order(scores) takes those that speak most for the
-// objective, Order(Sizes(scores)) those that matter most either way. A metric that takes sets is given the features that
-// are absent in each: Subsets draws them.
+// else. An order says which features count as important, best first: Order(scores) takes those that speak most for
+// the objective, Order(Sizes(scores)) those that matter most either way. A metric that takes sets is given the
+// features that are absent in each: Subsets draws them.
 package faithful
 
 import (
@@ -145,7 +145,8 @@ func checkSet(features int, set []int) error {
 // checkScores fails when there is not one number for each of the game's features.
 func checkScores(g explain.Game, scores []float64) error {
 	if len(scores) != g.Features() || len(scores) == 0 {
-		return fmt.Errorf("%d scores for a game of %d features: there must be one each, and at least one", len(scores), g.Features())
+		return fmt.Errorf("%d scores for a game of %d features: there must be one each, and at "+
+			"least one", len(scores), g.Features())
 	}
 	return checkFinite(scores)
 }

@@ -17,9 +17,10 @@ type Finding struct {
 	Pointing  float64 `json:"pointing"`  // 1 if the best feature is a cause (the pointing game)
 }
 
-// Find compares scores, largest first, with the causes (features, each once); Find(Sizes(scores), causes) ignores signs.
-// Precision at k and mean rank: Bastings et al., Will you find these shortcuts?, 2022. Mass: Arras et al., CLEVR-XAI, 2022
-// (relevance mass accuracy). Pointing: Zhang et al., Top-down neural attention by excitation backprop, 2018.
+// Find compares scores, largest first, with the causes (features, each once); Find(Sizes(scores), causes) ignores
+// signs. Precision at k and mean rank: Bastings et al., Will you find these shortcuts?, 2022. Mass: Arras et al.,
+// CLEVR-XAI, 2022 (relevance mass accuracy). Pointing: Zhang et al., Top-down neural attention by excitation
+// backprop, 2018.
 func Find(scores []float64, causes []int) (Finding, error) {
 	if err := checkFinite(scores); err != nil {
 		return Finding{}, err

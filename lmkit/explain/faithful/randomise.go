@@ -17,10 +17,10 @@ type Stage struct {
 	Model *lm.Model // valid until the next stage
 }
 
-// Randomize yields models whose parts are replaced by fresh random weights one after the other, from the output down to
-// the embedding: first the head, then the highest layer as well, and so on. Fresh weights are those of lm.New with the seed.
-// An output matrix that is tied to the embedding is set apart first, so that the embedding is random only in the last
-// stage. Adebayo et al., Sanity checks for saliency maps, 2018 (cascading randomization).
+// Randomize yields models whose parts are replaced by fresh random weights one after the other, from the output down
+// to the embedding: first the head, then the highest layer as well, and so on. Fresh weights are those of lm.New with
+// the seed. An output matrix that is tied to the embedding is set apart first, so that the embedding is random only
+// in the last stage. Adebayo et al., Sanity checks for saliency maps, 2018 (cascading randomization).
 func Randomize(m *lm.Model, seed uint64) iter.Seq2[Stage, error] {
 	return func(yield func(Stage, error) bool) {
 		ws, c, err := untied(m)
@@ -75,7 +75,9 @@ type StageScore struct {
 
 // ParameterRandomization explains the same question, with the model's own target and foil, at every stage of Randomize,
 // and compares. Adebayo et al., 2018. Cost: the method's, once and once a stage, on models with programs of their own.
-func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, seed uint64) ([]StageScore, error) {
+func ParameterRandomization(
+	ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, seed uint64,
+) ([]StageScore, error) {
 	q, p, err := pinned(ctx, m, q)
 	if err != nil {
 		return nil, err
@@ -102,8 +104,8 @@ func ParameterRandomization(ctx context.Context, m *lm.Model, method explain.Met
 	return out, nil
 }
 
-// Randomised is ParameterRandomization of several methods side by side: how much of each one's ranking is left as more and
-// more of the model is random.
+// Randomised is ParameterRandomization of several methods side by side: how much of each one's ranking is left as
+// more and more of the model is random.
 type Randomised struct {
 	Methods []explain.Method `json:"-"`
 	Names   []string         `json:"methods"` // filled in
@@ -125,10 +127,11 @@ func (r Randomised) Suits(m *lm.Model, q explain.Question) error {
 	return nil
 }
 
-// Matrix implements explain.MatrixMethod. Values are [methods][stages]: Spearman's rank correlation of |score| with those
-// of the model as it is, from the stage at which the head alone is random to that at which all is. It is 0, with a
-// warning, where one of the two has no order, since all its scores are alike. The seed of the random weights is the
-// question's. Cost: each method's, once and once a stage, on models with programs of their own, which are not counted.
+// Matrix implements explain.MatrixMethod. Values are [methods][stages]: Spearman's rank correlation of |score| with
+// those of the model as it is, from the stage at which the head alone is random to that at which all is. It is 0,
+// with a warning, where one of the two has no order, since all its scores are alike. The seed of the random weights
+// is the question's. Cost: each method's, once and once a stage, on models with programs of their own, which are not
+// counted.
 func (r Randomised) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	s := explain.MatrixScores{Axes: [2]string{"method", "random from the output down to"}, Unit: "rank correlation"}
 	for i, method := range r.Methods {
@@ -143,7 +146,8 @@ func (r Randomised) Matrix(ctx context.Context, p *explain.Problem) (explain.Mat
 			}
 			if row[k] = stage.Spearman; math.IsNaN(row[k]) {
 				row[k] = 0
-				s.Warnings = append(s.Warnings, fmt.Sprintf("%s, random down to %s: all scores are alike, and have no order to compare", method.Name(), stage.Part))
+				s.Warnings = append(s.Warnings, fmt.Sprintf("%s, random down to %s: all scores are alike, and have no "+
+					"order to compare", method.Name(), stage.Part))
 			}
 		}
 		s.Rows, s.Values, r.Names = append(s.Rows, method.Name()), append(s.Values, row), append(r.Names, method.Name())

@@ -65,11 +65,14 @@ func Score(ctx context.Context, m *lm.Model, items []plant.Item, methods []expla
 	return Tabulate(m, scores, s)
 }
 
-// Items scores the methods item by item. Features are the words of an item but those that always stay; the question is why
-// the model predicts the item's label rather than its foil. After the methods come the rows to compare with: Random, Longest
-// and Rarest (by the words of the items), unless they were given. A method that fails is not asked again, and its scores
-// carry its error. Each item's scores depend on the item, its index and the seed alone, but for the seconds.
-func (s Scoring) Items(ctx context.Context, m *lm.Model, items []plant.Item, methods []explain.Method) iter.Seq2[ItemScore, error] {
+// Items scores the methods item by item. Features are the words of an item but those that always stay; the question
+// is why the model predicts the item's label rather than its foil. After the methods come the rows to compare with:
+// Random, Longest and Rarest (by the words of the items), unless they were given. A method that fails is not asked
+// again, and its scores carry its error. Each item's scores depend on the item, its index and the seed alone, but for
+// the seconds.
+func (s Scoring) Items(
+	ctx context.Context, m *lm.Model, items []plant.Item, methods []explain.Method,
+) iter.Seq2[ItemScore, error] {
 	return func(yield func(ItemScore, error) bool) {
 		ps, counts, err := s.pose(m, items)
 		if err != nil {
@@ -174,7 +177,9 @@ func answer(ctx context.Context, p *explain.Problem, rows []*row) ([]*explain.At
 
 // judge says how well an attribution finds the causes, and how well its order of the features does on the game of the
 // label's probability.
-func (s *MethodScore) judge(ctx context.Context, a *explain.Attribution, causes []int, likely explain.Game, shares []float64) (err error) {
+func (s *MethodScore) judge(
+	ctx context.Context, a *explain.Attribution, causes []int, likely explain.Game, shares []float64,
+) (err error) {
 	s.Method, s.Rows, s.Seconds = a.Method, a.Cost.ForwardRows+a.Cost.BackwardRows, a.Cost.Seconds
 	if s.Signed, err = Find(a.Scores, causes); err != nil {
 		return err

@@ -31,12 +31,15 @@ func (n Noise) Validate() error {
 	return errors.Join(errs...)
 }
 
-// MaxSensitivity is how much an explanation can change when its input hardly does: the largest ‖φ(x+δ) - φ(x)‖ / ‖φ(x)‖
-// (Euclidean norms) over random δ of width numbers, each uniform in ±Radius. explain returns the scores of the input plus δ;
-// it is called first with zeros, then once a sample. Small is good, but 0 is reached by scores that ignore the model. It is
-// +Inf where all scores of the undisturbed input are zero and others are not. It fails where explain does, or returns another
-// number of scores. Yeh et al., On the (in)fidelity and sensitivity of explanations, 2019.
-func MaxSensitivity(ctx context.Context, width int, n Noise, explain func(ctx context.Context, delta []float32) ([]float64, error)) (float64, error) {
+// MaxSensitivity is how much an explanation can change when its input hardly does: the largest ‖φ(x+δ) - φ(x)‖ /
+// ‖φ(x)‖ (Euclidean norms) over random δ of width numbers, each uniform in ±Radius. explain returns the scores of the
+// input plus δ; it is called first with zeros, then once a sample. Small is good, but 0 is reached by scores that
+// ignore the model. It is +Inf where all scores of the undisturbed input are zero and others are not. It fails where
+// explain does, or returns another number of scores. Yeh et al., On the (in)fidelity and sensitivity of explanations,
+// 2019.
+func MaxSensitivity(
+	ctx context.Context, width int, n Noise, explain func(ctx context.Context, delta []float32) ([]float64, error),
+) (float64, error) {
 	if err := n.Validate(); err != nil {
 		return 0, err
 	}
@@ -93,11 +96,13 @@ func norm(v []float64) float64 {
 	return sum
 }
 
-// EmbeddingSensitivity is the max-sensitivity of a method to noise on the embeddings of the input's tokens. The noise is
-// added to the rows of the embedding table that the input uses, so equal tokens move alike; the output matrix stays. Target
-// and foil are those of the undisturbed model. Cost: the method's, once and once a sample, on models with programs of
-// their own.
-func EmbeddingSensitivity(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, n Noise) (float64, error) {
+// EmbeddingSensitivity is the max-sensitivity of a method to noise on the embeddings of the input's tokens. The noise
+// is added to the rows of the embedding table that the input uses, so equal tokens move alike; the output matrix
+// stays. Target and foil are those of the undisturbed model. Cost: the method's, once and once a sample, on models
+// with programs of their own.
+func EmbeddingSensitivity(
+	ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, n Noise,
+) (float64, error) {
 	q, p, err := pinned(ctx, m, q)
 	if err != nil {
 		return 0, err

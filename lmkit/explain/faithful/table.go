@@ -8,8 +8,8 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// Table says how well methods find planted causes on one model: a leaderboard. All of it but the seconds is the same to the
-// bit for the same model, items, methods and settings.
+// Table says how well methods find planted causes on one model: a leaderboard. All of it but the seconds is the same
+// to the bit for the same model, items, methods and settings.
 type Table struct {
 	ModelHash  string   `json:"model_hash"`
 	Items      int      `json:"items"`
@@ -27,10 +27,11 @@ type Row struct {
 	Method    explain.MethodInfo `json:"method"`
 	Reference bool               `json:"reference,omitempty"` // to compare with: it does not look at the model
 	All       *Summary           `json:"all,omitempty"`       // over all items; nil if the method failed
-	Verified  *Summary           `json:"verified,omitempty"`  // over those of which the cause is verified; nil if there are none
-	Rows      float64            `json:"rows"`                // mean an item, forward and backward
-	Seconds   float64            `json:"seconds"`             // mean an item, without compilation
-	Error     string             `json:"error,omitempty"`     // why the method cannot be scored
+	// over those of which the cause is verified; nil if there are none
+	Verified *Summary `json:"verified,omitempty"`
+	Rows     float64  `json:"rows"`            // mean an item, forward and backward
+	Seconds  float64  `json:"seconds"`         // mean an item, without compilation
+	Error    string   `json:"error,omitempty"` // why the method cannot be scored
 }
 
 // Summary is the means over items.

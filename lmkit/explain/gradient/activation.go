@@ -15,9 +15,11 @@ import (
 // al., 2021): on the straight line from what the activation is on the baseline to what it is on the input, all else
 // following. Scores add up to f(x) minus f of x with the activation as on the baseline.
 type Activation struct {
-	Tap      lm.Tap `json:"tap"`                 // such as block.1.attn.z (tokens by heads), block.2.resid.pre, lstm.0.cell
-	Steps    int    `json:"steps,omitempty"`     // points of one Gauss-Legendre rule; 0: doubled until the error is below the tolerance
-	MaxSteps int    `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
+	// such as block.1.attn.z (tokens by heads), block.2.resid.pre, lstm.0.cell
+	Tap lm.Tap `json:"tap"`
+	// points of one Gauss-Legendre rule; 0: doubled until the error is below the tolerance
+	Steps    int `json:"steps,omitempty"`
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
 }
 
 // Name implements explain.MatrixMethod.
@@ -35,9 +37,9 @@ func (x Activation) Suits(m *lm.Model, _ explain.Question) error {
 	return err
 }
 
-// Matrix implements explain.MatrixMethod. Values are [T][H] where the activation has heads, and else [T][1]; features of
-// the activation (and, of attention patterns, the tokens read) are summed. Several baselines are averaged. Cost: Steps
-// rows forward and backward, a baseline, and two forward.
+// Matrix implements explain.MatrixMethod. Values are [T][H] where the activation has heads, and else [T][1]; features
+// of the activation (and, of attention patterns, the tokens read) are summed. Several baselines are averaged. Cost:
+// Steps rows forward and backward, a baseline, and two forward.
 func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	found, err := atActivations(ctx, p, []lm.Tap{x.Tap}, x.Steps, x.MaxSteps)
 	if err != nil {
@@ -65,7 +67,8 @@ const asOnBaseline = "value - value with the activation as on the baseline"
 // token there. At the input a token has what integrated gradients give it; from layer to layer its share moves to the
 // tokens that read it, until all is at the last one.
 type Layers struct {
-	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
+	// points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
+	Steps    int `json:"steps,omitempty"`
 	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
 }
 
@@ -77,8 +80,8 @@ func (x Layers) Suits(*lm.Model, explain.Question) error {
 	return checkSteps(x.Name(), x.Steps, x.MaxSteps)
 }
 
-// Matrix implements explain.MatrixMethod. Values are [L+1][T]: the input, then the output of each layer. Every row adds up
-// to value - base by itself, since nothing goes past a layer's output. Cost: as Activation, for each row.
+// Matrix implements explain.MatrixMethod. Values are [L+1][T]: the input, then the output of each layer. Every row
+// adds up to value - base by itself, since nothing goes past a layer's output. Cost: as Activation, for each row.
 func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	rows, taps := []string{"input"}, []lm.Tap{embed}
 	for l := range p.Model.Config().Layers {
@@ -114,9 +117,10 @@ func output(m *lm.Model, layer int) lm.Tap {
 // Heads is integrated gradients at what each attention head of a Transformer brings (Hao et al., 2021): how much of the
 // prediction goes through each head, over all tokens.
 type Heads struct {
-	Layers   []int `json:"layers,omitempty"`    // nil: all
-	Steps    int   `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
-	MaxSteps int   `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
+	Layers []int `json:"layers,omitempty"` // nil: all
+	// points of one Gauss-Legendre rule, a layer; 0: doubled until the error is below the tolerance
+	Steps    int `json:"steps,omitempty"`
+	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
 }
 
 // Name implements explain.MatrixMethod.
@@ -138,8 +142,8 @@ func (x Heads) Suits(m *lm.Model, _ explain.Question) error {
 	return checkSteps(x.Name(), x.Steps, x.MaxSteps)
 }
 
-// Matrix implements explain.MatrixMethod. Values are [L][H]. The heads of a layer add up to what the objective loses when
-// all of them are as on the baseline. Cost: as Activation, for each layer.
+// Matrix implements explain.MatrixMethod. Values are [L][H]. The heads of a layer add up to what the objective loses
+// when all of them are as on the baseline. Cost: as Activation, for each layer.
 func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	layers := x.Layers
 	if layers == nil {
@@ -156,7 +160,8 @@ func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSc
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
-	s.Promise = &explain.Promise{Of: "sum over the layers of value - value with its heads as on the baseline", Cure: cure(x.Steps, x.MaxSteps)}
+	s.Promise = &explain.Promise{Of: "sum over the layers of value - value with its heads as on the " +
+		"baseline", Cure: cure(x.Steps, x.MaxSteps)}
 	for _, f := range found {
 		s.Promise.Total += p.Value - f.base
 		row := make([]float64, len(f.scores[0]))
@@ -243,8 +248,8 @@ const (
 	mostSteps  = 256
 )
 
-// integral integrates by one rule, or by rules of 8, 16, 32 ... points until two agree, and returns the objective at the
-// line's beginning, too.
+// integral integrates by one rule, or by rules of 8, 16, 32 ... points until two agree, and returns the objective at
+// the line's beginning, too.
 func (w way) integral(ctx context.Context, steps, most int) (scores [][]float64, base float64, err error) {
 	if steps > 0 {
 		return w.gauss(ctx, steps)

@@ -12,12 +12,13 @@ import (
 
 // Carried is integrated gradients of a text of which an LSTM has read a first part already: the state that it carries
 // over the cut is one feature, and each feature behind the cut is one. As all embeddings go from the baseline to the
-// input, the state goes the way that they make it go. So the state's score is what integrated gradients of the uncut text
-// give the tokens before the cut together, and the others have the same scores there and here: gradients flow through
-// the last part alone, however long the first one is.
+// input, the state goes the way that they make it go. So the state's score is what integrated gradients of the uncut
+// text give the tokens before the cut together, and the others have the same scores there and here: gradients flow
+// through the last part alone, however long the first one is.
 type Carried struct {
-	Cut      int `json:"cut"`                 // tokens of the first part
-	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule; 0: doubled until the error is below the tolerance
+	Cut int `json:"cut"` // tokens of the first part
+	// points of one Gauss-Legendre rule; 0: doubled until the error is below the tolerance
+	Steps    int `json:"steps,omitempty"`
 	MaxSteps int `json:"max_steps,omitempty"` // bound of the doubling; 0: 256
 }
 
@@ -43,15 +44,16 @@ func (c Carried) Explain(ctx context.Context, m *lm.Model, q explain.Question) (
 	return as[0], nil
 }
 
-// Group makes of any question the one that Score and Matrix need: the features before the cut become one, the first. None
-// of them may lie on both sides.
+// Group makes of any question the one that Score and Matrix need: the features before the cut become one, the first.
+// None of them may lie on both sides.
 func (c Carried) Group(m *lm.Model, q explain.Question) (explain.Question, error) {
 	tokens, features, err := explain.Encode(m, q)
 	if err != nil {
 		return q, err
 	}
 	if c.Cut < 1 || c.Cut >= len(tokens) {
-		return q, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either side", c.Name(), c.Cut, len(tokens))
+		return q, fmt.Errorf("%s: a cut after %d of %d tokens: there must be a token on either "+
+			"side", c.Name(), c.Cut, len(tokens))
 	}
 	groups := [][]int{nil}
 	for i, f := range features {
@@ -71,10 +73,10 @@ func (c Carried) Group(m *lm.Model, q explain.Question) (explain.Question, error
 	return q, nil
 }
 
-// Score implements explain.Method. The first feature must be all that lies before the cut, and all others must lie behind
-// it: Explain makes such a question of any other. The settings of the result divide the state's score by layer, into
-// hidden state and cell. Several baselines are averaged. Cost: Steps rows forward and backward of the last part, and 3
-// times as many forward of the first, a baseline.
+// Score implements explain.Method. The first feature must be all that lies before the cut, and all others must lie
+// behind it: Explain makes such a question of any other. The settings of the result divide the state's score by
+// layer, into hidden state and cell. Several baselines are averaged. Cost: Steps rows forward and backward of the
+// last part, and 3 times as many forward of the first, a baseline.
 func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	if err := c.check(p); err != nil {
 		return explain.Scores{}, err
@@ -118,8 +120,8 @@ func (c Carried) check(p *explain.Problem) error {
 }
 
 // Matrix implements explain.MatrixMethod. It has one column, and a row for each part of the carried state (the hidden
-// state and the cell of every layer), then one for each feature behind the cut: together they add up to value - base. The
-// question is that of Score.
+// state and the cell of every layer), then one for each feature behind the cut: together they add up to value - base.
+// The question is that of Score.
 func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	s, err := c.Score(ctx, p)
 	if err != nil {
@@ -137,7 +139,9 @@ func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.Matrix
 }
 
 // integral integrates by one rule, or by finer and finer ones: the features behind the cut, and the parts of the state.
-func (c Carried) integral(ctx context.Context, p *explain.Problem, baseline int) (scores []float64, state map[lm.Tap]float64, err error) {
+func (c Carried) integral(
+	ctx context.Context, p *explain.Problem, baseline int,
+) (scores []float64, state map[lm.Tap]float64, err error) {
 	if c.Steps > 0 {
 		return c.integrate(ctx, p, baseline, c.Steps)
 	}
@@ -161,12 +165,14 @@ func (c Carried) integral(ctx context.Context, p *explain.Problem, baseline int)
 	}
 }
 
-// aside is the distance to either side of a point at which the state is asked for: (state after - state before) / (2 aside)
-// is how fast it moves there.
+// aside is the distance to either side of a point at which the state is asked for: (state after - state before) / (2
+// aside) is how fast it moves there.
 const aside = 1. / 128
 
 // integrate is the integral by the Gauss-Legendre rule of n points.
-func (c Carried) integrate(ctx context.Context, p *explain.Problem, baseline, n int) ([]float64, map[lm.Tap]float64, error) {
+func (c Carried) integrate(
+	ctx context.Context, p *explain.Problem, baseline, n int,
+) ([]float64, map[lm.Tap]float64, error) {
 	points, base := gauss(0, n, 0, 1), p.Baselines[baseline].Vector
 	behind := []int{} // positions of the last part, counted from the cut; empty is none, where nil would be all
 	for _, f := range p.Features[1:] {

@@ -19,7 +19,8 @@ const defaultBudget = 2048
 // Integrated is integrated gradients (Sundararajan et al., 2017): (x-x') times the integral of the gradient on the
 // straight line from the baseline x' to the input x. The scores add up to f(x)-f(x').
 type Integrated struct {
-	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule; 0: refine until the error is below the tolerance
+	// points of one Gauss-Legendre rule; 0: refine until the error is below the tolerance
+	Steps    int `json:"steps,omitempty"`
 	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a baseline; 0: 2048
 }
 
@@ -103,7 +104,8 @@ func checkSteps(name string, steps, most int) error {
 		return fmt.Errorf("%s: the number of steps must be positive, or 0 for as many as needed", name)
 	}
 	if steps > 100_000 {
-		return fmt.Errorf("%s: %d steps are more than any integral needs; leave the number out to use as many as needed", name, steps)
+		return fmt.Errorf("%s: %d steps are more than any integral needs; leave the number out to use as many as "+
+			"needed", name, steps)
 	}
 	return nil
 }
@@ -115,9 +117,11 @@ func cure(steps, most int) string {
 	return "choose another baseline (mean, or a token), or allow more steps"
 }
 
-// integrals integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals is what
-// the scores of each line must add up to.
-func integrals(ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int) (scores [][]float64, estimated int, err error) {
+// integrals integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals
+// is what the scores of each line must add up to.
+func integrals(
+	ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int,
+) (scores [][]float64, estimated int, err error) {
 	if steps > 0 {
 		var points []point
 		for l := range lines {
@@ -159,7 +163,8 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 		s.Noise = 0.15
 	}
 	if s.Samples < smoothParts || s.Noise < 0 || math.IsNaN(s.Noise) {
-		return explain.Scores{}, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and positive noise", s.Samples, s.Noise, smoothParts)
+		return explain.Scores{}, fmt.Errorf("smoothgrad: %d samples with noise %v: it takes at least %d, and "+
+			"positive noise", s.Samples, s.Noise, smoothParts)
 	}
 	sum := make([]lm.Array, smoothParts)
 	for r := range sum {
@@ -224,8 +229,9 @@ func deviation(xs []float32) float64 {
 // places on the way. Here a baseline is the input with every token exchanged for a random one of the vocabulary, or
 // the rows of References. The scores add up, in expectation, to f(x) minus the mean of f over the baselines.
 type Expected struct {
-	Samples    int         `json:"samples"`              // 0: 200
-	References [][]tokenID `json:"references,omitempty"` // texts of the input's length to draw baselines from; nil: random tokens
+	Samples int `json:"samples"` // 0: 200
+	// texts of the input's length to draw baselines from; nil: random tokens
+	References [][]tokenID `json:"references,omitempty"`
 }
 
 // Name implements explain.Method.
@@ -242,7 +248,8 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	}
 	for i, r := range x.References {
 		if len(r) != len(p.IDs) {
-			return explain.Scores{}, fmt.Errorf("expected-gradients: reference %d has %d tokens, the input %d", i, len(r), len(p.IDs))
+			return explain.Scores{}, fmt.Errorf("expected-gradients: reference %d has %d tokens, the "+
+				"input %d", i, len(r), len(p.IDs))
 		}
 	}
 	table, err := p.Model.Embedding()
@@ -268,7 +275,9 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 }
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.
-func (x Expected) draw(ctx context.Context, p *explain.Problem, table lm.Array, samples []int) (bases []float64, scores [][]float64, err error) {
+func (x Expected) draw(
+	ctx context.Context, p *explain.Problem, table lm.Array, samples []int,
+) (bases []float64, scores [][]float64, err error) {
 	n := len(samples)
 	at := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}}
 	way := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}

@@ -25,8 +25,8 @@ type point struct {
 	weight float64
 }
 
-// slopes is, for each point, the derivative of the objective along its line, split over the features: the gradient times
-// (input - baseline) [points][features].
+// slopes is, for each point, the derivative of the objective along its line, split over the features: the gradient
+// times (input - baseline) [points][features].
 func slopes(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
 	q := lm.Query{Rows: p.Rows(len(points)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
 	for i, x := range points {
@@ -87,9 +87,9 @@ func gauss(line, n int, from, to float64) []point {
 	return ps
 }
 
-// inQueries asks for slopes in queries of few different sizes, since another number of rows is another program to compile,
-// which takes longer than running it: up to four queries of size points, or queries of 48, 96, 192 ... points, enough for
-// all at once. Points that fill up a query are computed and dropped.
+// inQueries asks for slopes in queries of few different sizes, since another number of rows is another program to
+// compile, which takes longer than running it: up to four queries of size points, or queries of 48, 96, 192 ...
+// points, enough for all at once. Points that fill up a query are computed and dropped.
 func inQueries(points []point, size int, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
 	if len(points) > 4*size {
 		for size = 48; size < len(points); {

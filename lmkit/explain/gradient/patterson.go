@@ -1,9 +1,10 @@
 package gradient
 
-// The rules of Patterson (1968, "The optimum addition of points to quadrature formulae", Mathematics of Computation 22):
-// 3, 7, 15 and 31 points, each of which holds the one before, so that a finer rule costs the new points alone. They
-// are exact for polynomials up to degree 5, 11, 23 and 47. (Numbers computed with 120 digits from the definition: the
-// polynomial of the added points is orthogonal to all lower ones under the weight of the old points' polynomial.)
+// The rules of Patterson (1968, "The optimum addition of points to quadrature formulae", Mathematics of Computation
+// 22): 3, 7, 15 and 31 points, each of which holds the one before, so that a finer rule costs the new points alone.
+// They are exact for polynomials up to degree 5, 11, 23 and 47. (Numbers computed with 120 digits from the
+// definition: the polynomial of the added points is orthogonal to all lower ones under the weight of the old points'
+// polynomial.)
 var rules = [...]int{3, 7, 15, 31}
 
 // patterson has the points of the rule of 31 that are not negative, on [-1, 1], and their weights in each rule: 0 where

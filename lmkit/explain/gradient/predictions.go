@@ -28,9 +28,9 @@ func (x Predictions) Suits(*lm.Model, explain.Question) error {
 	return nil
 }
 
-// Matrix implements explain.MatrixMethod. Values are [T][T]: a row for each prediction, a column for each token, exactly
-// zero for tokens that come after the prediction. Groups of the question are not heeded. Cost: T rows forward and
-// backward in one batch, and one forward before.
+// Matrix implements explain.MatrixMethod. Values are [T][T]: a row for each prediction, a column for each token,
+// exactly zero for tokens that come after the prediction. Groups of the question are not heeded. Cost: T rows forward
+// and backward in one batch, and one forward before.
 func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	if x.Norm == 0 {
 		x.Norm = 2

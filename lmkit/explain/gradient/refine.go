@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// integral is what refine knows of the integral over one line: its panels, in the order of the line, and what the scores must
-// add up to.
+// integral is what refine knows of the integral over one line: its panels, in the order of the line, and what the
+// scores must add up to.
 type integral struct {
 	panels []*panel
 	total  float64
@@ -46,11 +46,14 @@ func (x *panel) halves() []*panel {
 	return []*panel{{line: x.line, from: x.from, to: middle}, {line: x.line, from: middle, to: x.to}}
 }
 
-// refine integrates slopes along lines, and returns the scores of each line [lines][features]. It computes each line by
-// two rules, then every panel that is not settled by the next finer rule, and halves those that the finest rule does not
-// settle, until all are settled or budget points are spent (the first round is always computed). totals is what the scores
-// of each line must add up to. docs/quadrature.md derives when a panel is settled, and what the tolerance then promises.
-func refine(slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int) ([][]float64, error) {
+// refine integrates slopes along lines, and returns the scores of each line [lines][features]. It computes each line
+// by two rules, then every panel that is not settled by the next finer rule, and halves those that the finest rule
+// does not settle, until all are settled or budget points are spent (the first round is always computed). totals is
+// what the scores of each line must add up to. docs/quadrature.md derives when a panel is settled, and what the
+// tolerance then promises.
+func refine(
+	slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int,
+) ([][]float64, error) {
 	lines := make([]integral, len(totals))
 	var open []*panel
 	for l, total := range totals {
@@ -102,8 +105,8 @@ func deepen(panels []*panel, slopes func([]point) ([][]float64, error)) (compute
 	return len(points), nil
 }
 
-// unsettled returns the panels that must be computed more finely. A panel for which there is no finer rule is replaced by
-// its halves, which are among them.
+// unsettled returns the panels that must be computed more finely. A panel for which there is no finer rule is
+// replaced by its halves, which are among them.
 func (l *integral) unsettled(tolerance float64) (open []*panel) {
 	allowed := l.allowance(tolerance)
 	var panels []*panel

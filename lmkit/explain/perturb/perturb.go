@@ -30,7 +30,8 @@ func (o Occlusion) Score(ctx context.Context, p *explain.Problem) (explain.Score
 		o.Stride = 1
 	}
 	if o.Window < 1 || o.Stride < 1 || o.Stride > o.Window {
-		return explain.Scores{}, fmt.Errorf("occlusion: windows of %d every %d features: both must be positive, and windows must not leave gaps", o.Window, o.Stride)
+		return explain.Scores{}, fmt.Errorf("occlusion: windows of %d every %d features: both must be positive, and "+
+			"windows must not leave gaps", o.Window, o.Stride)
 	}
 	scores, rows, err := o.Play(ctx, p.Game())
 	if err != nil {
@@ -99,7 +100,8 @@ func (l LeaveOneOut) Score(ctx context.Context, p *explain.Problem) (explain.Sco
 			}
 		}
 		if row == nil {
-			return explain.Scores{}, fmt.Errorf("leave-one-out: nothing is left without feature %d (%q): group the input into more features", f, feature.Text)
+			return explain.Scores{}, fmt.Errorf("leave-one-out: nothing is left without feature %d (%q): group the "+
+				"input into more features", f, feature.Text)
 		}
 		query.Rows = append(query.Rows, row)
 	}

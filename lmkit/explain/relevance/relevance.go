@@ -1,4 +1,5 @@
-// Package relevance explains a prediction by handing it back through the model, layer by layer, until the tokens have it.
+// Package relevance explains a prediction by handing it back through the model, layer by layer, until the tokens have
+// it.
 //
 // Layer-wise relevance propagation (the LRP family) shares out a logit, and needs no baseline; DeepLIFT shares out what
 // sets the input apart from a baseline. All are one pass forward and backward, by rules in place of derivatives.
@@ -107,7 +108,8 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 	scores := sums(p, each)
 	size := floats.Norm(each, 1)
 	if math.IsNaN(size) || math.IsInf(size, 0) {
-		return explain.Scores{}, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this model: use deeplift", name)
+		return explain.Scores{}, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this "+
+			"model: use deeplift", name)
 	}
 	base := a.Constants[0] + floats.Sum(each) - floats.Sum(scores)
 	for _, s := range states {
@@ -121,7 +123,8 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 		s.Warnings = append(s.Warnings, fmt.Sprintf("relevances of both signs, %.3g in all, share out a value of %.3g: "+
 			"they grew on their way back, and say little; use deeplift", size, p.Value))
 	case math.Abs(a.Constants[0]) > math.Abs(p.Value)/2:
-		s.Warnings = append(s.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above all) took %.3g, "+
+		s.Warnings = append(s.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above "+
+			"all) took %.3g, "+
 			"which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
 	}
 	return s, nil

@@ -36,8 +36,8 @@ func (x Interactions) Score(ctx context.Context, p *explain.Problem) (explain.Sc
 	return scores(p, pairs.Estimate, x), nil
 }
 
-// Matrix implements explain.MatrixMethod: values are [M][M], symmetric, with the Shapley values on the diagonal, which add
-// up to value - base. Cost: as Score.
+// Matrix implements explain.MatrixMethod: values are [M][M], symmetric, with the Shapley values on the diagonal,
+// which add up to value - base. Cost: as Score.
 func (x Interactions) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
 	pairs, err := x.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
@@ -139,7 +139,8 @@ func samplePairs(ctx context.Context, m *explain.Memory, budget int, seed uint64
 	p.Values, p.Scores = matrix(mean, M)
 	p.Spread, p.Estimate.Spread = matrix(spread, M)
 	if spread == nil {
-		p.Warnings = append(p.Warnings, "the budget allows for one set of orders only, which cannot tell how far it is off: raise the budget")
+		p.Warnings = append(p.Warnings, "the budget allows for one set of orders only, which cannot tell how far it "+
+			"is off: raise the budget")
 	}
 	return p, nil
 }

@@ -67,7 +67,8 @@ func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate
 		return Estimate{}, err
 	}
 	if sampled < 2 {
-		est.Warnings = append(est.Warnings, fmt.Sprintf("the budget of %d coalitions leaves too few to draw for %d features, and nothing can tell how far the scores are off: raise the budget", budget, M))
+		est.Warnings = append(est.Warnings, fmt.Sprintf("the budget of %d coalitions leaves too few to draw for %d "+
+			"features, and nothing can tell how far the scores are off: raise the budget", budget, M))
 		return est, nil
 	}
 	est.Spread, err = spread(pairs, sampled, est.Full-est.Empty)

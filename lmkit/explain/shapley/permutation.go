@@ -68,7 +68,8 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 	}
 	est.Scores, est.Spread = numerics.MeanAndError(pairs)
 	if est.Spread == nil {
-		est.Warnings = append(est.Warnings, "the budget allows for one pair of orders only, which cannot tell how far it is off: raise the budget")
+		est.Warnings = append(est.Warnings, "the budget allows for one pair of orders only, which cannot tell how "+
+			"far it is off: raise the budget")
 	}
 	return est, nil
 }

@@ -48,10 +48,12 @@ func (e Exact) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 		most = fewFeatures
 	}
 	if most < 1 || most > mostFeatures {
-		return Estimate{}, fmt.Errorf("shapley-exact: at most %d features were asked for; 1 to %d can be enumerated", e.Most, mostFeatures)
+		return Estimate{}, fmt.Errorf("shapley-exact: at most %d features were asked for; 1 to %d can be "+
+			"enumerated", e.Most, mostFeatures)
 	}
 	if M := g.Features(); M > most {
-		return Estimate{}, fmt.Errorf("shapley-exact: %d features have 2^%d coalitions, too many to enumerate: group the input into at most %d features, or sample with kernel-shap", M, M, most)
+		return Estimate{}, fmt.Errorf("shapley-exact: %d features have 2^%d coalitions, too many to enumerate: group "+
+			"the input into at most %d features, or sample with kernel-shap", M, M, most)
 	}
 	return enumerate(ctx, explain.Remember(g))
 }
@@ -102,8 +104,8 @@ func defaultBudget(M int) int {
 	return 2*M + 2048
 }
 
-// checkBudget puts the default in place of no budget. A method that needs at least so many coalitions needs fewer where all
-// of them are fewer.
+// checkBudget puts the default in place of no budget. A method that needs at least so many coalitions needs fewer
+// where all of them are fewer.
 func checkBudget(name string, budget, M, least int) (int, error) {
 	if budget == 0 {
 		budget = defaultBudget(M)

@@ -15,8 +15,9 @@ type Tree struct {
 }
 
 // TokenTree groups the features of a text, given as pieces of it in their order: paragraphs into sentences, clauses,
-// words with their punctuation, and pieces of words. Each part is cut at its strongest boundary; of equal ones, at that
-// next to the middle, so that the tree stays flat. Where no piece holds any white space, each piece is taken for a word.
+// words with their punctuation, and pieces of words. Each part is cut at its strongest boundary; of equal ones, at
+// that next to the middle, so that the tree stays flat. Where no piece holds any white space, each piece is taken for
+// a word.
 func TokenTree(pieces []string) *Tree {
 	if len(pieces) == 0 {
 		return nil

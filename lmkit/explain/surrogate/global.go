@@ -29,18 +29,23 @@ type GlobalTree struct {
 
 // Global is a tree over many inputs, and how faithful it is. The three measures are over the inputs held out.
 type Global struct {
-	Tree      *Tree    `json:"tree"`
-	Agreement float64  `json:"agreement"` // how often the tree chooses what the model chooses; of one output: on which side of 0 it is
-	Commonest float64  `json:"commonest"` // how often a constant would: the most common choice of the inputs it was fitted to
-	R2        float64  `json:"r2"`        // the share of the variance of the outputs that the tree explains; below 0: worse than their mean
-	Fitted    int      `json:"fitted"`    // inputs
-	HeldOut   int      `json:"held_out"`  // inputs
-	Warnings  []string `json:"warnings,omitempty"`
+	Tree *Tree `json:"tree"`
+	// how often the tree chooses what the model chooses; of one output: on which side of 0 it is
+	Agreement float64 `json:"agreement"`
+	// how often a constant would: the most common choice of the inputs it was fitted to
+	Commonest float64 `json:"commonest"`
+	// the share of the variance of the outputs that the tree explains; below 0: worse than their mean
+	R2       float64  `json:"r2"`
+	Fitted   int      `json:"fitted"`   // inputs
+	HeldOut  int      `json:"held_out"` // inputs
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // Explain asks a model which of some tokens comes after each input, and fits a tree to their probabilities, among each
 // other. Cost: one row forward an input.
-func (g GlobalTree) Explain(ctx context.Context, m *lm.Model, inputs [][]token.ID, choices []token.ID) (*Global, error) {
+func (g GlobalTree) Explain(
+	ctx context.Context, m *lm.Model, inputs [][]token.ID, choices []token.ID,
+) (*Global, error) {
 	if len(choices) < 2 {
 		return nil, errors.New("a global tree needs two tokens or more to choose from")
 	}
@@ -139,7 +144,9 @@ func (g GlobalTree) Fit(inputs [][]string, values [][]float64, outputs []string)
 	out.Agreement, out.Commonest = float64(agree)/float64(held), float64(usual)/float64(held)
 	out.R2 = r2(root, X, Y, ones(len(X)))
 	if out.Agreement <= out.Commonest && out.Commonest < 1 {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("on inputs that it was not fitted to, the tree agrees with the model in %.0f %%, and a constant in %.0f %%: it has found no rule; give more inputs, or a greater depth", 100*out.Agreement, 100*out.Commonest))
+		out.Warnings = append(out.Warnings, fmt.Sprintf("on inputs that it was not fitted to, the tree agrees with "+
+			"the model in %.0f %%, and a constant in %.0f %%: it has found no rule; give more inputs, or a greater "+
+			"depth", 100*out.Agreement, 100*out.Commonest))
 	}
 	return out, nil
 }
@@ -164,10 +171,12 @@ func (g GlobalTree) defaults() GlobalTree {
 
 func (g GlobalTree) check(inputs [][]string, values [][]float64, outputs []string) error {
 	if g.Depth < 1 || g.Depth > 20 || g.MinRows < 1 || g.MinCount < 1 || g.MaxTests < 1 || !(g.HeldOut > 0 && g.HeldOut < 1) {
-		return fmt.Errorf("a global tree with these settings cannot be: %+v; depth is 1 to 20, counts are positive, the share held out is between 0 and 1", g)
+		return fmt.Errorf("a global tree with these settings cannot be: %+v; depth is 1 to 20, counts are positive, "+
+			"the share held out is between 0 and 1", g)
 	}
 	if len(inputs) < 2 || len(inputs) != len(values) || len(outputs) == 0 {
-		return fmt.Errorf("a global tree of %d inputs, values for %d of them, and %d outputs: there must be at least two inputs, values for each, and an output", len(inputs), len(values), len(outputs))
+		return fmt.Errorf("a global tree of %d inputs, values for %d of them, and %d outputs: there must be at least "+
+			"two inputs, values for each, and an output", len(inputs), len(values), len(outputs))
 	}
 	for i, v := range values {
 		if len(v) != len(outputs) {

@@ -70,13 +70,16 @@ func (l LIME) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 		r.Warnings = append(r.Warnings, doubt("linear model", fit.R2))
 	}
 	if miss := fit.Prediction - p.Value; math.Abs(miss) > 0.25*math.Abs(p.Value-p.Base()) {
-		r.Warnings = append(r.Warnings, fmt.Sprintf("for the input itself the linear model says %.3g, where the objective is %.3g: it describes the neighbourhood, not the input; a smaller width stays closer", fit.Prediction, p.Value))
+		r.Warnings = append(r.Warnings, fmt.Sprintf("for the input itself the linear model says %.3g, where the "+
+			"objective is %.3g: it describes the neighbourhood, not the input; a smaller width stays "+
+			"closer", fit.Prediction, p.Value))
 	}
 	return r, nil
 }
 
 func doubt(what string, r2 float64) string {
-	return fmt.Sprintf("the %s explains %.0f %% of how the objective varies near the input: its scores are a poor summary; compare them with Shapley values", what, 100*max(0, r2))
+	return fmt.Sprintf("the %s explains %.0f %% of how the objective varies near the input: its scores are a poor "+
+		"summary; compare them with Shapley values", what, 100*max(0, r2))
 }
 
 func (l LIME) defaults(M int) LIME {
@@ -96,7 +99,8 @@ func (l LIME) defaults(M int) LIME {
 func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, error) {
 	M := g.Features()
 	if l.Samples < 0 || l.Samples == 1 || l.Width < 0 || math.IsNaN(l.Width) || l.Features < 0 {
-		return nil, fmt.Errorf("lime: %d samples of width %v for %d features: there must be at least two samples, and nothing negative", l.Samples, l.Width, l.Features)
+		return nil, fmt.Errorf("lime: %d samples of width %v for %d features: there must be at least two samples, "+
+			"and nothing negative", l.Samples, l.Width, l.Features)
 	}
 	l = l.defaults(M)
 	near := neighbourhood(M, l.Samples, seed)

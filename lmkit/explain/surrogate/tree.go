@@ -146,7 +146,8 @@ func (t LocalTree) defaults() LocalTree {
 // Play fits a tree to any game. Where not all coalitions are enumerated, a fifth of the sample is held out.
 func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*LocalFit, error) {
 	if t = t.defaults(); t.Samples < 10 || t.Depth < 1 || t.Depth > 20 {
-		return nil, fmt.Errorf("surrogate-tree: %d samples, depth %d: there must be at least 10 samples, and 1 to 20 tests on the way to a leaf", t.Samples, t.Depth)
+		return nil, fmt.Errorf("surrogate-tree: %d samples, depth %d: there must be at least 10 samples, and 1 to 20 "+
+			"tests on the way to a leaf", t.Samples, t.Depth)
 	}
 	M := g.Features()
 	near := neighbourhood(M, t.Samples, seed)
@@ -203,10 +204,10 @@ func r2(root *numerics.Node, X, Y [][]float64, w []float64) float64 {
 	return 1 - rest/total
 }
 
-// shapley is the Shapley values of a tree over the presence of M features: of each leaf alone, since they add up. A leaf
-// is reached when the p features on its way that must be present are, and the n that must be absent are not; each of the
-// former is worth (p-1)! n! / (p+n)! of its value, each of the latter -p! (n-1)! / (p+n)! (Lundberg et al., From local
-// explanations to global understanding with explainable AI for trees, 2020).
+// shapley is the Shapley values of a tree over the presence of M features: of each leaf alone, since they add up. A
+// leaf is reached when the p features on its way that must be present are, and the n that must be absent are not;
+// each of the former is worth (p-1)! n! / (p+n)! of its value, each of the latter -p! (n-1)! / (p+n)! (Lundberg et
+// al., From local explanations to global understanding with explainable AI for trees, 2020).
 func shapley(root *numerics.Node, M int) []float64 {
 	scores := make([]float64, M)
 	var walk func(n *numerics.Node, present, absent []int)
