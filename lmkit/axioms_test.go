@@ -24,10 +24,19 @@ import (
 
 const vocab = 13
 
-// models are the reference models, and random ones with weights large enough that they are far from linear.
+// models are the reference models, those of families that differ most from them, and random ones with weights large
+// enough that they are far from linear.
 func models(t testing.TB) map[string]*lm.Model {
 	t.Helper()
 	ms := explaintest.Models(t)
+	for _, name := range []string{"gemma2", "gpt_neox", "opt-post"} {
+		m, err := lm.Open(backendtest.PureGo(t), "lm/testdata/families/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		ms[name] = m
+	}
 	for seed := range uint64(2) {
 		for arch, c := range map[string]lm.Config{
 			lm.Transformer: {Arch: lm.Transformer, Vocab: vocab, Width: 8, Layers: 2, Heads: 2, Context: 16},
@@ -214,7 +223,8 @@ func TestImplementationInvariance(t *testing.T) {
 	})
 }
 
-// shuffled is a model whose units have changed places: those of an LSTM's first layer, or of a Transformer's first MLP.
+// shuffled is a model whose units have changed places: those of an LSTM's first layer, or of a Transformer's first
+// MLP.
 func shuffled(t *testing.T, m *lm.Model) *lm.Model {
 	t.Helper()
 	ws, err := m.Weights()
@@ -280,8 +290,8 @@ func TestSeedAndMemory(t *testing.T) {
 	})
 }
 
-// What comes after a prediction cannot matter for it: its gradient is exactly zero, by any rules. And a row has the same
-// gradients by itself as beside a longer one, which pads it to another length.
+// What comes after a prediction cannot matter for it: its gradient is exactly zero, by any rules. And a row has the
+// same gradients by itself as beside a longer one, which pads it to another length.
 func TestFutureTokens(t *testing.T) {
 	ctx := context.Background()
 	for name, m := range models(t) {

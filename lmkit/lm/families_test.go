@@ -186,6 +186,34 @@ func TestFamiliesGGUF(t *testing.T) {
 	}
 }
 
+// Where heads share keys and values, an edit of one that has none of its own says which heads do.
+func TestSharedKeysAndValues(t *testing.T) {
+	r := openFamily(t, backendtest.PureGo(t), "llama") // 4 heads of queries, 2 of keys and values
+	q := lm.Query{Rows: r.rows(), Edits: []lm.Edit{{Tap: "block.1.attn.v", Heads: []int{3}}}}
+	_, err := r.Run(context.Background(), q)
+	want := "head 3 has no keys and values of its own: number 1 of 2 is shared by heads 2-3; replace that"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want an error that says %s", err, want)
+	}
+	q.Edits[0].Heads, q.Taps = []int{1}, []lm.Tap{"block.1.attn.z"}
+	a, err := r.Run(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for h := range 4 { // of value 0 heads bring nothing
+		for _, z := range a.At["block.1.attn.z"].Index(0, 5, h).Data {
+			if (z == 0) != (h > 1) {
+				t.Errorf("head %d brings %v", h, z)
+			}
+		}
+	}
+	for tap, want := range map[lm.Tap]string{"block.1.attn.k": "2-3", "block.1.attn.q": "1", "block.1.attn.pattern": "1"} {
+		if info, err := r.Tap(tap); err != nil || info.HeadName(1) != want {
+			t.Errorf("%s: head 1 is called %q, want %q", tap, info.HeadName(1), want)
+		}
+	}
+}
+
 // The spelling of transformers 4 means what that of version 5 does, and what lmkit writes means it, too.
 func TestFamiliesSpellings(t *testing.T) {
 	for _, name := range families {

@@ -109,7 +109,15 @@ func (d decoder) Write(c net.Config) ([]byte, error) {
 func (d decoder) Rules(c net.Config) []Rule { return expand(c, d.rules(c)) }
 
 // Name implements Format.
-func (d decoder) Name(tensor string) string { return strings.TrimPrefix(tensor, d.prefix) }
+func (d decoder) Name(tensor string) string {
+	for prefix := d.prefix; prefix != ""; { // "model.decoder.", or what is left of it
+		if rest, ok := strings.CutPrefix(tensor, prefix); ok {
+			return rest
+		}
+		_, prefix, _ = strings.Cut(prefix, ".")
+	}
+	return tensor
+}
 
 // biases reads a key that says whether projections have biases: qkv and out, or those of the feed-forward layer.
 func biases(k *keys, name string, def bool, none ...*bool) {

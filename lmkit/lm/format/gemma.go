@@ -52,6 +52,7 @@ var gemma3 = decoder{
 func gemma3Base() net.Config {
 	c := gemmaBase
 	c.QKNorm, c.Context = net.EachHead, 131072
+	c.Vocab, c.Width, c.Inner, c.Layers, c.Heads, c.KVHeads = 262208, 2304, 9216, 26, 8, 4 // files leave out many of these
 	return c
 }
 

@@ -51,7 +51,8 @@ var phi3 = decoder{
 		}
 		rotary(k, c, 1e4, 1)
 		window(k, c, nullable(k, "sliding_window", 0), func(int) bool { return true })
-		take(k, "embd_layer_norm", false)
+		must(k, "full_attn_mod", 1)
+		must(k, "interpolate_factor", 1)
 	},
 	write: func(c net.Config) object {
 		o := append(ropeKeys(c, true), member{"sliding_window", orNull(c.Window)})
