@@ -134,14 +134,15 @@ func TestVersionsArePinned(t *testing.T) {
 
 // The plugin in the image is the one that lmkit itself would install.
 func TestPluginIsTheLibrarys(t *testing.T) {
-	wheel := read(t, "../lmkit/backend/wheel.go")
+	const file = "../lmkit/internal/plugin/search.go"
+	wheel := read(t, file)
 	m := regexp.MustCompile(`(?s)^(\S+)==(\S+) .*--hash=sha256:(\w+)`).FindStringSubmatch(read(t, "pinned/xla.txt"))
 	if m == nil {
 		t.Fatal("pinned/xla.txt is not understood")
 	}
 	for _, part := range m[1:] {
 		if !strings.Contains(wheel, `"`+part+`"`) {
-			t.Errorf("lmkit/backend/wheel.go lacks %s", part)
+			t.Errorf("%s lacks %s", file, part)
 		}
 	}
 }
