@@ -63,7 +63,7 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/hub token corpus backend lm train explain explain/attention explain/faithful explain/gradient explain/perturb" +
+	"lmkit": "internal/gguf internal/hub token token/chat corpus backend lm train explain explain/attention explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":               "token corpus corpus/plant backend lm train plot progress",
 	"trial/board":         "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
@@ -71,7 +71,7 @@ var rooms = map[string]string{
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",
-	"cli": "lmkit internal/hub token corpus corpus/plant backend lm train generate explain explain/surrogate plot render progress trial/board trial/demo" +
+	"cli": "lmkit internal/hub token token/chat corpus corpus/plant backend lm train generate explain explain/surrogate plot render progress trial/board trial/demo" +
 		" kernels internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.

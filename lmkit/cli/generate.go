@@ -17,8 +17,10 @@ import (
 
 type generateFlags struct {
 	generate.Config
-	ids string
-	n   int
+	ids    string
+	n      int
+	chat   bool
+	system string
 }
 
 func (a *app) generateCmd() *cobra.Command {
@@ -27,9 +29,13 @@ func (a *app) generateCmd() *cobra.Command {
 		Use:   `generate DIR ["PROMPT"]`,
 		Short: "Continue a text",
 		Long: `Continue a text, token by token as they come. What is written begins with the prompt; the prompt - is read from
-stdin. The same seed gives the same text.`,
+stdin. The same seed gives the same text.
+
+With --chat the prompt is what a person says to the model. The model's own chat template makes a text of it, and only the
+answer is written. Without a prompt each line of stdin is said in turn.`,
 		Example: `  lmkit generate runs/first "anna lives in" --tokens 20
-  lmkit generate runs/first "the keys near the box" --temperature 0 --stop .`,
+  lmkit generate runs/first "the keys near the box" --temperature 0 --stop .
+  lmkit generate smollm2 --chat "What is the capital of France?"`,
 		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.generate(cmd.Context(), args, o) },
 	}
@@ -44,6 +50,8 @@ stdin. The same seed gives the same text.`,
 	f.BoolVar(&o.PastEnd, "past-end", false, "go on after the model's end-of-text token, which else ends the text")
 	f.Uint64Var(&o.Seed, "seed", 0, "of the random choices")
 	f.IntVar(&o.n, "n", 1, "how many texts, with seeds that count up")
+	f.BoolVar(&o.chat, "chat", false, "answer the prompt, by the model's own chat template")
+	f.StringVar(&o.system, "system", "", "with --chat, what the model is told before the conversation")
 	return cmd
 }
 
@@ -53,6 +61,12 @@ func (a *app) generate(ctx context.Context, args []string, o generateFlags) erro
 	}
 	if err := o.Validate(); err != nil {
 		return usage("%w", err)
+	}
+	if o.chat {
+		return a.talk(ctx, args, o)
+	}
+	if o.system != "" {
+		return usage("--system belongs to --chat")
 	}
 	prompt, ids, err := a.prompt(args, o.ids)
 	if err != nil {

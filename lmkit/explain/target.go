@@ -66,8 +66,8 @@ func findText(tok token.Tokenizer, prompt, text string) (token.ID, error) {
 		for i, id := range ids {
 			parts[i] = fmt.Sprintf("%q #%d", tok.Token(id), id)
 		}
-		return 0, fmt.Errorf("%q is %d tokens after this prompt, and a target is "+
-			"one: %s", text, len(ids), strings.Join(parts, ", "))
+		return 0, fmt.Errorf("%q is %d tokens after this prompt, and a target is one: %s",
+			text, len(ids), strings.Join(parts, ", "))
 	}
 	return 0, errNoToken
 }

@@ -10,9 +10,9 @@ import (
 	"strconv"
 )
 
-// ReadFolder reads the tokenizer of a model's folder in the layout of Hugging Face: tokenizer.json, or in older folders
-// vocab.json and merges.txt, GPT-2's files, with the special tokens that tokenizer_config.json, special_tokens_map.json and
-// added_tokens.json name. The error is fs.ErrNotExist when there is none of them.
+// ReadFolder reads the tokenizer of a model's folder in the layout of Hugging Face: tokenizer.json, or in older
+// folders vocab.json and merges.txt, GPT-2's files, with the special tokens that tokenizer_config.json,
+// special_tokens_map.json and added_tokens.json name. The error is fs.ErrNotExist when there is none of them.
 func ReadFolder(folder fs.FS) (Tokenizer, error) {
 	data, err := fs.ReadFile(folder, "tokenizer.json")
 	if err == nil {
@@ -27,8 +27,8 @@ func ReadFolder(folder fs.FS) (Tokenizer, error) {
 	}
 	merges, err := fs.ReadFile(folder, "merges.txt")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("there is vocab.json, but not merges.txt, the other half of GPT-2's tokenizer: put it there, " +
-			"or a tokenizer.json")
+		return nil, errors.New("there is vocab.json, but not merges.txt, the other half of GPT-2's tokenizer: " +
+			"put it there, or a tokenizer.json")
 	}
 	if err != nil {
 		return nil, err

@@ -9,12 +9,13 @@ import (
 )
 
 // Words cuts text into words: each is a run of characters that are not white space, with the white space before it.
-// White space at the end belongs to the last word. Scripts that write no space between words (Chinese, Japanese) are cut
-// where Unicode's rules see a word boundary (UAX 29), which is between most characters; marks stay with the word before
-// them, opening ones with the word after. The spans tile the text; a text of white space alone is one word.
+// White space at the end belongs to the last word. Scripts that write no space between words (Chinese, Japanese) are
+// cut where Unicode's rules see a word boundary (UAX 29), which is between most characters; marks stay with the word
+// before them, opening ones with the word after. The spans tile the text; a text of white space alone is one word.
 func Words(text string) []Span {
 	var words []Span
-	bounds := boundaries{text: text, unspaced: strings.ContainsFunc(text, unspaced) || strings.ContainsFunc(text, ownMark)}
+	bounds := boundaries{text: text}
+	bounds.unspaced = strings.ContainsFunc(text, func(r rune) bool { return unspaced(r) || ownMark(r) })
 	start, inWord := 0, false
 	for i, r := range text {
 		space := unicode.IsSpace(r)
@@ -33,9 +34,9 @@ func Words(text string) []Span {
 	return words
 }
 
-// Sentences cuts text into sentences of whole Words. A sentence ends with a word that ends in . ! ? … or a mark of another
-// script that ends one (。 । ؟ and so on; closing quotes and brackets may follow), and before a line break. The spans tile
-// the text.
+// Sentences cuts text into sentences of whole Words. A sentence ends with a word that ends in . ! ? … or a mark of
+// another script that ends one (。 । ؟ and so on; closing quotes and brackets may follow), and before a line break.
+// The spans tile the text.
 func Sentences(text string) []Span {
 	var sentences []Span
 	ended := true
@@ -77,8 +78,8 @@ func (b *boundaries) at(i int) bool {
 	return b.done == i
 }
 
-// apart reports whether a word ends between two texts that no white space is between: one of the letters at both sides is
-// of a script without spaces, or what is before ends a sentence in a script whose marks stand in no word.
+// apart reports whether a word ends between two texts that no white space is between: one of the letters at both
+// sides is of a script without spaces, or what is before ends a sentence in a script whose marks stand in no word.
 func apart(before, after string) bool {
 	next, _ := utf8.DecodeRuneInString(after)
 	last, _ := utf8.DecodeLastRuneInString(before)
@@ -97,8 +98,8 @@ func apart(before, after string) bool {
 	return unspaced(l) || unspaced(r)
 }
 
-// unspaced reports whether a character is of a script that writes no space between words, and whose words Unicode's rules
-// can tell apart.
+// unspaced reports whether a character is of a script that writes no space between words, and whose words Unicode's
+// rules can tell apart.
 func unspaced(r rune) bool {
 	return r >= 0x2E80 && (unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana) || r == 'ー' || r == '々')
 }

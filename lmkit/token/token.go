@@ -26,9 +26,9 @@ type Encoding struct {
 // Piece returns the bytes of the text that token i covers.
 func (e Encoding) Piece(i int) string { return e.Text[e.Spans[i].Start:e.Spans[i].End] }
 
-// Group returns the tokens of each part of the text, where parts tile it, as Words and Sentences do. A token belongs to the
-// part that holds its last character that is not white space: what a tokenizer skips stands before a word. Pieces of a
-// character go where the character goes. Held tokens belong to no part, and a part may have none.
+// Group returns the tokens of each part of the text, where parts tile it, as Words and Sentences do. A token belongs
+// to the part that holds its last character that is not white space: what a tokenizer skips stands before a word.
+// Pieces of a character go where the character goes. Held tokens belong to no part, and a part may have none.
 func (e Encoding) Group(parts []Span) [][]int {
 	groups := make([][]int, len(parts))
 	k := 0
@@ -49,8 +49,8 @@ func (e Encoding) Group(parts []Span) [][]int {
 	return groups
 }
 
-// Cover returns the text that tokens cover, from the first to the last of them, without white space at its ends; where there
-// is nothing else, it is the white space.
+// Cover returns the text that tokens cover, from the first to the last of them, without white space at its ends;
+// where there is nothing else, it is the white space.
 func (e Encoding) Cover(tokens []int) string {
 	text := e.Text[e.Spans[tokens[0]].Start:e.Spans[tokens[len(tokens)-1]].End]
 	if trimmed := strings.TrimSpace(text); trimmed != "" {
@@ -93,8 +93,8 @@ func EncodeWith(t Tokenizer, text string, o Options) (Encoding, error) {
 	return t.Encode(text)
 }
 
-// EndsInSpace reports whether a prompt ends in a space that a tokenizer reads as a token of its own, where it has words with
-// the space before them: what a model has learned to say next begins with that space.
+// EndsInSpace reports whether a prompt ends in a space that a tokenizer reads as a token of its own, where it has
+// words with the space before them: what a model has learned to say next begins with that space.
 func EndsInSpace(t Tokenizer, prompt string) bool {
 	b, ok := t.(*BPE)
 	if !ok || !strings.HasSuffix(prompt, " ") || strings.TrimSpace(prompt) == "" {
@@ -104,5 +104,5 @@ func EndsInSpace(t Tokenizer, prompt string) bool {
 	if err != nil || len(e.IDs) == 0 || strings.TrimSpace(e.Piece(len(e.IDs)-1)) != "" {
 		return false
 	}
-	return slices.ContainsFunc(b.tokens, func(t string) bool { return len(t) > 1 && t[0] == ' ' && strings.TrimSpace(t) != "" })
+	return slices.ContainsFunc(b.tokens, func(t string) bool { return t != "" && t[0] == ' ' && strings.TrimSpace(t) != "" })
 }
