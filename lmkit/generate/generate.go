@@ -49,8 +49,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// sampling is the settings for rows that have made so many tokens already; those that have still to read of their
-// prompt, less than 0. The draws depend on the seed and the step alone, so that a text does not on its neighbours.
+// sampling returns the decoder's settings for rows. A row's n-th new token is drawn by the seed, the row's number and
+// n alone, so that a text does not depend on its neighbours. (A row that still reads its prompt chooses nothing: n <
+// 0.)
 func (c Config) sampling(rows []*row) lm.Sampling {
 	made := make([]int, len(rows))
 	for k, r := range rows {

@@ -94,8 +94,8 @@ func engines(t *testing.T) []*backend.Engine {
 	return []*backend.Engine{backendtest.Engine(t), backendtest.PureGo(t)}
 }
 
-// Every token is the most likely one, and has the log-probability, that the model gives when it reads the text at once;
-// a Transformer whose context of 16 was full reads the last 8 tokens, and goes on from there.
+// Every token is the most likely one, and has the log-probability, that the model gives when it reads the text at
+// once; a Transformer whose context of 16 was full reads the last 8 tokens, and goes on from there.
 func TestGreedyEqualsReadingAtOnce(t *testing.T) {
 	for _, e := range engines(t) {
 		for _, c := range []lm.Config{transformer, lstm} {

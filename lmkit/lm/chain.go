@@ -12,8 +12,8 @@ import (
 )
 
 // chainFrom is from which size on a Transformer runs as a chain of programs: one for the input, one for each kind of
-// layer, one for the end. They compile in the time of one layer, and take the memory of one. But each call of a program
-// costs some 50 microseconds, which shows where layers are small, and few layers compile as fast together.
+// layer, one for the end. They compile in the time of one layer, and take the memory of one. But each call of a
+// program costs some 50 microseconds, which shows where layers are small, and few layers compile as fast together.
 var chainFrom = struct{ layers, params int }{layers: 6, params: 1 << 20} // params is those of one layer
 
 // chained reports whether the model runs as a chain of programs. The results are the same to rounding.
@@ -165,7 +165,8 @@ func (m *Model) link(part string, s *stage, from ...named) (outs named, compile 
 	return m.call(s, part, from...)
 }
 
-// call runs a stage on a part of the model, collects the answers among its outputs, frees these, and returns the others.
+// call runs a stage on a part of the model, collects the answers among its outputs, frees these, and returns the
+// others.
 func (c *chain) call(in *inputs, part string, s *stage, from ...named) (named, error) {
 	outs, compile, err := c.run.model.link(part, s, append(from, in.part[part], in.all())...)
 	c.compile += compile
@@ -203,8 +204,8 @@ type links struct {
 	layers []*stage
 }
 
-// step reads tokens. memory has what each layer knows of earlier ones; the memories and the residual stream in stream are
-// replaced by the new ones.
+// step reads tokens. memory has what each layer knows of earlier ones; the memories and the residual stream in stream
+// are replaced by the new ones.
 func (x links) step(
 	call func(part string, s *stage, from ...named) (named, error), stream, tokens named, memory []named,
 ) error {

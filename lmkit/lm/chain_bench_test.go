@@ -29,8 +29,8 @@ var chainShapes = []struct {
 }
 
 // BenchmarkChain compares a Transformer as one program with the same as a chain of programs, in turns: the processor's
-// seconds that the first answer takes, compiling included, and the milliseconds of the fastest of the later ones, for a
-// forward pass and for the gradient by the embeddings, of one row and of eight rows of 32 tokens.
+// seconds that the first answer takes, compiling included, and the milliseconds of the fastest of the later ones, for
+// a forward pass and for the gradient by the embeddings, of one row and of eight rows of 32 tokens.
 func BenchmarkChain(b *testing.B) {
 	for _, x := range chainShapes {
 		for _, rows := range []int{1, 8} {

@@ -154,8 +154,8 @@ func closeArrays(t *testing.T, what string, got, want Array) {
 	}
 }
 
-// What later constants took of the objective is counted from the activation that is asked about, whichever layer it is in:
-// at the residual stream before any layer, tokens and constants have all of the objective.
+// What later constants took of the objective is counted from the activation that is asked about, whichever layer it is
+// in: at the residual stream before any layer, tokens and constants have all of the objective.
 func TestConstantsAreThoseOfLaterLayers(t *testing.T) {
 	for name, c := range shapes {
 		m, err := New(backendtest.PureGo(t), c, nil, 5)

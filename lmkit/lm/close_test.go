@@ -11,8 +11,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Closing a model waits for the queries and decoders that run: each of their answers is whole, or says that the model is
-// closed. (The race detector sees what is freed too early.)
+// Closing a model waits for the queries and decoders that run: each of their answers is whole, or says that the model
+// is closed. (The race detector sees what is freed too early.)
 func TestCloseWaitsForUsers(t *testing.T) {
 	for _, c := range decodeModels {
 		m, err := lm.New(backendtest.PureGo(t), c.Config, nil, 1)

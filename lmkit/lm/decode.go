@@ -15,9 +15,9 @@ import (
 )
 
 // Decoder reads texts, chooses the next token of each, and goes on with it, without reading anything twice: it keeps
-// each layer's keys and values (Transformer) or hidden state and cell (LSTM) on the engine. There the choice is made too,
-// and the chosen token read: what comes back for a token is its ID and its log-probability. The logits are those that
-// Run gives for the whole text, to about 1e-5 relative.
+// each layer's keys and values (Transformer) or hidden state and cell (LSTM) on the engine. There the choice is made
+// too, and the chosen token read: what comes back for a token is its ID and its log-probability. The logits are those
+// that Run gives for the whole text, to about 1e-5 relative.
 //
 // On an engine without loops (pure Go), a Transformer does read its text again for every token: same logits, slower.
 //
@@ -65,7 +65,9 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 			return nil, fmt.Errorf("row %d: %w", i, err)
 		}
 		if m.config.Attends() && len(r) != len(rows[0]) {
-			return nil, fmt.Errorf("row %d has %d tokens, and row 0 %d: a Transformer goes on with rows of one length; cut them, and push what is left over", i, len(r), len(rows[0]))
+			return nil, fmt.Errorf("row %d has %d tokens, and row 0 %d: "+
+				"a Transformer goes on with rows of one length; cut them, and push what is left over",
+				i, len(r), len(rows[0]))
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -140,8 +142,8 @@ func (d *Decoder) Room() int {
 	return d.model.config.Context - len(d.texts[0])
 }
 
-// Push reads the next token of every row: the one that is given, or the chosen one in its place where ids has Chosen. It
-// fails, and changes nothing, when ctx has ended, an ID is wrong, or the context is full. After any other error the
+// Push reads the next token of every row: the one that is given, or the chosen one in its place where ids has Chosen.
+// It fails, and changes nothing, when ctx has ended, an ID is wrong, or the context is full. After any other error the
 // decoder is closed.
 func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 	if err := ctx.Err(); err != nil {
@@ -159,7 +161,9 @@ func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 		}
 	}
 	if d.Room() < 1 {
-		return fmt.Errorf("the model reads at most %d tokens: start again from the last part of the text, or train with a longer context", d.model.config.Context)
+		return fmt.Errorf("the model reads at most %d tokens: "+
+			"start again from the last part of the text, or train with a longer context",
+			d.model.config.Context)
 	}
 	done, err := d.model.use()
 	if err != nil {

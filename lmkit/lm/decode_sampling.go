@@ -8,17 +8,18 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Sampling says how a decoder chooses the next token of each row. The zero value takes the most likely token. Of equally
-// likely ones, the lower ID is before the higher.
+// Sampling says how a decoder chooses the next token of each row. The zero value takes the most likely token. Of
+// equally likely ones, the lower ID is before the higher.
 //
 // The filters apply in this order: temperature, TopK, TopP.
 type Sampling struct {
 	Temperature float64 // logits are divided by it; 0: greedy, the most likely token
 	TopK        int     // choose among the k most likely tokens; 0: all
-	TopP        float64 // then among the fewest of these that have this share of the probability (nucleus sampling); 0 and 1: all
+	TopP        float64 // then among the fewest of these with this share of the probability (nucleus); 0 and 1: all
 
-	// Draw makes every choice at a temperature: the number, from 0 up to 1, that decides the choice after n pushes in a
-	// row, where the tokens that are left have its range among them by their probabilities, in the order of their IDs.
+	// Draw returns the uniform number in [0, 1) that picks a row's token after n pushes. The tokens that the filters
+	// leave are laid end to end in the order of their IDs, each as wide as its probability; the one under the number is
+	// taken.
 	Draw func(row, n int) float64
 }
 

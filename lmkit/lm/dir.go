@@ -26,8 +26,8 @@ const (
 )
 
 // Open reads a model directory: config.json, model.safetensors (or its parts and their index) and, if it is there,
-// tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories of
-// models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
+// tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories
+// of models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
 // language model, open as they are; so does a GGUF file. Every error names the file and, for weights, the tensor.
 func Open(e *backend.Engine, dir string) (*Model, error) {
 	m, err := open(e, dir)
@@ -75,7 +75,8 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
-// CheckWeights says what keeps a model directory's weights from being read, if anything, without reading their numbers.
+// CheckWeights says what keeps a model directory's weights from being read, if anything, without reading their
+// numbers.
 func CheckWeights(dir string) error {
 	if isFile(dir) {
 		f, _, _, err := findGGUF(dir)

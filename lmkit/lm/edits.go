@@ -164,8 +164,8 @@ func (in *inputs) covers(axes string, dims []int, e Edit, places []int, visit fu
 	eachIndex(dims, each, visit)
 }
 
-// broadcast lays values out for the batch: along the axis of rows by its rows, along those of tokens padded with zeros,
-// and 1 along the axes that they are broadcast along.
+// broadcast lays values out for the batch: along the axis of rows by its rows, along those of tokens padded with
+// zeros, and 1 along the axes that they are broadcast along.
 func (in *inputs) broadcast(axes string, v Array) Array {
 	dims, _ := alignDims(v.Dims, len(axes))
 	for k, c := range []byte(axes) {
@@ -186,8 +186,8 @@ func (in *inputs) broadcast(axes string, v Array) Array {
 	return out
 }
 
-// copyBlock copies what values have at the index at, along their last axis, to the i-th block of an array in the batch's
-// layout. Where values are 1 along an axis, they are the same all along it; padding stays zero.
+// copyBlock copies what values have at the index at, along their last axis, to the i-th block of an array in the
+// batch's layout. Where values are 1 along an axis, they are the same all along it; padding stays zero.
 func (in *inputs) copyBlock(axes string, to Array, at []int, i int, v Array) {
 	dims, _ := alignDims(v.Dims, len(axes))
 	j := 0

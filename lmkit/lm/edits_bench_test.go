@@ -8,8 +8,8 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// BenchmarkTwoBaselines is what LIME with two baselines asks of a model 64 wide: 10,000 rows of 12 tokens, each with an
-// edit of its own, which replaces some embeddings by the one baseline's values or by the other's.
+// BenchmarkTwoBaselines is what LIME with two baselines asks of a model 64 wide: 10,000 rows of 12 tokens, each with
+// an edit of its own, which replaces some embeddings by the one baseline's values or by the other's.
 func BenchmarkTwoBaselines(b *testing.B) {
 	c := lm.Config{Arch: lm.Transformer, Vocab: 100, Width: 64, Layers: 2, Heads: 4, Context: 16}
 	m, err := lm.New(backendtest.Engine(b), c, nil, 1)

@@ -9,8 +9,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// The inputs that edits come to are those of the definition, written down number by number: what the weight and the source
-// are at each place of the activation, for any edits, values that are broadcast along any axes, and any batch.
+// The inputs that edits come to are those of the definition, written down number by number: what the weight and the
+// source are at each place of the activation, for any edits, values that are broadcast along any axes, and any batch.
 func TestReplacedEqualsTheDefinition(t *testing.T) {
 	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
 	rapid.Check(t, func(t *rapid.T) {
@@ -96,7 +96,8 @@ func drawValues(t *rapid.T, sizes []int) Array {
 	return a
 }
 
-// covers says whether an edit replaces an activation's number at an index: row of the query, token, head, as the axes say.
+// covers says whether an edit replaces an activation's number at an index: row of the query, token, head, as the axes
+// say.
 func (e Edit) covers(axes string, at []int) bool {
 	for k, c := range []byte(axes) {
 		among := map[byte][]int{'B': e.Rows, 'T': e.Positions, 'H': e.Heads}[c]

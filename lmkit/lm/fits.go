@@ -27,7 +27,8 @@ func BatchFits(c Config, rows, tokens int) error {
 	c = c.WithDefaults()
 	bytes := 4 * float64(rows) * float64(tokens) * (float64(c.Activations(tokens)) + float64(c.Vocab))
 	if bytes > float64(machineMemory()) {
-		return fmt.Errorf("batches of %d rows of %d tokens take %s, and the machine has %s: take fewer rows, or shorter ones",
+		return fmt.Errorf("batches of %d rows of %d tokens take %s, and the machine has %s: "+
+			"take fewer rows, or shorter ones",
 			rows, tokens, Bytes(bytes), Bytes(float64(machineMemory())))
 	}
 	return nil

@@ -109,8 +109,8 @@ func (in *inputs) states() error {
 	return put(in.run.model, in.all(), net.Cell, cell, L, in.B, H)
 }
 
-// edits puts, for every slot, the weights of the sources, and the sources: by their names in the part of the model whose
-// activation is replaced, or in the whole of it.
+// edits puts, for every slot, the weights of the sources, and the sources: by their names in the part of the model
+// whose activation is replaced, or in the whole of it.
 func (in *inputs) edits() error {
 	covered := map[Tap][]bool{}
 	for _, r := range in.run.replacements {

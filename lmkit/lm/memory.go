@@ -13,8 +13,8 @@ import (
 // mostMemory is what a query takes for activations where there is enough: more rows at once are not faster.
 const mostMemory = 1 << 30
 
-// defaultMemory is what a query takes when it does not say: an eighth of the machine's memory, or of the container's, and
-// at most 1 GiB.
+// defaultMemory is what a query takes when it does not say: an eighth of the machine's memory, or of the container's,
+// and at most 1 GiB.
 var defaultMemory = sync.OnceValue(func() int64 { return share(os.ReadFile) })
 
 func share(read func(string) ([]byte, error)) int64 {
@@ -31,7 +31,8 @@ func memoryOf(read func(string) ([]byte, error)) int64 {
 		lines := bufio.NewScanner(strings.NewReader(string(text)))
 		for lines.Scan() {
 			if rest, ok := strings.CutPrefix(lines.Text(), "MemTotal:"); ok {
-				if kB, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64); err == nil && kB > 0 {
+				number := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB"))
+				if kB, err := strconv.ParseInt(number, 10, 64); err == nil && kB > 0 {
 					memory = min(memory, kB<<10)
 				}
 			}
@@ -47,8 +48,8 @@ func memoryOf(read func(string) ([]byte, error)) int64 {
 	return memory
 }
 
-// limitFiles lists where Linux keeps the limits of the control group that the process is in, and of the groups above it:
-// each of them holds. A container may see its own group as the topmost one.
+// limitFiles lists where Linux keeps the limits of the control group that the process is in, and of the groups above
+// it: each of them holds. A container may see its own group as the topmost one.
 func limitFiles(read func(string) ([]byte, error)) (files []string) {
 	const v1, v2 = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
 	groups := map[string]string{v1: "/", v2: "/"}

@@ -169,7 +169,8 @@ func (m *Model) put(p net.Param, take func(net.Param) ([]float32, error), sum ha
 		buf = buf[:0]
 		for _, v := range chunk {
 			if v-v != 0 {
-				return fmt.Errorf("weight %q holds a number that is not finite (%v): the file is damaged, or its training diverged",
+				return fmt.Errorf("weight %q holds a number that is not finite (%v): "+
+					"the file is damaged, or its training diverged",
 					p.Name, v)
 			}
 			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))

@@ -71,14 +71,15 @@ func (r *run) unit() int {
 	return 1
 }
 
-// The numbers of tokens and rows from which more in a batch are no faster: matrix products are as fast as they get, and
-// what is computed stays in the processor's caches.
+// The numbers of tokens and rows from which more in a batch are no faster: matrix products are as fast as they get,
+// and what is computed stays in the processor's caches.
 const (
 	enoughTokens = 1024
 	enoughRows   = 256 // of an LSTM, which reads them a token at a time
 )
 
-// fewTokens is from how many tokens in a batch twice as many take nearly twice as long.
+// fewTokens is a size of batches: above about this many tokens a batch's time grows in proportion to its size, so that
+// padding costs real time.
 const fewTokens = 256
 
 // leastRows is the smallest batch. Smaller ones would save little time, and be more shapes to compile; larger ones are

@@ -86,8 +86,8 @@ func TestBatchRows(t *testing.T) {
 	})
 }
 
-// The smallest batch is about as many tokens as are needed to be fast: one row of a long text, eight of a short one. All
-// short questions about a text take it, so that they share a program.
+// The smallest batch is about as many tokens as are needed to be fast: one row of a long text, eight of a short one.
+// All short questions about a text take it, so that they share a program.
 func TestLeastRows(t *testing.T) {
 	patch := []Edit{{Tap: "embed", With: FromRow(0)}}
 	for _, x := range []struct {

@@ -65,7 +65,7 @@ type Term struct {
 type Edit struct {
 	Tap             Tap
 	Rows, Positions []int
-	Heads           []int   // only for activations with an axis of heads; of k and v, what TapInfo.HeadName says shares one
+	Heads           []int   // only where there is an axis of heads; of k and v, what TapInfo.HeadName says shares one
 	Keep            float64 // the share of its own value that stays
 	With            Source
 }
@@ -161,7 +161,9 @@ func (m *Model) Trace(ctx context.Context, rows [][]token.ID, taps []Tap, edits 
 }
 
 // Gradient returns objectives, activations, and the gradients of the former by the latter, from one program.
-func (m *Model) Gradient(ctx context.Context, rows [][]token.ID, of []Objective, wrt []Tap, edits ...Edit) (*Answer, error) {
+func (m *Model) Gradient(
+	ctx context.Context, rows [][]token.ID, of []Objective, wrt []Tap, edits ...Edit,
+) (*Answer, error) {
 	return m.Run(ctx, Query{Rows: rows, Of: of, Wrt: wrt, Edits: edits})
 }
 
@@ -219,7 +221,9 @@ func (m *Model) CheckRow(row []token.ID) error {
 		return errors.New("there are no tokens")
 	}
 	if c := m.config.Context; c > 0 && len(row) > c {
-		return fmt.Errorf("%d tokens are more than the %d that the model can read: shorten the text, or train with a longer context", len(row), c)
+		return fmt.Errorf("%d tokens are more than the %d that the model can read: "+
+			"shorten the text, or train with a longer context",
+			len(row), c)
 	}
 	for t, id := range row {
 		if id < 0 || int(id) >= m.config.Vocab {
@@ -247,7 +251,8 @@ func (m *Model) validateObjectives(q Query) error {
 				return fmt.Errorf("the objective of row %d is at position %d, but the row has %d tokens", i, t.Pos, len(row))
 			}
 			if t.ID < 0 || int(t.ID) >= m.config.Vocab {
-				return fmt.Errorf("the objective of row %d is about token #%d, outside the vocabulary of %d", i, t.ID, m.config.Vocab)
+				return fmt.Errorf("the objective of row %d is about token #%d, outside the vocabulary of %d",
+					i, t.ID, m.config.Vocab)
 			}
 		}
 	}

@@ -200,8 +200,8 @@ func (r *run) whole() executor {
 	}
 }
 
-// collect copies what a stage returned to the answer; part is what the names of its activations begin with. Rows of the
-// batch past b.own only gave their activations.
+// collect copies what a stage returned to the answer; part is what the names of its activations begin with. Rows of
+// the batch past b.own only gave their activations.
 func (r *run) collect(b batch, part string, outs named) error {
 	own := b.rows[:b.own]
 	for name, x := range outs {

@@ -13,11 +13,11 @@ import (
 // What is removed from a text leaves the rows of a game many beginnings in common, which a causal model need read only
 // once: of all coalitions of 12 tokens there are 4,096, but only 64 ways to begin with 6 tokens.
 //
-// The rows are sorted, so that those that begin alike stand together, and cut into chunks that run one after the other.
-// A chunk's rows form a tree of common beginnings. The tree has levels, which are the same for all chunks: each is a range
-// of positions, say tokens 0 to 5 and 6 to 11. A node of a level is one way to go on through these positions from a node
-// of the level before, its parent. The model reads each node once, after what it keeps of its parent (keys and values, or
-// state and cell), and each row of the chunk has a node of its own in the last level:
+// The rows are sorted, so that those that begin alike stand together, and cut into chunks that run one after the
+// other. A chunk's rows form a tree of common beginnings. The tree has levels, which are the same for all chunks: each
+// is a range of positions, say tokens 0 to 5 and 6 to 11. A node of a level is one way to go on through these
+// positions from a node of the level before, its parent. The model reads each node once, after what it keeps of its
+// parent (keys and values, or state and cell), and each row of the chunk has a node of its own in the last level:
 //
 //	positions 0 to 5    positions 6 to 11
 //	the cat sat ...  ┬─ on the mat ...    row 0
@@ -100,7 +100,8 @@ func (m *Model) tokenOperations() float64 {
 func (s *sharing) possible() bool {
 	q := s.run.query
 	asked := s.run.prediction.Unit != "" || q.Logits == LastLogits
-	if q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || !asked || q.Logits == AllLogits || !q.aboutLastTokens() {
+	more := q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || q.Logits == AllLogits
+	if more || !asked || !q.aboutLastTokens() {
 		return false
 	}
 	for _, row := range q.Rows {
@@ -182,11 +183,12 @@ func (s *sharing) beginnings(c chunk, length int) int {
 	return n
 }
 
-// divide finds the levels that cost least, and returns what they cost, in tokens of a chunk. A level costs its positions
-// times the room for its nodes, and levelCost. All chunks have the same levels, so that they run the same program.
+// divide finds the levels that cost least, and returns what they cost, in tokens of a chunk. A level costs its
+// positions times the room for its nodes, and levelCost. All chunks have the same levels, so that they run the same
+// program.
 //
-// Let cost(b) be the least cost of levels that end at position b. The last of them begins at an earlier end a, or at 0:
-// cost(b) = min over a of cost(a) + (b-a)*room(b) + levelCost.
+// Let cost(b) be the least cost of levels that end at position b. The last of them begins at an earlier end a, or at
+// 0: cost(b) = min over a of cost(a) + (b-a)*room(b) + levelCost.
 func (s *sharing) divide() (cost int) {
 	T := s.run.model.paddedLength(s.run.length)
 	chunks := s.chunks()

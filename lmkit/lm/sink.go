@@ -22,12 +22,13 @@ type sink struct {
 // residual, one to read it, and some between them.
 const sinkLayers = 4
 
-// Sink measures whether the first position of a text is the model's attention sink: a place that heads look at when they
-// look for nothing, whatever token stands there. It returns how many times larger the residual stream of the first
-// position is than the median of the others', in the middle of the model, on a text of 16 random tokens: about 1 in a model
-// without a sink, and 50 or more in most that have one. The text is the same for all questions, and the model reads it once;
-// the cost is that of this call. A model without attention, or of fewer than four layers, has no sink: 0.
-// (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks; Sun et al. 2024, Massive Activations.)
+// Sink measures whether the first position of a text is the model's attention sink: a place that heads look at when
+// they look for nothing, whatever token stands there. It returns how many times larger the residual stream of the
+// first position is than the median of the others', in the middle of the model, on a text of 16 random tokens: about 1
+// in a model without a sink, and 50 or more in most that have one. The text is the same for all questions, and the
+// model reads it once; the cost is that of this call. A model without attention, or of fewer than four layers, has no
+// sink: 0. (Xiao et al. 2024, Efficient Streaming Language Models with Attention Sinks; Sun et al. 2024, Massive
+// Activations.)
 func (m *Model) Sink(ctx context.Context) (ratio float64, cost Cost, err error) {
 	n := min(16, m.config.Context)
 	if !m.config.Attends() || m.config.Layers < sinkLayers || n < 3 {

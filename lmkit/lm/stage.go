@@ -30,9 +30,9 @@ func (m *Model) stage(s net.Stage) *stage {
 	}
 }
 
-// call runs a stage on a part of the model: part is what the names of the part's parameters begin with, "" for the whole
-// model. Inputs are looked up in the places given, in their order. The outputs are the caller's to free. It also says how
-// long compiling took.
+// call runs a stage on a part of the model: part is what the names of the part's parameters begin with, "" for the
+// whole model. Inputs are looked up in the places given, in their order. The outputs are the caller's to free. It also
+// says how long compiling took.
 func (m *Model) call(s *stage, part string, from ...named) (outs named, compile time.Duration, err error) {
 	if len(s.signature.Outputs) == 0 {
 		return named{}, 0, nil

@@ -95,8 +95,8 @@ func Small(m lm.Config) lm.Config {
 	return m
 }
 
-// Llama gives a Transformer of a size the shape of Llama: RMSNorm, rotary positions, no biases, and a gated feed-forward
-// layer of about 8/3 the width, so that it has as many parameters as one of GPT-2's shape.
+// Llama gives a Transformer of a size the shape of Llama: RMSNorm, rotary positions, no biases, and a gated
+// feed-forward layer of about 8/3 the width, so that it has as many parameters as one of GPT-2's shape.
 func Llama(m lm.Config) lm.Config {
 	m.Arch, m.Norm, m.Gated, m.Activation = lm.Transformer, net.RMSNorm, true, net.SiLU
 	m.Rope = net.Rope{Theta: 1e4}

@@ -45,20 +45,25 @@ func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
 // checkBatch returns an error unless the model can read a batch.
 func checkBatch(m lm.Config, b corpus.Batch) error {
 	if m.Attends() && b.Length > m.Context {
-		return fmt.Errorf("rows of %d tokens are longer than the model's context of %d: take shorter rows, or a model with a longer context", b.Length, m.Context)
+		return fmt.Errorf("rows of %d tokens are longer than the model's context of %d: "+
+			"take shorter rows, or a model with a longer context",
+			b.Length, m.Context)
 	}
 	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != len(b.Inputs) {
-		return fmt.Errorf("a batch says %d rows of %d tokens, but has %d and %d targets", b.Rows, b.Length, len(b.Inputs), len(b.Targets))
+		return fmt.Errorf("a batch says %d rows of %d tokens, but has %d and %d targets",
+			b.Rows, b.Length, len(b.Inputs), len(b.Targets))
 	}
 	for i, id := range b.Inputs {
 		if t := b.Targets[i]; id < 0 || int(id) >= m.Vocab || int(t) >= m.Vocab {
-			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the text was encoded by another tokenizer", max(id, t), m.Vocab)
+			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the text was encoded by another tokenizer",
+				max(id, t), m.Vocab)
 		}
 	}
 	return nil
 }
 
-// placed is tensors where a program wants them: placed[d][i] is tensor i on device d, whole or the device's rows of it.
+// placed is tensors where a program wants them: placed[d][i] is tensor i on device d, whole or the device's rows of
+// it.
 type placed [][]*tensors.Tensor
 
 // place appends an array.
@@ -124,26 +129,27 @@ func apart(outs []*tensors.Tensor, devices int) placed {
 	return p
 }
 
-// fed is what a step takes besides what is kept, on the devices.
+// fed is a batch on the devices: what a step takes besides the weights, moments and states that stay there.
 type fed struct {
 	args   placed // ids and targets, scalars, seed: as stepGraph wants them
 	scored int
 	err    error
 }
 
-// ahead is the batch of a step, on its way to the devices while the step before runs.
+// ahead is the next step's batch, loaded and copied to the devices in the background while the current step runs.
 type ahead struct {
 	step int
-	come chan fed
+	done chan fed // gets the batch once it is there
 }
 
-// batch is what a step trains on. The batch of the step after it sets out.
+// batch returns what a step trains on, waiting for it if it is still being loaded, and begins to load the batch of the
+// step after it.
 func (r *Run) batch(step int) fed {
 	if r.next == nil || r.next.step != step {
 		r.drop()
 		r.send(step)
 	}
-	b := <-r.next.come
+	b := <-r.next.done
 	r.next = nil
 	if b.err == nil && step+1 < r.config.Steps {
 		r.send(step + 1)
@@ -154,13 +160,13 @@ func (r *Run) batch(step int) fed {
 func (r *Run) send(step int) {
 	next := &ahead{step, make(chan fed, 1)}
 	r.next = next
-	go func() { next.come <- r.load(step) }()
+	go func() { next.done <- r.load(step) }()
 }
 
 // drop waits for the batch that is on its way, and frees it.
 func (r *Run) drop() {
 	if r.next != nil {
-		b := <-r.next.come
+		b := <-r.next.done
 		b.args.free()
 		r.next = nil
 	}

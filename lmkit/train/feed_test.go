@@ -41,7 +41,8 @@ func openRun(t *testing.T, mc lm.Config, c Config, call func(i int) error) *Run 
 	return r
 }
 
-// While a step is done, the batch of the next one is read: its reader is called although nobody has asked for that step.
+// While a step is done, the batch of the next one is read: its reader is called although nobody has asked for that
+// step.
 func TestReadsAhead(t *testing.T) {
 	asked := make(chan int, 100)
 	r := openRun(t, tinyTransformer, Config{Steps: 5, Rows: 4, Length: 8, LogEvery: 1, EvalEvery: 5}, func(i int) error { asked <- i; return nil })

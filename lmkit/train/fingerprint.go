@@ -11,8 +11,8 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// sampled is how many batches tell data without end apart, and thorough how many those that have one: of more, which may
-// lie on a disk and be larger than the memory, as many are read, evenly spread.
+// sampled is how many batches tell data without end apart, and thorough how many those that have one: of more, which
+// may lie on a disk and be larger than the memory, as many are read, evenly spread.
 const (
 	sampled  = 64
 	thorough = 4096
@@ -27,7 +27,8 @@ func fingerprint(m lm.Config, d Data) (string, error) {
 	}
 	if d.Valid != nil {
 		if d.Valid.Len() == 0 {
-			return "", fmt.Errorf("the data to validate on have no end: an evaluation needs batches that do, as corpus.Sweep gives")
+			return "", fmt.Errorf("the data to validate on have no end: " +
+				"an evaluation needs batches that do, as corpus.Sweep gives")
 		}
 		if err := addBatches(h, m, d.Valid); err != nil {
 			return "", fmt.Errorf("the data to validate on: %w", err)

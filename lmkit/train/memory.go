@@ -7,8 +7,8 @@ import (
 )
 
 // memory keeps a run from growing. Each step frees as much as it takes; but glibc takes a large array only from a hole
-// that is a little larger than the array (it must be aligned), so that the holes that a step leaves are too small for the
-// next one, and the process grows for hours. Pages of holes cost nothing once they are given back.
+// that is a little larger than the array (it must be aligned), so that the holes that a step leaves are too small for
+// the next one, and the process grows for hours. Pages of holes cost nothing once they are given back.
 type memory struct {
 	asked time.Time // when the process's size was asked for
 	usual int       // bytes that the process holds when nothing is wasted

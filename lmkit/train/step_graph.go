@@ -47,7 +47,8 @@ func stepGraph(m lm.Config, c Config, loops bool, in []*Node) []*Node {
 	}
 	norm := Sqrt(squares)
 	if c.Clip > 0 { // as torch.nn.utils.clip_grad_norm_
-		grads = scaled(grads, MinScalar(Div(ScalarOne(norm.Graph(), norm.DType()), MulScalar(AddScalar(norm, 1e-6), 1/c.Clip)), 1))
+		one := ScalarOne(norm.Graph(), norm.DType())
+		grads = scaled(grads, MinScalar(Div(one, MulScalar(AddScalar(norm, 1e-6), 1/c.Clip)), 1))
 	}
 	out := make([]*Node, 3*n, 3*n+2*L+1)
 	for i := range n {

@@ -59,7 +59,8 @@ func (o *optimiser) step(rate float64, params, grads map[string][]float64, matri
 	}
 }
 
-// Eight steps of a run are those of the reference optimiser, given the gradients of net.Loss at the reference's weights.
+// Eight steps of a run are those of the reference optimiser, given the gradients of net.Loss at the reference's
+// weights.
 func TestStepsAreAdam(t *testing.T) {
 	e := backendtest.PureGo(t)
 	mc := lm.Config{Arch: lm.LSTM, Vocab: 12, Width: 5, Hidden: 4, Layers: 1}

@@ -4,7 +4,8 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// customVJP has out's value; the gradient that arrives at it is given to fn, whose results become the gradients of ins.
+// customVJP has out's value; the gradient that arrives at it is given to fn, whose results become the gradients of
+// ins.
 //
 // It stands on two public promises of GoMLX: IdentityWithCustomGradient calls back when the gradient passes it, and
 // nodes are differentiated in reverse order of creation, so that the callback of tie runs before those of the ins. The

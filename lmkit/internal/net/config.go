@@ -1,4 +1,5 @@
-// Package net is the mathematics of the models: graph functions from token IDs to hidden states, losses and objectives.
+// Package net is the mathematics of the models: graph functions from token IDs to hidden states, losses and
+// objectives.
 package net
 
 import (
@@ -88,7 +89,7 @@ type Config struct {
 	Rope           Rope   // of queries and keys
 	LocalRope      Rope   // the same in Sliding layers; zero: Rope
 	Window         int    // tokens that a Sliding layer reads
-	Pattern        string // a letter a layer: Full, Sliding, Unturned; "": all Sliding if there is a Window, else all Full
+	Pattern        string // a letter a layer: Full, Sliding, Unturned; "": Sliding if there is a Window, else Full
 
 	Inner      int    // F, the feed-forward width; 0: 4 D
 	Activation string // GELUTanh (default), GELU, ReLU or SiLU
@@ -157,7 +158,8 @@ func (c Config) Activations(T int) int {
 	return 2*c.Width + c.Layers*(8*c.Width+heads+mlp*c.Inner+3*c.Heads*T)
 }
 
-// WithDefaults returns c with the zero values that have a default filled in, and without what its architecture has not.
+// WithDefaults returns c with the zero values that have a default filled in, and without what its architecture has
+// not.
 func (c Config) WithDefaults() Config {
 	if c.Recurrent() {
 		return Config{Arch: c.Arch, Vocab: c.Vocab, Width: c.Width, Layers: c.Layers, Hidden: c.Hidden, Tied: c.Tied,

@@ -18,9 +18,9 @@ type Step struct {
 // Key names the program.
 func (k Step) Key() string { return fmt.Sprintf("step %+v", k) }
 
-// Signature lists all parameters, the newest tokens [B, T] and the numbers of the choice, to the choice and the logits of
-// the last tokens [B, V]. Of earlier tokens a layer knows MemoryOf: keys and values [B, S, G, K], or an LSTM's hidden
-// state and cell [B, H].
+// Signature lists all parameters, the newest tokens [B, T] and the numbers of the choice, to the choice and the logits
+// of the last tokens [B, V]. Of earlier tokens a layer knows MemoryOf: keys and values [B, S, G, K], or an LSTM's
+// hidden state and cell [B, H].
 func (k Step) Signature(c Config) Signature {
 	s := Signature{
 		Params:  c.paramsOf(func(Param) bool { return true }),
@@ -89,14 +89,16 @@ func (k Choice) inputs() (names []string) {
 
 // choose adds the choice from logits [B, V] to the outputs.
 func (k Choice) choose(logits *Node, in, out values) {
-	ids, logProbs := Choose(logits, Sampling{Temperature: in[Heat], TopK: in[FilterK], TopP: in[FilterP], Draws: in[Draws]})
+	s := Sampling{Temperature: in[Heat], TopK: in[FilterK], TopP: in[FilterP], Draws: in[Draws]}
+	ids, logProbs := Choose(logits, s)
 	out[Report] = Stack([]*Node{Bitcast(ids, logProbs.DType()), logProbs}, 0)
 	out[Chosen], out[Logits] = ids, logits
 }
 
 // chosen is ids [B, T] with the row's own chosen token [B] where an ID is below 0.
 func chosen(ids, own *Node) *Node {
-	return Where(GreaterOrEqual(ids, ZerosLike(ids)), ids, BroadcastToDims(ExpandAxes(own, -1), ids.Shape().Dimensions...))
+	own = BroadcastToDims(ExpandAxes(own, -1), ids.Shape().Dimensions...)
+	return Where(GreaterOrEqual(ids, ZerosLike(ids)), ids, own)
 }
 
 // Sampling is how a compiled step chooses tokens: numbers that it is given as it runs. The zero value takes the most
@@ -188,28 +190,29 @@ func ordered(x *Node) *Node {
 	return Where(LessThan(bits, sign), BitwiseXor(bits, sign), BitwiseNot(bits))
 }
 
-// reach is where the running sum of each row of weights [B, V] is first more than x [B, 1] (or not less, as is says):
-// [B]. It is no token of weight 0, unless all are. Two sums of about sqrt(V) numbers find it: that of blocks, and
-// that within one.
-func reach(weights, x *Node, is func(sum, x *Node) *Node) *Node {
+// reach returns, for each row of weights [B, V], the first place at which their running sum has passed x [B, 1], where
+// passed(sum, x) is GreaterThan or GreaterOrEqual: [B]. It is no token of weight 0, unless all are. Two running sums
+// of about sqrt(V) numbers find it, since one of V numbers would be slow: that of blocks, and that within one block.
+func reach(weights, x *Node, passed func(sum, x *Node) *Node) *Node {
 	B, V := weights.Shape().Dimensions[0], weights.Shape().Dimensions[1]
 	m := int(math.Ceil(math.Sqrt(float64(V))))
 	n := (V + m - 1) / m
 	blocks := Reshape(Pad(weights, scalar(weights, 0), PadAxis{}, PadAxis{End: n*m - V}), B, n, m)
-	block, before := reachDirectly(ReduceSum(blocks, -1), x, is)
-	place, _ := reachDirectly(pick(blocks, block), Sub(x, before), is)
+	block, before := reachDirectly(ReduceSum(blocks, -1), x, passed)
+	place, _ := reachDirectly(pick(blocks, block), Sub(x, before), passed)
 	return Add(MulScalar(block, float64(m)), place)
 }
 
 // reachDirectly is reach for few weights [B, N]. before [B, 1] is the sum of what stands before the place.
-func reachDirectly(weights, x *Node, is func(sum, x *Node) *Node) (place, before *Node) {
+func reachDirectly(weights, x *Node, passed func(sum, x *Node) *Node) (place, before *Node) {
 	g, B, N := weights.Graph(), weights.Shape().Dimensions[0], weights.Shape().Dimensions[1]
 	square := shapes.Make(dtypes.Int32, B, N, N)
 	w := BroadcastToDims(ExpandAxes(weights, 1), B, N, N)
 	sums := ReduceSum(Where(LessOrEqual(Iota(g, square, 2), Iota(g, square, 1)), w, ZerosLike(w)), -1) // [B, N]
 	i := places(weights)
-	last := ReduceMax(Where(GreaterThan(weights, ZerosLike(weights)), i, ZerosLike(i)), -1) // should rounding keep the sum from reaching x
-	place = Min(ReduceSum(Where(is(sums, x), ZerosLike(i), OnesLike(i)), -1), last)
+	// Should rounding keep the sum from reaching x
+	last := ReduceMax(Where(GreaterThan(weights, ZerosLike(weights)), i, ZerosLike(i)), -1)
+	place = Min(ReduceSum(Where(passed(sums, x), ZerosLike(i), OnesLike(i)), -1), last)
 	earlier := Equal(i, ExpandAxes(AddScalar(place, -1), -1))
 	return place, rowSum(Where(earlier, sums, ZerosLike(sums)))
 }

@@ -211,8 +211,9 @@ func TestChooseByDefinition(t *testing.T) {
 	}
 }
 
-// Every draw of an even grid is made once: only the tokens that the filters leave come, each as often as its probability
-// says, within one. All numbers here are exact in float32, so that ties and borders are decided by the definition.
+// Every draw of an even grid is made once: only the tokens that the filters leave come, each as often as its
+// probability says, within one. All numbers here are exact in float32, so that ties and borders are decided by the
+// definition.
 func TestChooseIsExact(t *testing.T) {
 	log := func(ps ...float64) (xs []float32) {
 		for _, p := range ps {

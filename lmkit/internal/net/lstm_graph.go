@@ -27,7 +27,7 @@ func lstm(p *pass, x *Node) *Node {
 // When only the hidden states matter, their gradient is written out (adjoint). When gates or cells are recorded or
 // differentiated, the layer is replayed, all steps at once, with every previous state known: ordinary graph code that
 // records the taps and carries the gradients. What the replay cannot see, the gradient that comes back from later
-// steps, is added by the same adjoint.
+// steps, is added by the same adjoint. docs/lstm-adjoint.md derives it.
 func lstmLayer(p *pass, x *Node) *Node {
 	T, B, H := x.Shape().Dimensions[0], x.Shape().Dimensions[1], p.config.Hidden
 	wh := p.weight("hidden.weight") // [4H, H]
@@ -103,8 +103,8 @@ func lstmCell(p *pass, z, cPrev *Node, later *adjoint) (h, cell *Node) {
 	return h, cell
 }
 
-// adjoint adds what comes back from later steps. The local derivatives of a cell are found by differentiating the
-// cell itself, all steps at once; the recurrence over them is linear.
+// adjoint adds what comes back from later steps (docs/lstm-adjoint.md). The local derivatives of a cell are found by
+// differentiating the cell itself, all steps at once; the recurrence over them is linear.
 type adjoint struct {
 	pass         *pass
 	wh, z, cPrev *Node
@@ -147,12 +147,13 @@ func (a *adjoint) run(v *Node) *Node {
 	state := shapes.Make(v.DType(), v.Shape().Dimensions[1:]...)
 	gates := shapes.Make(v.DType(), a.z.Shape().Dimensions[1:]...)
 	zero := Zeros(v.Graph(), state)
-	first, out := a.pass.loop(T, true, []*Node{zero, zero}, []shapes.Shape{state, state, gates}, func(s step, next []*Node) (carry, emit []*Node) {
+	turn := func(s step, next []*Node) (carry, emit []*Node) {
 		dh := Add(s.of(v), next[0])
 		dc := Add(Mul(s.of(byHidden[1]), dh), next[1])
 		dz := Mul(s.of(local), Concatenate([]*Node{dc, dc, dc, dh}, -1))
 		return []*Node{Einsum("bg,gh->bh", dz, a.wh), Mul(s.of(byCell[1]), dc)}, []*Node{dh, next[1], dz}
-	})
+	}
+	first, out := a.pass.loop(T, true, []*Node{zero, zero}, []shapes.Shape{state, state, gates}, turn)
 	a.fromCell, a.dz, a.dh0, a.dc0 = out[1], out[2], first[0], first[1]
 	return out[0]
 }
@@ -163,7 +164,8 @@ func quarter(z *Node, k int) *Node {
 	return Slice(z, AxisRange().Spacer(), AxisRange(k*H, (k+1)*H))
 }
 
-// shifted is [first, xs[0], ..., xs[T-2]]: what each step of a recurrence started from. The gradient reaches first alone.
+// shifted is [first, xs[0], ..., xs[T-2]]: what each step of a recurrence started from. The gradient reaches first
+// alone.
 func shifted(first, xs *Node) *Node {
 	T := xs.Shape().Dimensions[0]
 	if T == 1 {

@@ -159,7 +159,8 @@ func unstack(x *Node) []*Node {
 	return xs
 }
 
-// objective is the sum over k of share_k * unit(token_k at position_k): [B]. Only what it needs of the head is computed.
+// objective is the sum over k of share_k * unit(token_k at position_k): [B]. Only what it needs of the head is
+// computed.
 func objective(p *pass, unit string, h, position, token, share *Node) *Node {
 	g := h.Graph()
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]

@@ -13,8 +13,8 @@ const (
 	YarnScaling   = "yarn"   // likewise, by the number of the pair (Peng et al., 2023)
 )
 
-// Rope is rotary position embedding (Su et al., 2021). Of the first Width numbers of each query and key, the pair x[j],
-// x[j+Width/2] at position t turns by the angle t * f[j], where f[j] = Theta^(-2j/Width), scaled.
+// Rope is rotary position embedding (Su et al., 2021). Of the first Width numbers of each query and key, the pair
+// x[j], x[j+Width/2] at position t turns by the angle t * f[j], where f[j] = Theta^(-2j/Width), scaled.
 type Rope struct {
 	Theta   float64 // the base of the frequencies; 0: nothing turns
 	Width   int     // how many numbers of each head turn; 0: all

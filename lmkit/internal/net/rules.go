@@ -13,7 +13,8 @@ const (
 	CPLRP    Rules = "cp-lrp"   // Transformer: Ali et al., 2022: attention patterns and LayerNorm's scale are constants
 	LRP      Rules = "lrp"      // LSTM: Arras et al., 2017: the epsilon rule, and a product's signal takes all
 	LRPHalf  Rules = "lrp-half" // LSTM: Arras et al., 2019: the same, but gate and signal take half each
-	DeepLIFT Rules = "deeplift" // multipliers between row 2i (the input) and row 2i+1 (its baseline): complete to rounding
+	// DeepLIFT gives multipliers between row 2i, the input, and row 2i+1, its baseline: complete to rounding.
+	DeepLIFT Rules = "deeplift"
 )
 
 // Conserve says whether activation times gradient is relevance.
@@ -29,10 +30,12 @@ func (r Rules) Check(c Config) error {
 		}
 	case LRP, LRPHalf:
 		if !c.Recurrent() {
-			return fmt.Errorf("%s is for an LSTM, and this model is a Transformer; use %s, %s or %s", r, AttnLRP, CPLRP, DeepLIFT)
+			return fmt.Errorf("%s is for an LSTM, and this model is a Transformer; use %s, %s or %s",
+				r, AttnLRP, CPLRP, DeepLIFT)
 		}
 	default:
-		return fmt.Errorf("there are no rules %q; there are %s, %s, %s, %s and %s", r, AttnLRP, CPLRP, LRP, LRPHalf, DeepLIFT)
+		return fmt.Errorf("there are no rules %q; there are %s, %s, %s, %s and %s",
+			r, AttnLRP, CPLRP, LRP, LRPHalf, DeepLIFT)
 	}
 	return nil
 }

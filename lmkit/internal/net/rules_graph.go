@@ -2,6 +2,8 @@ package net
 
 import . "github.com/gomlx/gomlx/core/graph"
 
+// How each rule passes each operation, with the formulas, is in docs/relevance-rules.md.
+
 // The stabilisers of divisions: of a nonlinearity by its input, and of the epsilon rule (Arras et al., 2017).
 const (
 	tiny    = 1e-10
@@ -95,7 +97,8 @@ func (p *pass) plus(y, constant *Node) *Node {
 // bias is y + b for y [..., N], b [N].
 func (p *pass) bias(y, b *Node) *Node { return p.plus(y, lift(b, y)) }
 
-// take is y, but one's gradient gets constant's share of y's: as if y were (y - constant) + constant*one.
+// take returns y. On the way back it moves the relevance of constant from y to the activation one, which collects what
+// no token is credited with: the gradient is that of (y - constant) + constant*one.
 func (p *pass) take(y, constant *Node) *Node {
 	one := p.ones(y)
 	return Add(y, Mul(StopGradient(constant), Sub(one, StopGradient(one))))
@@ -128,7 +131,7 @@ func (p *pass) secant(f func(*Node) *Node, x, y *Node) *Node {
 	return Where(same, tangent, Div(dy, Where(same, OnesLike(dx), dx)))
 }
 
-// shared is the larger of a pair's values, so that both are shifted alike.
+// shared returns the larger of a pair's values under DeepLIFT, else x: what both rows of a pair are shifted by alike.
 func (p *pass) shared(x *Node) *Node {
 	if p.rules != DeepLIFT {
 		return x

@@ -23,9 +23,9 @@ func (k Shared) Key() string { return fmt.Sprintf("shared %+v", k) }
 // OfLevel is the name of an input of one level.
 func OfLevel(name string, level int) string { return fmt.Sprintf("%s %d", name, level) }
 
-// Signature lists all parameters; of every level IDs [N, T], the weights of the value [N, T, 1] and, from the second on,
-// Parent [N], a node of the level before; the value [1, 1, D]; Length [N], the tokens of each row in the last level; and
-// the terms of an objective.
+// Signature lists all parameters; of every level IDs [N, T], the weights of the value [N, T, 1] and, from the second
+// on, Parent [N], a node of the level before; the value [1, 1, D]; Length [N], the tokens of each row in the last
+// level; and the terms of an objective.
 func (k Shared) Signature(c Config) Signature {
 	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Outputs: k.Prediction.outputs()}
 	for l := range k.Levels {

@@ -164,8 +164,8 @@ func (o Opening) Lowest(L int) int {
 	return low
 }
 
-// The parts of a Transformer besides its layers, which are "block.0." and so on: what the names of a layer's parameters and
-// activations begin with.
+// The parts of a Transformer besides its layers, which are "block.0." and so on: what the names of a layer's
+// parameters and activations begin with.
 const (
 	EmbedPart = "embed"
 	EndPart   = "end"
@@ -231,8 +231,8 @@ func (c Config) residuals() (taps []string) {
 	return taps
 }
 
-// Kept is how many numbers a token and layer keep for the gradient: the layer's input and, where products are not to be
-// computed again, the residuals.
+// Kept is how many numbers a token and layer keep for the gradient: the layer's input and, where products are not to
+// be computed again, the residuals.
 func (c Config) Kept(residuals bool) int {
 	c = c.WithDefaults()
 	n := c.Width

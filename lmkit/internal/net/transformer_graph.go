@@ -2,8 +2,9 @@ package net
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// transformer is a causal decoder: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D], or
-// [B, 1, D] where one token's prediction is asked for: of the last layer, the others need no more than keys and values.
+// transformer is a causal decoder: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D],
+// or [B, 1, D] where one token's prediction is asked for: of the last layer, the others need no more than keys and
+// values.
 func transformer(p *pass, x *Node) *Node {
 	x = entry(p, x)
 	for l := range p.config.Layers {

@@ -86,7 +86,8 @@ func (c Config) validatePositions(m *mistakes) {
 	if len(c.Pattern) != c.Layers {
 		m.say("the pattern of the layers has %d letters for %d layers", len(c.Pattern), c.Layers)
 	}
-	if i := strings.IndexFunc(c.Pattern, func(r rune) bool { return r != Full && r != Sliding && r != Unturned }); i >= 0 {
+	strange := func(r rune) bool { return r != Full && r != Sliding && r != Unturned }
+	if i := strings.IndexFunc(c.Pattern, strange); i >= 0 {
 		m.say("the pattern of the layers has the letter %q; there are %c, %c and %c", c.Pattern[i], Full, Sliding, Unturned)
 	}
 	if strings.ContainsRune(c.Pattern, Sliding) && c.Window == 0 {

@@ -18,9 +18,10 @@ type Bound struct {
 	Bytes    int64 // of memory, about; 0: 512 MiB
 }
 
-// Cache keeps the compiled programs of a model under a bound: before it holds more, it frees what was not run for longest.
-// A program is known by a key and by the shapes of its inputs, so that texts of ever new lengths do not gather programs.
-// It is safe for concurrent use. A program that runs is never freed, so that the bound may be exceeded while many run.
+// Cache keeps the compiled programs of a model under a bound: before it holds more, it frees what was not run for
+// longest. A program is known by a key and by the shapes of its inputs, so that texts of ever new lengths do not
+// gather programs. It is safe for concurrent use. A program that runs is never freed, so that the bound may be
+// exceeded while many run.
 type Cache struct {
 	engine *backend.Engine
 	bound  Bound
@@ -52,8 +53,8 @@ func NewCache(e *backend.Engine, b Bound) *Cache {
 }
 
 // Run executes the program that the key names, and says how long its compilation took if it had to be compiled. The
-// function builds the graph; equal keys must build equal graphs. Args stay with the caller, outputs are the caller's to
-// free. After Close it is an error.
+// function builds the graph; equal keys must build equal graphs. Args stay with the caller, outputs are the caller's
+// to free. After Close it is an error.
 func (c *Cache) Run(
 	key string, build func(in []*graph.Node) []*graph.Node, args []*tensors.Tensor,
 ) (outs []*tensors.Tensor, compile time.Duration, err error) {

@@ -104,8 +104,8 @@ func TestCacheIsSafeForConcurrentUse(t *testing.T) {
 	c.Close()
 }
 
-// BenchmarkManyShapes runs a program of some hundred nodes on 400 different shapes, of which 32 are kept, and reports the
-// resident memory after 100 of them and after all: it levels off.
+// BenchmarkManyShapes runs a program of some hundred nodes on 400 different shapes, of which 32 are kept, and reports
+// the resident memory after 100 of them and after all: it levels off.
 func BenchmarkManyShapes(b *testing.B) {
 	e := backendtest.Engine(b)
 	build := func(in []*graph.Node) []*graph.Node {

@@ -1,4 +1,5 @@
-// Package program is where Go meets compiled programs: numbers in and out, panics of graph code to errors, shape buckets.
+// Package program is where Go meets compiled programs: numbers in and out, panics of graph code to errors, shape
+// buckets.
 package program
 
 import (
@@ -45,10 +46,12 @@ const (
 	ByRows Layout = true  // cut along its first axis, an equal part on each device
 )
 
-// NewSpread makes a program that several devices run together. The graph is that of one device, on whole arrays, and so
-// are its results: the engine divides the work and adds the messages between the devices (XLA's Shardy). Run then takes
-// and returns what lies on the first device, then on the second, and so on.
-func NewSpread(e *backend.Engine, devices int, in, out []Layout, build func(in []*graph.Node) []*graph.Node) (*Program, error) {
+// NewSpread makes a program that several devices run together. The graph is that of one device, on whole arrays, and
+// so are its results: the engine divides the work and adds the messages between the devices (XLA's Shardy). Run then
+// takes and returns what lies on the first device, then on the second, and so on.
+func NewSpread(
+	e *backend.Engine, devices int, in, out []Layout, build func(in []*graph.Node) []*graph.Node,
+) (*Program, error) {
 	p, err := New(e, build)
 	if err != nil || devices == 1 {
 		return p, err
@@ -148,7 +151,8 @@ func PutOn[N Number](e *backend.Engine, device int, data []N, dims ...int) (*ten
 			return nil, fmt.Errorf("an array of shape %v has no elements", dims)
 		}
 	}
-	buf, err := e.Backend.BufferFromFlatData(compute.DeviceNum(device), data, shapes.Make(dtypes.FromGenericsType[N](), dims...))
+	shape := shapes.Make(dtypes.FromGenericsType[N](), dims...)
+	buf, err := e.Backend.BufferFromFlatData(compute.DeviceNum(device), data, shape)
 	if err != nil {
 		return nil, clean(err)
 	}
@@ -198,8 +202,9 @@ func Bucket(n, least int) int {
 	return b
 }
 
-// bytesPerNode is what a node of a graph comes to, as code and in GoMLX's records. On XLA's CPU plugin, programs of 265 to
-// 3,670 nodes took 10 to 24 kB for each, of recurrences 2 to 12 kB (resident memory before and after compiling five).
+// bytesPerNode is what a node of a graph comes to, as code and in GoMLX's records. On XLA's CPU plugin, programs of
+// 265 to 3,670 nodes took 10 to 24 kB for each, of recurrences 2 to 12 kB (resident memory before and after compiling
+// five).
 const bytesPerNode = 12 << 10
 
 // size returns how many bytes the compiled program takes, about.
