@@ -146,10 +146,10 @@ func TestWrongFolders(t *testing.T) {
 		{"no weights", bare, "no model.safetensors"},
 		{"truncated", cut, "truncated"},
 		{"heads", heads, "the width 8 is not a multiple of the 3 heads"},
-		{"missing tensor", change(func(ts map[string]safetensors.Tensor) { delete(ts, name) }), `tensor "h.1.mlp.c_fc.weight" is missing; config.json asks for it with shape [8 32]`},
+		{"missing tensor", change(func(ts map[string]safetensors.Tensor) { delete(ts, name) }), `tensor "h.1.mlp.c_fc.weight" is missing; the configuration asks for it with shape [8 32]`},
 		{"mis-shaped tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts[name] = safetensors.Tensor{Dims: []int{32, 8}, Data: ts[name].Data}
-		}), `tensor "h.1.mlp.c_fc.weight" has shape [32 8], but config.json asks for [8 32]`},
+		}), `tensor "h.1.mlp.c_fc.weight" has shape [32 8], but the configuration asks for [8 32]`},
 		{"unknown tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts["h.7.ln_1.bias"] = safetensors.Tensor{Dims: []int{1}, Data: []float32{1}}
 		}), `tensor "h.7.ln_1.bias" belongs to no part of the model`},

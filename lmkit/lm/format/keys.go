@@ -113,8 +113,8 @@ var harmless = []string{
 	"max_length", "min_length", "max_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups",
 	"num_return_sequences", "diversity_penalty", "temperature", "top_k", "top_p", "typical_p", "repetition_penalty",
 	"length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty",
-	"max_sequence_length", "attention_dropout", "hidden_dropout", "classifier_dropout", "embd_pdrop", "resid_pdrop", "dropout",
-	"activation_dropout", "layerdrop", "init_std", "is_decoder", "auto_map",
+	"max_sequence_length", "attention_dropout", "hidden_dropout", "classifier_dropout", "embd_pdrop", "resid_pdrop",
+	"dropout", "activation_dropout", "layerdrop", "init_std", "is_decoder", "auto_map",
 	"remove_invalid_values", "chunk_size_feed_forward", "tie_encoder_decoder", "pretraining_tp", "unsloth_version",
 	"transformers.js_config",
 }

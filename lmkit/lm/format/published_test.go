@@ -13,8 +13,8 @@ func TestPublishedConfigs(t *testing.T) {
 		name, text string
 		check      func(c net.Config) bool
 	}{
-		{"llama 3.2", `{"architectures":["LlamaForCausalLM"],"attention_bias":false,"attention_dropout":0.0,"bos_token_id":128000,
-			"eos_token_id":[128001,128008,128009],"head_dim":64,"hidden_act":"silu","hidden_size":2048,"initializer_range":0.02,
+		{"llama 3.2", `{"architectures":["LlamaForCausalLM"],"attention_bias":false,"attention_dropout":0.0,
+			"bos_token_id":128000,"eos_token_id":[128001,128008,128009],"head_dim":64,"hidden_act":"silu","hidden_size":2048,"initializer_range":0.02,
 			"intermediate_size":8192,"max_position_embeddings":131072,"mlp_bias":false,"model_type":"llama",
 			"num_attention_heads":32,"num_hidden_layers":16,"num_key_value_heads":8,"pretraining_tp":1,"rms_norm_eps":1e-05,
 			"rope_scaling":{"factor":32.0,"high_freq_factor":4.0,"low_freq_factor":1.0,
@@ -46,12 +46,13 @@ func TestPublishedConfigs(t *testing.T) {
 			"tie_word_embeddings":false,"use_parallel_residual":true,"vocab_size":50304}`,
 			func(c net.Config) bool { return c.Rope.Width == 16 && c.Residual == net.Parallel }},
 		{"opt 350m", `{"_remove_final_layer_norm":false,"activation_dropout":0.0,"activation_function":"relu",
-			"attention_dropout":0.0,"bos_token_id":2,"do_layer_norm_before":false,"dropout":0.1,"ffn_dim":4096,"hidden_size":1024,
-			"init_std":0.02,"layerdrop":0.0,"max_position_embeddings":2048,"model_type":"opt","num_attention_heads":16,
+			"attention_dropout":0.0,"bos_token_id":2,"do_layer_norm_before":false,"dropout":0.1,"ffn_dim":4096,
+			"hidden_size":1024,"init_std":0.02,"layerdrop":0.0,"max_position_embeddings":2048,"model_type":"opt","num_attention_heads":16,
 			"num_hidden_layers":24,"pad_token_id":1,"prefix":"</s>","torch_dtype":"float16","use_cache":true,
 			"vocab_size":50272,"word_embed_proj_dim":512}`,
 			func(c net.Config) bool { return c.EmbedWidth == 512 && c.NormPlace == net.SumNorm && c.Tied }},
-		{"phi 4 mini", `{"attention_bias":false,"attention_dropout":0.0,"auto_map":{"AutoConfig":"configuration_phi3.Phi3Config"},
+		{"phi 4 mini", `{"attention_bias":false,"attention_dropout":0.0,
+			"auto_map":{"AutoConfig":"configuration_phi3.Phi3Config"},
 			"embd_pdrop":0.0,"full_attn_mod":1,"hidden_act":"silu","hidden_size":48,"interpolate_factor":1,
 			"intermediate_size":80,"lm_head_bias":false,"max_position_embeddings":131072,"mlp_bias":false,"model_type":"phi3",
 			"num_attention_heads":6,"num_hidden_layers":2,"num_key_value_heads":2,"original_max_position_embeddings":4096,
@@ -74,12 +75,14 @@ func TestPublishedConfigs(t *testing.T) {
 
 // Prefixes of names come and go with the class that a model was saved from.
 func TestPrefixes(t *testing.T) {
-	for _, name := range []string{"model.decoder.layers.0.fc1.weight", "decoder.layers.0.fc1.weight", "layers.0.fc1.weight"} {
+	for _, name := range []string{"model.decoder.layers.0.fc1.weight", "decoder.layers.0.fc1.weight",
+		"layers.0.fc1.weight"} {
 		if got := opt.Name(name); got != "layers.0.fc1.weight" {
 			t.Errorf("%s is %s", name, got)
 		}
 	}
-	for name, want := range map[string]string{"language_model.model.norm.weight": "norm.weight", "norm.weight": "norm.weight",
+	for name, want := range map[string]string{"language_model.model.norm.weight": "norm.weight",
+		"norm.weight":                      "norm.weight",
 		"model.language_model.norm.weight": "norm.weight", "vision_tower.a.weight": "", "model.vision_tower.a.weight": ""} {
 		if got := (gemma3Whole{gemma3}).Name(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

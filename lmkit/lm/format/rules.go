@@ -180,7 +180,7 @@ func Unpack(l Layout, c net.Config, ts Tensors) (*Unpacker, error) {
 			extra = append(extra, n)
 		}
 		sort.Strings(extra)
-		return nil, fmt.Errorf("tensor %q belongs to no part of the model that config.json describes (%d such tensors)",
+		return nil, fmt.Errorf("tensor %q belongs to no part of the model that the configuration describes (%d such tensors)",
 			extra[0], len(extra))
 	}
 	return u, nil
@@ -191,10 +191,10 @@ func (u *Unpacker) check(p net.Param) error {
 	want := r.shape(p)
 	dims, _, ok := u.tensors.Shape(u.names[r.Tensor])
 	if !ok {
-		return fmt.Errorf("tensor %q is missing; config.json asks for it with shape %v", r.Tensor, want)
+		return fmt.Errorf("tensor %q is missing; the configuration asks for it with shape %v", r.Tensor, want)
 	}
 	if !slices.Equal(dims, want) {
-		return fmt.Errorf("tensor %q has shape %v, but config.json asks for %v", r.Tensor, dims, want)
+		return fmt.Errorf("tensor %q has shape %v, but the configuration asks for %v", r.Tensor, dims, want)
 	}
 	return nil
 }

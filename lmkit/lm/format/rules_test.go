@@ -106,7 +106,7 @@ func TestWrongTensors(t *testing.T) {
 		want   string
 	}{
 		{func(l Loaded) { delete(l, "h.1.ln_2.bias") }, `tensor "h.1.ln_2.bias" is missing`},
-		{func(l Loaded) { l["wpe.weight"] = safetensors.Tensor{Dims: []int{2, 4}} }, `tensor "wpe.weight" has shape [2 4], but config.json asks for [3 4]`},
+		{func(l Loaded) { l["wpe.weight"] = safetensors.Tensor{Dims: []int{2, 4}} }, `tensor "wpe.weight" has shape [2 4], but the configuration asks for [3 4]`},
 		{func(l Loaded) { l["h.2.ln_2.bias"] = l["h.1.ln_2.bias"] }, `tensor "h.2.ln_2.bias" belongs to no part`},
 		{func(l Loaded) { l["transformer.ln_f.bias"] = l["ln_f.bias"] }, `"transformer.ln_f.bias" are the same part of the model`},
 	} {
