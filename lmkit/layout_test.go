@@ -36,6 +36,7 @@ var rooms = map[string]string{
 	"internal/wheel":             "progress internal/fetch internal/store",
 	"internal/hub": "progress internal/fetch internal/gguf internal/number internal/safetensors internal/store" +
 		" internal/wheel internal/whole",
+	"internal/hub/hubtest":       "internal/hub",
 	"internal/plugin":            "progress internal/fetch internal/store internal/wheel",
 	"internal/plugin/plugintest": "internal/plugin internal/wheel",
 	"backend":                    "progress internal/plugin internal/whole",
