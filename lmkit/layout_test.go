@@ -66,9 +66,10 @@ var rooms = map[string]string{
 	// The front door, and what stands on it.
 	"lmkit": "internal/gguf internal/hub token token/chat corpus backend lm train explain explain/attention explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
-	"trial":               "token corpus corpus/plant backend lm train plot progress",
-	"trial/board":         "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
-	"trial/demo":          "lmkit token corpus/plant backend lm explain trial plot render progress internal/whole internal/printable",
+	"trial":       "token corpus corpus/plant backend lm train plot progress",
+	"trial/board": "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
+	"trial/demo": "lmkit token token/chat corpus/plant backend lm explain trial plot render progress internal/gguf" +
+		" internal/whole internal/printable",
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",

@@ -78,6 +78,8 @@ type Held struct {
 	Text   string   `json:"text"`
 	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured, the question asked for it
 	Effect float64  `json:"effect"`         // value - value with the baseline in its place, in the unit of the objective
+	// Share is the relevance that a method of the LRP family gives it, which Base has; nil: the method gives it none.
+	Share *float64 `json:"share,omitempty"`
 }
 
 // Completeness compares the sum of the scores with what the method promises.

@@ -41,6 +41,7 @@ type Scores struct {
 	Unit      string    // "": that of the objective
 	Promise   *Promise  // nil: the scores need not add up to anything
 	Base      *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
+	First     *float64  // the part of Base that the method gives the first token, where it is no feature; nil: it does not say
 	Settings  any       // a struct of what the method ran with, which becomes JSON; nil: nothing to report
 	Estimated int       // rows forward and backward that the method expected to run
 	Warnings  []string  // what is wrong with the scores, and what would cure it
@@ -155,7 +156,11 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		a := p.attribution(s)
 		a.complete(p.Question.Tolerance)
 		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
-		a.Evidence.Held = p.held
+		if p.held != nil {
+			held := *p.held
+			held.Share = s.First
+			a.Evidence.Held = &held
+		}
 		p.doubt(a)
 		p.unknowns(a)
 		if p.Target != p.choice {

@@ -101,8 +101,12 @@ func held(h *explain.Held) string {
 	if h.Sink != nil {
 		why = fmt.Sprintf("it is the model's attention sink (its residual is %s times as large as others')", printable.Number(*h.Sink))
 	}
-	return fmt.Sprintf("the first token, %s, stays and has no score: %s; the baseline in its place changes the objective by %s",
-		printable.Quoted(h.Text), why, printable.Number(-h.Effect))
+	text := fmt.Sprintf("the first token, %s, stays and has no score: %s; "+
+		"the baseline in its place changes the objective by %s", printable.Quoted(h.Text), why, printable.Number(-h.Effect))
+	if h.Share != nil {
+		text += fmt.Sprintf("; the method gives it %s, which is part of the base", printable.Number(*h.Share))
+	}
+	return text
 }
 
 // deletion says what became of the objective and of the first choice when features were replaced.

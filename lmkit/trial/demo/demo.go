@@ -1,5 +1,5 @@
 // Package demo trains a small Transformer and a small LSTM on text whose true causes are known, and shows that their
-// explanations find them.
+// explanations find them; then it explains a language model that people use.
 package demo
 
 import (
@@ -34,10 +34,13 @@ type Options struct {
 	Report   string // the file to write; "": report.html
 	Seed     uint64
 	Progress progress.Func
+
+	Real    string // the GGUF file of SmolLM2, which is explained last; "": it is left out
+	Missing string // what to say of it then
 }
 
 // Run trains both models until each answers right on texts that it has not seen, explains a prediction of each, and
-// writes the report.
+// four of the real model's, and writes the report.
 func Run(ctx context.Context, o Options) error {
 	if o.Report == "" {
 		o.Report = "report.html"
@@ -60,6 +63,9 @@ func Run(ctx context.Context, o Options) error {
 		if err := d.model(ctx, arch); err != nil {
 			return fmt.Errorf("demo: %s: %w", arch, err)
 		}
+	}
+	if err := d.real(ctx); err != nil {
+		return fmt.Errorf("demo: SmolLM2: %w", err)
 	}
 	if err := d.write(); err != nil {
 		return fmt.Errorf("demo: %w", err)

@@ -10,14 +10,32 @@ import (
 	"testing"
 
 	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/internal/hub/hubtest"
 	"lmkit.internal/lmkit/trial/demo"
 )
+
+// The real model is right about France, negative about a bad film, and wrong about Australia.
+func TestReal(t *testing.T) {
+	var out bytes.Buffer
+	o := demo.Options{Engine: backendtest.Engine(t), Out: &out, Width: 100, Real: hubtest.SmolLM2(t),
+		Report: filepath.Join(t.TempDir(), "report.html")}
+	if err := demo.Run(context.Background(), o); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, want := range []string{"is\" goes on with \" Paris\"", "France is\" goes on with \" Paris\"", "\" negative\"",
+		"goes on with \" Sydney\""} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("there is no %s in:\n%s", want, out.String())
+		}
+	}
+}
 
 // Both models learn the task, and the method that adds up names the planted cause first on each.
 func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	report := filepath.Join(t.TempDir(), "report.html")
-	if err := demo.Run(context.Background(), demo.Options{Engine: backendtest.Engine(t), Out: &out, Width: 100, Report: report}); err != nil {
+	o := demo.Options{Engine: backendtest.Engine(t), Out: &out, Width: 100, Report: report, Missing: "for a reason"}
+	if err := demo.Run(context.Background(), o); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	text := out.String()
@@ -29,6 +47,9 @@ func TestRun(t *testing.T) {
 	}
 	if n := strings.Count(text, "completeness  holds"); n != 2 {
 		t.Errorf("%d of 2 explanations add up:\n%s", n, text)
+	}
+	if !strings.Contains(text, "left out ──\nfor a reason") {
+		t.Errorf("that the real model is left out is not said:\n%s", text)
 	}
 	page, err := os.ReadFile(report)
 	if err != nil {
