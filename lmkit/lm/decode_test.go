@@ -279,63 +279,76 @@ func TestDecodeErrors(t *testing.T) {
 // A decoder goes on with the tokens that it chose: the most likely ones, or drawn ones, as the draws say; and gives
 // their log-probabilities. Rows may be told what to read instead.
 func TestDecodeChooses(t *testing.T) {
+	ways := []lm.Sampling{{}, {Temperature: 2}, {Temperature: 1.5, TopK: 4, TopP: .8}, {Temperature: 1, TopK: 11, TopP: 1}}
 	for _, e := range []*backend.Engine{backendtest.Engine(t), backendtest.PureGo(t)} {
 		for _, c := range decodeModels {
 			m := loud(t, e, c.Config, c.gain)
-			for _, s := range []lm.Sampling{{}, {Temperature: 2}, {Temperature: 1.5, TopK: 4, TopP: .8}, {Temperature: 1, TopK: 11, TopP: 1}} {
-				t.Run(fmt.Sprintf("%s/%s/%v,%v,%v", e.Kind, c.name, s.Temperature, s.TopK, s.TopP), func(t *testing.T) {
-					asked := map[[2]int]bool{}
-					s.Draw = func(row, n int) float64 {
-						asked[[2]int{row, n}] = true
-						return float64(row*7+n*3%10) / 31
-					}
-					rows := [][]token.ID{{1, 2, 3}, {4, 5, 6}, {1, 2, 3}}
-					d, err := m.Decode(context.Background(), rows, 8, s)
-					if err != nil {
-						t.Fatal(err)
-					}
-					defer d.Close()
-					for n := range 8 {
-						want := atOnce(t, m, rows)
-						next := []token.ID{lm.Chosen, lm.Chosen, lm.Chosen}
-						if n == 3 {
-							next[1] = 7
-						}
-						for i, x := range d.Choices() {
-							p := want[i]
-							if !(math.Abs(x.LogProb-float64(p[x.ID])) < 1e-4) {
-								t.Fatalf("step %d, row %d: token %d has %v, want %v", n, i, x.ID, x.LogProb, p[x.ID])
-							}
-							if s.Temperature == 0 && slices.Max(p)-p[x.ID] > 1e-4 {
-								t.Fatalf("step %d, row %d: token %d has %v, the most likely one %v", n, i, x.ID, p[x.ID], slices.Max(p))
-							}
-							better := 0
-							for _, q := range p {
-								if q > p[x.ID]+1e-4 {
-									better++
-								}
-							}
-							if s.TopK > 0 && better >= s.TopK {
-								t.Fatalf("step %d, row %d: %d tokens are more likely than the chosen one", n, i, better)
-							}
-							if s.Temperature > 0 && !asked[[2]int{i, n}] {
-								t.Fatalf("step %d, row %d: nobody asked for a draw", n, i)
-							}
-							if next[i] == lm.Chosen {
-								rows[i] = append(rows[i], x.ID)
-							} else {
-								rows[i] = append(rows[i], next[i])
-							}
-						}
-						if err := d.Push(context.Background(), next); err != nil {
-							t.Fatal(err)
-						}
-					}
-					sameLogProbs(t, "at the end", logits(t, d), atOnce(t, m, rows))
-				})
+			for _, s := range ways {
+				name := fmt.Sprintf("%s/%s/%v,%v,%v", e.Kind, c.name, s.Temperature, s.TopK, s.TopP)
+				t.Run(name, func(t *testing.T) { decodeChoosing(t, m, s) })
 			}
 		}
 	}
+}
+
+// decodeChoosing continues three rows by eight choices each, of which one is overruled, and checks every choice.
+func decodeChoosing(t *testing.T, m *lm.Model, s lm.Sampling) {
+	drawn := map[[2]int]bool{} // the rows and steps that were drawn for
+	s.Draw = func(row, n int) float64 {
+		drawn[[2]int{row, n}] = true
+		return float64(row*7+n*3%10) / 31
+	}
+	rows := [][]token.ID{{1, 2, 3}, {4, 5, 6}, {1, 2, 3}}
+	d, err := m.Decode(context.Background(), rows, 8, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for n := range 8 {
+		want := atOnce(t, m, rows)
+		next := []token.ID{lm.Chosen, lm.Chosen, lm.Chosen}
+		if n == 3 {
+			next[1] = 7
+		}
+		for i, x := range d.Choices() {
+			if wrong := wrongChoice(s, x, want[i]); wrong != "" {
+				t.Fatalf("step %d, row %d: %s", n, i, wrong)
+			}
+			if s.Temperature > 0 && !drawn[[2]int{i, n}] {
+				t.Fatalf("step %d, row %d: nobody asked for a draw", n, i)
+			}
+			id := x.ID
+			if next[i] != lm.Chosen {
+				id = next[i]
+			}
+			rows[i] = append(rows[i], id)
+		}
+		if err := d.Push(context.Background(), next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sameLogProbs(t, "at the end", logits(t, d), atOnce(t, m, rows))
+}
+
+// wrongChoice says what is wrong with a choice, given the log-probabilities of all tokens: its own log-probability, or
+// how likely it is beside the others.
+func wrongChoice(s lm.Sampling, x lm.Choice, p []float32) string {
+	if !(math.Abs(x.LogProb-float64(p[x.ID])) < 1e-4) {
+		return fmt.Sprintf("token %d has %v, want %v", x.ID, x.LogProb, p[x.ID])
+	}
+	if s.Temperature == 0 && slices.Max(p)-p[x.ID] > 1e-4 {
+		return fmt.Sprintf("token %d has %v, the most likely one %v", x.ID, p[x.ID], slices.Max(p))
+	}
+	better := 0
+	for _, q := range p {
+		if q > p[x.ID]+1e-4 {
+			better++
+		}
+	}
+	if s.TopK > 0 && better >= s.TopK {
+		return fmt.Sprintf("%d tokens are more likely than the chosen one", better)
+	}
+	return ""
 }
 
 func TestSamplingErrors(t *testing.T) {

@@ -197,21 +197,24 @@ func TestReferenceState(t *testing.T) {
 
 func stateTap(l int, what string) lm.Tap { return "lstm." + string(rune('0'+l)) + ".state." + what }
 
+// editCase is a case of testdata/reference/edits.json: edits of a reference model, whose results PyTorch has computed.
+type editCase struct {
+	Name, Model string
+	Edits       []struct {
+		Tap                    string
+		Rows, Positions, Heads []int
+		Keep                   float64
+		FromRow                *int    `json:"from_row"` // the row to copy from; or
+		Values                 *string // the name of a tensor; or zeros
+	}
+}
+
 func TestReferenceEdits(t *testing.T) {
 	data, err := os.ReadFile("testdata/reference/edits.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []struct {
-		Name, Model string
-		Edits       []struct {
-			Tap                    string
-			Rows, Positions, Heads []int
-			Keep                   float64
-			FromRow                *int `json:"from_row"`
-			Values                 *string
-		}
-	}
+	var cases []editCase
 	if err := json.Unmarshal(data, &cases); err != nil {
 		t.Fatal(err)
 	}
@@ -220,36 +223,36 @@ func TestReferenceEdits(t *testing.T) {
 	}
 	for _, e := range []*backend.Engine{backendtest.Engine(t), backendtest.PureGo(t)} {
 		for _, c := range cases {
-			t.Run(e.Kind+"/"+c.Model+"/"+c.Name, func(t *testing.T) {
-				r := openReference(t, e, c.Model)
-				q := lm.Query{Rows: r.rows(), Of: r.contrasts(), Wrt: []lm.Tap{"embed"}, Logits: lm.AllLogits}
-				for _, x := range c.Edits {
-					edit := lm.Edit{Tap: x.Tap, Rows: x.Rows, Positions: x.Positions, Heads: x.Heads, Keep: x.Keep}
-					switch {
-					case x.FromRow != nil:
-						edit.With = lm.FromRow(*x.FromRow)
-					case x.Values != nil:
-						v, ok := r.want[*x.Values]
-						if !ok {
-							t.Fatalf("no tensor %q", *x.Values)
-						}
-						edit.With = lm.FromValues(lm.Array(v))
-					}
-					q.Edits = append(q.Edits, edit)
-					q.Wrt = append(q.Wrt, x.Tap)
-				}
-				a, err := r.Run(context.Background(), q)
-				if err != nil {
-					t.Fatal(err)
-				}
-				at := "edit/" + c.Name + "/"
-				near(t, "logits", join(a.Logits), r.want[at+"logits"])
-				near(t, "f", floats(a.Values), r.want[at+"f"])
-				near(t, "dembed", a.Grad["embed"].Data, r.want[at+"dembed"])
-				for _, x := range c.Edits {
-					near(t, "dtap", a.Grad[x.Tap].Data, r.want[at+"dtap/"+x.Tap])
-				}
-			})
+			t.Run(e.Kind+"/"+c.Model+"/"+c.Name, func(t *testing.T) { c.check(t, openReference(t, e, c.Model)) })
 		}
+	}
+}
+
+// check compares logits, objectives and gradients under the edits.
+func (c editCase) check(t *testing.T, r reference) {
+	q := lm.Query{Rows: r.rows(), Of: r.contrasts(), Wrt: []lm.Tap{"embed"}, Logits: lm.AllLogits}
+	for _, x := range c.Edits {
+		edit := lm.Edit{Tap: x.Tap, Rows: x.Rows, Positions: x.Positions, Heads: x.Heads, Keep: x.Keep}
+		if x.FromRow != nil {
+			edit.With = lm.FromRow(*x.FromRow)
+		} else if x.Values != nil {
+			v, ok := r.want[*x.Values]
+			if !ok {
+				t.Fatalf("no tensor %q", *x.Values)
+			}
+			edit.With = lm.FromValues(lm.Array(v))
+		}
+		q.Edits, q.Wrt = append(q.Edits, edit), append(q.Wrt, x.Tap)
+	}
+	a, err := r.Run(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "edit/" + c.Name + "/"
+	near(t, "logits", join(a.Logits), r.want[at+"logits"])
+	near(t, "f", floats(a.Values), r.want[at+"f"])
+	near(t, "dembed", a.Grad["embed"].Data, r.want[at+"dembed"])
+	for _, x := range c.Edits {
+		near(t, "dtap", a.Grad[x.Tap].Data, r.want[at+"dtap/"+x.Tap])
 	}
 }

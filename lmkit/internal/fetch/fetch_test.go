@@ -98,17 +98,20 @@ func (c *cutter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(struct{ io.Writer }{c}, r)
 }
 
+// fileCase is a download: what the server does, what is there before, and what comes of it.
+type fileCase struct {
+	name       string
+	server     *server
+	sum        string
+	dest       []byte // already there
+	part, tag  []byte // left by an earlier call
+	wantErr    string // part of the message; the destination must not exist then
+	wantRanges string // comma-separated Range headers; "none": the server is not asked
+}
+
 func TestFile(t *testing.T) {
 	body, other := data(1, 300_000), data(2, 200_000)
-	tests := []struct {
-		name       string
-		server     *server
-		sum        string
-		dest       []byte // already there
-		part, tag  []byte // left by an earlier call
-		wantErr    string // part of the message; the destination must not exist then
-		wantRanges string // comma-separated Range headers
-	}{
+	for _, c := range []fileCase{
 		{name: "complete", server: &server{body: body}, sum: sum(body)},
 		{name: "sum in capitals", server: &server{body: body}, sum: strings.ToUpper(sum(body))},
 		{name: "no sum", server: &server{body: body}},
@@ -139,50 +142,62 @@ func TestFile(t *testing.T) {
 		{name: "always busy", server: &server{body: body, status: []int{503, 503, 503, 503}}, wantErr: "503 Service Unavailable (gave up",
 			wantRanges: ",,,"},
 		{name: "bad sum", server: &server{body: body}, sum: "abc", wantErr: "not a SHA-256 checksum", wantRanges: "none"},
+	} {
+		t.Run(c.name, c.check)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			srv := httptest.NewServer(tt.server)
-			defer srv.Close()
-			dest := filepath.Join(t.TempDir(), "sub", "file")
-			if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			put(t, dest, tt.dest)
-			put(t, dest+".part", tt.part)
-			put(t, dest+".part.tag", bytes.ReplaceAll(tt.tag, []byte("URL"), []byte(srv.URL)))
-			var last, total int64
-			err := File(context.Background(), Request{URL: srv.URL, SHA256: tt.sum, Dest: dest,
-				Progress: func(e progress.Event) { last, total = e.Done, e.Total }})
-			if got := strings.Join(tt.server.ranges, ","); tt.wantRanges == "none" && len(tt.server.ranges) > 0 ||
-				tt.wantRanges != "none" && got != tt.wantRanges {
-				t.Errorf("asked for ranges %q, want %q", got, tt.wantRanges)
-			}
-			if tt.wantErr != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || strings.Contains(err.Error(), "\n") {
-					t.Fatalf("error %v, want one line with %q", err, tt.wantErr)
-				}
-				if _, err := os.Stat(dest); err == nil {
-					t.Error("the file is there in spite of the error")
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			got, err := os.ReadFile(dest)
-			if err != nil || !bytes.Equal(got, tt.server.body) {
-				t.Fatalf("got %d bytes (%v), want the server's %d", len(got), err, len(tt.server.body))
-			}
-			if n := int64(len(got)); last != 0 && (last != n || total != n) {
-				t.Errorf("last progress %d of %d, want %d of %d", last, total, n, n)
-			}
-			for _, left := range []string{".part", ".part.tag"} {
-				if _, err := os.Stat(dest + left); err == nil && tt.wantRanges != "none" {
-					t.Errorf("%s was left behind", left)
-				}
-			}
-		})
+}
+
+// check downloads the file, and looks at what was asked for and what is there afterwards.
+func (c fileCase) check(t *testing.T) {
+	srv := httptest.NewServer(c.server)
+	defer srv.Close()
+	dest := filepath.Join(t.TempDir(), "sub", "file")
+	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, dest, c.dest)
+	put(t, dest+".part", c.part)
+	put(t, dest+".part.tag", bytes.ReplaceAll(c.tag, []byte("URL"), []byte(srv.URL)))
+	var last progress.Event
+	err := File(context.Background(), Request{
+		URL: srv.URL, SHA256: c.sum, Dest: dest, Progress: func(e progress.Event) { last = e },
+	})
+	asked, want := strings.Join(c.server.ranges, ","), c.wantRanges
+	if want == "none" {
+		if len(c.server.ranges) > 0 {
+			t.Errorf("asked for ranges %q, want nothing", asked)
+		}
+	} else if asked != want {
+		t.Errorf("asked for ranges %q, want %q", asked, want)
+	}
+	if c.wantErr != "" {
+		c.checkError(t, err, dest)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(dest)
+	if err != nil || !bytes.Equal(got, c.server.body) {
+		t.Fatalf("got %d bytes (%v), want the server's %d", len(got), err, len(c.server.body))
+	}
+	if n := int64(len(got)); last.Done != 0 && (last.Done != n || last.Total != n) {
+		t.Errorf("last progress %d of %d, want %d of %d", last.Done, last.Total, n, n)
+	}
+	for _, left := range []string{".part", ".part.tag"} {
+		if _, err := os.Stat(dest + left); err == nil && want != "none" {
+			t.Errorf("%s was left behind", left)
+		}
+	}
+}
+
+// checkError expects the case's error, on one line, and no file.
+func (c fileCase) checkError(t *testing.T, err error, dest string) {
+	if err == nil || !strings.Contains(err.Error(), c.wantErr) || strings.Contains(err.Error(), "\n") {
+		t.Fatalf("error %v, want one line with %q", err, c.wantErr)
+	}
+	if _, err := os.Stat(dest); err == nil {
+		t.Error("the file is there in spite of the error")
 	}
 }
 
