@@ -162,6 +162,47 @@ func TestImports(t *testing.T) {
 	}
 }
 
+// unshown lists the packages for others that have no example, and why.
+var unshown = map[string]string{
+	"trial/demo": "it trains two models until they know their tasks, which takes minutes",
+}
+
+// Every package that is for others shows in a runnable example, which is checked by its output, what is done with it
+// first. Programs, helpers of tests and what is internal are for nobody else.
+func TestExamples(t *testing.T) {
+	shown := regexp.MustCompile(`(?m)^func Example\w*\(\) \{\n(?:\t.*\n|\n)*?\t// Output:`)
+	for name := range rooms {
+		folder := filepath.Join("..", "lmkit", name)
+		switch first, _, _ := strings.Cut(name, "/"); {
+		case slices.Contains([]string{"internal", "examples", "bench", "cmd", "docker", "notebooks"}, first), strings.HasSuffix(name, "test"):
+			continue
+		case name == "lmkit":
+			folder = "."
+		case first == "kernels":
+			folder = filepath.Join("..", name)
+		}
+		files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		has := slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Error(err)
+			}
+			return shown.Match(text)
+		})
+		if _, excepted := unshown[name]; has == excepted {
+			t.Errorf("%s has a runnable example: %v; write one, or keep the list of those without one", name, has)
+		}
+	}
+	for name := range unshown {
+		if _, known := rooms[name]; !known {
+			t.Errorf("%s needs no example, but is no package", name)
+		}
+	}
+}
+
 // Only lm/format knows what other programs call the tensors of a model.
 func TestForeignNames(t *testing.T) {
 	foreign := regexp.MustCompile(`\b(wte|wpe|c_attn|c_proj|c_fc|lm_head|ln_[12f]|(weight|bias)_[ih]h_l|self_attn|[qkvo]_proj|embed_tokens|` +

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"image/png"
+	"io"
 	"iter"
 	"math"
 	"os"
@@ -98,7 +99,7 @@ func outside(t *testing.T, f func()) string {
 	t.Helper()
 	var b bytes.Buffer
 	before := stdout
-	stdout, gonbui.IsNotebook = &b, false
+	stdout, gonbui.IsNotebook = func() io.Writer { return &b }, false
 	defer func() { stdout = before }()
 	f()
 	return b.String()

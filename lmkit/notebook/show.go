@@ -90,13 +90,13 @@ func Math(latex string) error { return Markdown("$$" + latex + "$$") }
 // bundle is one output in several formats.
 type bundle map[protocol.MIMEType]any
 
-// stdout is where text goes outside of a notebook.
-var stdout io.Writer = os.Stdout
+// stdout returns where text goes outside of a notebook: standard output as it is when the text comes.
+var stdout = func() io.Writer { return os.Stdout }
 
 // send shows the bundle, in place of what was shown under the same id before; "" is a place of its own.
 func (b bundle) send(id string) error {
 	if !gonbui.IsNotebook {
-		_, err := fmt.Fprintln(stdout, strings.TrimRight(b[protocol.MIMETextPlain].(string), "\n"))
+		_, err := fmt.Fprintln(stdout(), strings.TrimRight(b[protocol.MIMETextPlain].(string), "\n"))
 		return err
 	}
 	data := &protocol.DisplayData{Data: b, DisplayID: id}
