@@ -74,7 +74,7 @@ func TestWrongConfig(t *testing.T) {
 		{Config{Tasks: []string{"nonsense"}}, `unknown planted task "nonsense"`},
 		{Config{Archs: []string{"rnn"}}, `no architecture "rnn"`},
 		{Config{Methods: []string{"magic"}}, `no method "magic"`},
-		{Config{Items: -1}, "at least one"},
+		{Config{Items: -1}, "-1 items to explain: give a number from 1 to"},
 		{Config{Width: 30}, "multiple of 4"},
 		{Config{Steps: -1}, "cannot be negative"},
 	} {
