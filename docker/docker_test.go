@@ -1,5 +1,5 @@
-// Package docker holds the image of the tutorials. The tests need no engine: they read the files. The image itself is built and
-// tried by docker/test.
+// Package docker holds the image of the tutorials. The tests need no engine: they read the files. The image itself is
+// built and tried by docker/test.
 package docker
 
 import (
@@ -102,10 +102,12 @@ func TestStages(t *testing.T) {
 	}
 }
 
-// What comes from outside has an exact version, and what runs as a program before it was ever built here has a checksum.
+// What comes from outside has an exact version, and what runs as a program before it was ever built here has a
+// checksum.
 func TestVersionsArePinned(t *testing.T) {
 	pinned := regexp.MustCompile(`^[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*( --hash=sha256:[0-9a-f]{64})?$`)
-	for file, hash := range map[string]bool{"pinned/go.txt": true, "pinned/xla.txt": true, "../kernels/requirements.txt": false} {
+	for file, hash := range map[string]bool{"pinned/go.txt": true, "pinned/xla.txt": true,
+		"../kernels/requirements.txt": false} {
 		for line := range strings.Lines(strings.ReplaceAll(read(t, file), "\\\n", "")) {
 			line = strings.Join(strings.Fields(line), " ")
 			if line != "" && (!pinned.MatchString(line) || hash && !strings.Contains(line, "--hash")) {
@@ -120,7 +122,8 @@ func TestVersionsArePinned(t *testing.T) {
 	}
 	installs := 0
 	for _, line := range instructions(t) {
-		if strings.Contains(line, "pip install") || strings.Contains(line, "pip download") || strings.Contains(line, "python\" install") {
+		if strings.Contains(line, "pip install") || strings.Contains(line, "pip download") ||
+			strings.Contains(line, "python\" install") {
 			installs++
 			if !strings.Contains(line, " -r ") {
 				t.Errorf("pip takes what is not in a file of pinned versions: %s", line)

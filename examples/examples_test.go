@@ -42,7 +42,8 @@ func TestTrain(t *testing.T) {
 
 func TestPyTorch(t *testing.T) {
 	for _, dir := range []string{"gpt2", "lstm"} {
-		out := example(t, "pytorch", filepath.Join("..", "lmkit", "lm", "testdata", "reference", dir), "4", "1", "12", "7", "9")
+		out := example(t, "pytorch", filepath.Join("..", "lmkit", "lm", "testdata", "reference", dir), "4", "1", "12", "7",
+			"9")
 		as, err := explain.Read(strings.NewReader(out))
 		if err != nil {
 			t.Fatal(err)
@@ -58,7 +59,8 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := lm.New(backendtest.Engine(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 16, Layers: 1, Heads: 2, Context: 8}, tok, 1)
+	m, err := lm.New(backendtest.Engine(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 16, Layers: 1,
+		Heads: 2, Context: 8}, tok, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

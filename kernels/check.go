@@ -9,17 +9,21 @@ import (
 	"lmkit.internal/lmkit/backend"
 )
 
-// Check looks at what notebooks need: Python, the environment with JupyterLab, and the kernels that are installed for the
-// user and in that environment. Models run without any of it, so nothing is worse than a warning. Nothing is changed.
+// Check looks at what notebooks need: Python, the environment with JupyterLab, and the kernels that are installed for
+// the user and in that environment. Models run without any of it, so nothing is worse than a warning. Nothing is
+// changed.
 func Check(ctx context.Context) []backend.Item {
 	var items []backend.Item
 	add := func(name string, status backend.Status, found, cure string) {
 		items = append(items, backend.Item{Name: name, Status: status, Found: found, Cure: cure})
 	}
 	if python, err := exec.LookPath("python3"); err != nil {
-		add("notebooks", backend.Warning, "python3 is not found, and Jupyter needs it", "install Python 3.10 or later (Debian: apt-get install python3 python3-venv)")
-	} else if said, err := run(ctx, "", nil, python, "-c", "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))"); err != nil {
-		add("notebooks", backend.Warning, strings.TrimSpace(python+" is older than 3.10, or has no venv: "+tail(said)), "install Python 3.10 or later with venv (Debian: apt-get install python3-venv)")
+		add("notebooks", backend.Warning, "python3 is not found, and Jupyter needs it", "install Python 3.10 or later "+
+			"(Debian: apt-get install python3 python3-venv)")
+	} else if said, err := run(ctx, "", nil, python, "-c", "import sys, venv, ensurepip; "+
+		"sys.exit(sys.version_info < (3, 10))"); err != nil {
+		add("notebooks", backend.Warning, strings.TrimSpace(python+" is older than 3.10, or has no venv: "+tail(said)),
+			"install Python 3.10 or later with venv (Debian: apt-get install python3-venv)")
 	}
 	venv, err := DefaultVenv()
 	if err != nil {

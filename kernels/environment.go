@@ -98,14 +98,16 @@ func find(env []string, program string) string {
 // Problem says why cells cannot run with these settings on this machine, and what cures it; nil if they can.
 func (s Settings) Problem() error {
 	if _, err := modulePath(s.Checkout); err != nil {
-		return fmt.Errorf("the checkout of lmkit that this kernel was installed from is gone from %s: move it back, or run \"go run ./cmd/lmkit kernel install\" where it is now", s.Checkout)
+		return fmt.Errorf("the checkout of lmkit that this kernel was installed from is gone from %s: move it back, or "+
+			"run \"go run ./cmd/lmkit kernel install\" where it is now", s.Checkout)
 	}
 	env := s.Env(os.Environ())
 	if find(env, "go") == "" {
 		return errors.New("the go program is not found: install Go 1.26.5 or later and put it in PATH")
 	}
 	if cc := compiler(env); s.Engine != backend.Go && find(env, cc) == "" {
-		return fmt.Errorf("the C compiler %s is not found, and XLA needs one: install gcc and the C library's headers (Debian: apt-get install gcc libc6-dev), or choose the kernel %q", cc, displayName(backend.Go))
+		return fmt.Errorf("the C compiler %s is not found, and XLA needs one: install gcc and the C library's headers "+
+			"(Debian: apt-get install gcc libc6-dev), or choose the kernel %q", cc, displayName(backend.Go))
 	}
 	for _, tool := range toolNames {
 		if _, err := os.Stat(filepath.Join(s.Tools, tool)); err != nil {
@@ -193,7 +195,8 @@ func (l *launch) start(connectionFile string, front connection) (back connection
 	if l.dir, err = os.MkdirTemp("", "lmkit-kernel-"); err != nil {
 		return back, nil, fmt.Errorf("make a folder for the sockets: %w; set TMPDIR to a folder you can write", err)
 	}
-	back = connection{Transport: "ipc", IP: filepath.Join(l.dir, "s"), ShellPort: 1, ControlPort: 2, StdinPort: 3, IOPubPort: 4, HBPort: 5,
+	back = connection{Transport: "ipc", IP: filepath.Join(l.dir, "s"), ShellPort: 1, ControlPort: 2, StdinPort: 3,
+		IOPubPort: 4, HBPort: 5,
 		Scheme: "hmac-sha256", Key: newID()}
 	text, err := json.Marshal(back)
 	if err != nil {

@@ -84,8 +84,10 @@ func (p *proxy) finish(m *message, count any, err error) {
 	if err != nil {
 		f := &failure{"lmkit", err.Error()}
 		errors.As(err, &f)
-		reply = map[string]any{"status": "error", "execution_count": count, "ename": f.name, "evalue": f.text, "traceback": []string{f.name + ": " + f.text}}
-		p.front.iopub.send(m.answer("error", map[string]any{"ename": f.name, "evalue": f.text, "traceback": reply["traceback"]}))
+		reply = map[string]any{"status": "error", "execution_count": count, "ename": f.name, "evalue": f.text,
+			"traceback": []string{f.name + ": " + f.text}}
+		p.front.iopub.send(m.answer("error", map[string]any{"ename": f.name, "evalue": f.text,
+			"traceback": reply["traceback"]}))
 	}
 	p.front.shell.send(m.answer("execute_reply", reply))
 	p.status(m, "idle")
@@ -109,7 +111,8 @@ func (o *outputs) display(id string, data, metadata map[string]any, again bool) 
 	if again {
 		kind = "update_display_data"
 	}
-	o.p.front.iopub.send(o.m.answer(kind, map[string]any{"data": data, "metadata": metadata, "transient": map[string]any{"display_id": id}}))
+	o.p.front.iopub.send(o.m.answer(kind, map[string]any{"data": data, "metadata": metadata,
+		"transient": map[string]any{"display_id": id}}))
 }
 
 const banner = "Go notebooks with lmkit, on GoNB. %lmkit help lists the commands."
@@ -121,17 +124,23 @@ func (p *proxy) refuse(s *socket, m *message) {
 	at := m.body()["cursor_pos"]
 	switch m.header.Type {
 	case "kernel_info_request":
-		s.send(m.answer("kernel_info_reply", map[string]any{"status": "ok", "protocol_version": "5.4", "implementation": "lmkit",
+		s.send(m.answer("kernel_info_reply", map[string]any{"status": "ok", "protocol_version": "5.4",
+			"implementation":         "lmkit",
 			"implementation_version": "0", "banner": banner, "help_links": []any{},
-			"language_info": map[string]any{"name": "go", "version": runtime.Version(), "mimetype": "text/x-go", "file_extension": ".go"}}))
+			"language_info": map[string]any{"name": "go", "version": runtime.Version(), "mimetype": "text/x-go",
+				"file_extension": ".go"}}))
 	case "execute_request":
 		f := &failure{"lmkit", p.problem.Error() + "; then restart the kernel"}
-		p.front.iopub.send(m.answer("error", map[string]any{"ename": f.name, "evalue": f.text, "traceback": []string{f.text}}))
-		s.send(m.answer("execute_reply", map[string]any{"status": "error", "execution_count": 0, "ename": f.name, "evalue": f.text, "traceback": []string{f.text}}))
+		p.front.iopub.send(m.answer("error", map[string]any{"ename": f.name, "evalue": f.text,
+			"traceback": []string{f.text}}))
+		s.send(m.answer("execute_reply", map[string]any{"status": "error", "execution_count": 0, "ename": f.name,
+			"evalue": f.text, "traceback": []string{f.text}}))
 	case "complete_request":
-		s.send(m.answer("complete_reply", map[string]any{"status": "ok", "matches": []any{}, "cursor_start": at, "cursor_end": at, "metadata": map[string]any{}}))
+		s.send(m.answer("complete_reply", map[string]any{"status": "ok", "matches": []any{}, "cursor_start": at,
+			"cursor_end": at, "metadata": map[string]any{}}))
 	case "inspect_request":
-		s.send(m.answer("inspect_reply", map[string]any{"status": "ok", "found": false, "data": map[string]any{}, "metadata": map[string]any{}}))
+		s.send(m.answer("inspect_reply", map[string]any{"status": "ok", "found": false, "data": map[string]any{},
+			"metadata": map[string]any{}}))
 	case "interrupt_request":
 		s.send(m.answer("interrupt_reply", map[string]any{"status": "ok"}))
 	case "shutdown_request":

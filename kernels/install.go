@@ -100,7 +100,8 @@ func Checkout(given string) (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("this folder is not in a checkout of lmkit, which notebooks import: go there, or give --checkout")
+	return "", errors.New("this folder is not in a checkout of lmkit, which notebooks import: go there, or " +
+		"give --checkout")
 }
 
 // settings are those of the kernels to install. The engine that was asked for must run; others are left out.
@@ -111,7 +112,8 @@ func (in Installation) settings(ctx context.Context, goProgram string) (all []Se
 	}
 	for _, engine := range wanted {
 		if displayName(engine) == engine {
-			return nil, fmt.Errorf("there is no kernel for the engine %q; choose %s, %s or %s", engine, backend.XLACPU, backend.XLACUDA, backend.Go)
+			return nil, fmt.Errorf("there is no kernel for the engine %q; choose %s, %s or %s", engine, backend.XLACPU,
+				backend.XLACUDA, backend.Go)
 		}
 		e, err := backend.Open(ctx, backend.Options{Name: engine, Progress: in.Progress})
 		if err != nil {
@@ -121,7 +123,8 @@ func (in Installation) settings(ctx context.Context, goProgram string) (all []Se
 			in.Progress.Begin("no kernel " + displayName(engine) + ": " + err.Error())
 			continue
 		}
-		all = append(all, Settings{Checkout: in.Checkout, Engine: engine, Plugin: e.Plugin, Go: goProgram, Tools: tools(in.Folder)})
+		all = append(all, Settings{Checkout: in.Checkout, Engine: engine, Plugin: e.Plugin, Go: goProgram,
+			Tools: tools(in.Folder)})
 		e.Finalize()
 	}
 	return all, nil
@@ -145,7 +148,8 @@ func (in Installation) build(ctx context.Context, goProgram string) error {
 		}
 	}
 	in.Progress.Begin("building the lmkit command")
-	if said, err := run(ctx, in.Checkout, os.Environ(), goProgram, "build", "-o", temp+string(filepath.Separator), "./cmd/lmkit"); err != nil {
+	if said, err := run(ctx, in.Checkout, os.Environ(), goProgram, "build", "-o", temp+string(filepath.Separator),
+		"./cmd/lmkit"); err != nil {
 		return fmt.Errorf("build the lmkit command: %w: %s", err, tail(said))
 	}
 	files, err := os.ReadDir(temp)
@@ -165,7 +169,8 @@ func (in Installation) build(ctx context.Context, goProgram string) error {
 
 // current reports whether the tools are there in the pinned versions, built by this Go.
 func (in Installation) current(ctx context.Context, goProgram, pinned string) bool {
-	said, err := run(ctx, pinned, append(os.Environ(), "GOFLAGS=", "GOWORK=off"), goProgram, "list", "-m", "-f", "{{.Path}} {{.Version}}",
+	said, err := run(ctx, pinned, append(os.Environ(), "GOFLAGS=", "GOWORK=off"), goProgram, "list", "-m", "-f",
+		"{{.Path}} {{.Version}}",
 		"github.com/janpfeifer/gonb", "golang.org/x/tools", "golang.org/x/tools/gopls")
 	if err != nil {
 		return false
@@ -176,7 +181,8 @@ func (in Installation) current(ctx context.Context, goProgram, pinned string) bo
 	}
 	for _, tool := range toolNames {
 		info, err := buildinfo.ReadFile(filepath.Join(tools(in.Folder), tool))
-		if err != nil || info.GoVersion != strings.TrimSpace(goVersion) || !strings.Contains(said, info.Main.Path+" "+info.Main.Version+"\n") {
+		if err != nil || info.GoVersion != strings.TrimSpace(goVersion) ||
+			!strings.Contains(said, info.Main.Path+" "+info.Main.Version+"\n") {
 			return false
 		}
 	}
@@ -191,8 +197,9 @@ func (in Installation) write(s Settings) error {
 		}
 		dir := filepath.Join(in.Folder, "kernels", e.name)
 		argv := append([]string{filepath.Join(s.Tools, "lmkit"), "kernel", "run"}, s.Args()...)
-		text, err := json.MarshalIndent(spec{Argv: append(argv, "{connection_file}"), Display: e.display, Language: "go", Interrupt: "message",
-			Metadata: map[string]any{"debugger": false}}, "", "  ")
+		text, err := json.MarshalIndent(spec{Argv: append(argv, "{connection_file}"), Display: e.display, Language: "go",
+			Interrupt: "message",
+			Metadata:  map[string]any{"debugger": false}}, "", "  ")
 		if err != nil {
 			return err
 		}

@@ -126,13 +126,15 @@ func readSpec(dir string) (s spec, err error) {
 
 // Args are the settings as arguments of "lmkit kernel run".
 func (s Settings) Args() []string {
-	return []string{"--checkout=" + s.Checkout, "--engine=" + s.Engine, "--plugin=" + s.Plugin, "--go=" + s.Go, "--tools=" + s.Tools}
+	return []string{"--checkout=" + s.Checkout, "--engine=" + s.Engine, "--plugin=" + s.Plugin, "--go=" + s.Go,
+		"--tools=" + s.Tools}
 }
 
 // settings reads them back.
 func (s spec) settings() (Settings, error) {
 	var set Settings
-	to := map[string]*string{"--checkout": &set.Checkout, "--engine": &set.Engine, "--plugin": &set.Plugin, "--go": &set.Go, "--tools": &set.Tools}
+	to := map[string]*string{"--checkout": &set.Checkout, "--engine": &set.Engine, "--plugin": &set.Plugin,
+		"--go": &set.Go, "--tools": &set.Tools}
 	for _, arg := range s.Argv {
 		name, value, _ := strings.Cut(arg, "=")
 		if field, ok := to[name]; ok {

@@ -168,18 +168,22 @@ func TestKernel(t *testing.T) {
 			t.Errorf("completions: %v", r.Matches)
 		}
 		code = "%%\nlm.Open"
-		if r := d.do("inspect", map[string]any{"code": code, "pos": len(code) - 1}); !r.Found || !strings.Contains(r.Data["text/markdown"], "func lm.Open(") {
+		if r := d.do("inspect", map[string]any{"code": code, "pos": len(code) - 1}); !r.Found ||
+			!strings.Contains(r.Data["text/markdown"], "func lm.Open(") {
 			t.Errorf("inspection: %v", r.Data)
 		}
 	})
 	sub("input", func(t *testing.T) {
-		r := d.do("run", map[string]any{"code": "%%\nvar name string\ngonbui.RequestInput(\"who? \", false)\nfmt.Scanln(&name)\nfmt.Println(\"hello\", name)", "input": []string{"anna"}})
+		r := d.do("run", map[string]any{"code": "%%\nvar name string\ngonbui.RequestInput(\"who? \", " +
+			"false)\nfmt.Scanln(&name)\nfmt.Println(\"hello\", name)", "input": []string{"anna"}})
 		if got := r.of("stdout"); !strings.Contains(got, "hello anna") {
 			t.Errorf("%s %s: %q", r.Status, r.Evalue, got)
 		}
 	})
 	sub("widgets", func(t *testing.T) {
-		r := d.do("run", map[string]any{"code": "import \"github.com/janpfeifer/gonb/gonbui/comms\"\n%%\nfmt.Println(\"the page says\", comms.ReadValue[int](\"/answer\"))", "widget": 42})
+		r := d.do("run", map[string]any{
+			"code": "import \"github.com/janpfeifer/gonb/gonbui/comms\"\n%%\nfmt.Println(\"the page says\", " +
+				"comms.ReadValue[int](\"/answer\"))", "widget": 42})
 		if got := r.of("stdout"); got != "the page says 42\n" {
 			t.Errorf("%s %s: %q", r.Status, r.Evalue, got)
 		}
@@ -250,7 +254,8 @@ func magics(t *testing.T, d *driver) {
 }
 
 func pictures(t *testing.T, d *driver, folder string) {
-	r := d.run("%lmkit train --data plant:agreement --arch lstm --width 16 --layers 1 --steps 60 --rows 8 --length 12 --out runs/small")
+	r := d.run("%lmkit train --data plant:agreement --arch lstm --width 16 --layers 1 --steps 60 --rows 8 --length 12 " +
+		"--out runs/small")
 	ids := map[string]int{}
 	for _, o := range r.Outputs {
 		if o.ID != "" {
@@ -258,7 +263,8 @@ func pictures(t *testing.T, d *driver, folder string) {
 		}
 	}
 	last := r.Outputs[len(r.Outputs)-1]
-	if len(ids) != 1 || last.Data["image/svg+xml"] == nil || last.Data["image/png"] == nil || !strings.Contains(fmt.Sprint(last.Data["text/plain"]), "train loss") {
+	if len(ids) != 1 || last.Data["image/svg+xml"] == nil || last.Data["image/png"] == nil ||
+		!strings.Contains(fmt.Sprint(last.Data["text/plain"]), "train loss") {
 		t.Errorf("training shows %d displays; the last output: %v", len(ids), last)
 	}
 	for code, want := range map[string]int{
@@ -291,9 +297,11 @@ func interrupts(t *testing.T, d *driver, folder string) {
 	if r.Status != "error" {
 		t.Errorf("an interrupted cell: %s after %.0f s", r.Status, r.Seconds)
 	}
-	r = d.do("run", map[string]any{"code": "%lmkit train --data plant:agreement --arch lstm --width 16 --layers 1 --steps 1000000 --rows 8 --length 12 --log-every 20 --out runs/long",
+	r = d.do("run", map[string]any{"code": "%lmkit train --data plant:agreement --arch lstm --width 16 --layers 1 " +
+		"--steps 1000000 --rows 8 --length 12 --log-every 20 --out runs/long",
 		"interrupt": "train loss", "aborts": []string{"%%\nfmt.Println(1)"}})
-	if r.Status != "error" || r.Ename != "interrupted" || !strings.Contains(r.Evalue, "was saved") || fmt.Sprint(r.After) != "[aborted]" {
+	if r.Status != "error" || r.Ename != "interrupted" || !strings.Contains(r.Evalue, "was saved") ||
+		fmt.Sprint(r.After) != "[aborted]" {
 		t.Errorf("an interrupted training: %s %s %q, then %v", r.Status, r.Ename, r.Evalue, r.After)
 	}
 	if _, err := os.Stat(filepath.Join(folder, "runs", "long", "model.safetensors")); err != nil {
@@ -321,7 +329,8 @@ func gone(t *testing.T, processes []int) {
 	for until := time.Now().Add(time.Hour); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		alive := 0
 		for _, c := range processes {
-			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c)); err == nil && !strings.Contains(string(state), ") Z ") {
+			if state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c)); err == nil &&
+				!strings.Contains(string(state), ") Z ") {
 				alive++
 			}
 		}
@@ -390,7 +399,8 @@ func TestProblems(t *testing.T) {
 		env            []string
 		want           string
 	}{
-		{"moved checkout", "--checkout=" + checkout, "--checkout=" + checkout + "-moved", nil, "the checkout of lmkit that this kernel was installed from is gone"},
+		{"moved checkout", "--checkout=" + checkout, "--checkout=" + checkout + "-moved", nil,
+			"the checkout of lmkit that this kernel was installed from is gone"},
 		{"no compiler", "", "", []string{"PATH=" + bare, "CC="}, "the C compiler gcc is not found"},
 		{"no Go", "--go=", "--go=" + bare, []string{"PATH=" + bare}, "the go program is not found"},
 		{"no tools", "--tools=", "--tools=" + bare, nil, "gonb is missing"},
@@ -424,10 +434,12 @@ func TestExecute(t *testing.T) {
 	for _, k := range j.Kernels {
 		t.Run(k.Name, func(t *testing.T) {
 			cell := func(code string) map[string]any {
-				return map[string]any{"cell_type": "code", "metadata": map[string]any{}, "execution_count": nil, "outputs": []any{}, "source": code}
+				return map[string]any{"cell_type": "code", "metadata": map[string]any{}, "execution_count": nil,
+					"outputs": []any{}, "source": code}
 			}
 			text, err := json.Marshal(map[string]any{"nbformat": 4, "nbformat_minor": 4,
-				"metadata": map[string]any{"kernelspec": map[string]any{"name": k.Name, "display_name": k.Display, "language": "go"}},
+				"metadata": map[string]any{"kernelspec": map[string]any{"name": k.Name, "display_name": k.Display,
+					"language": "go"}},
 				"cells": []any{
 					cell("%%\ne, err := backend.Default()\nif err != nil {\n\tpanic(err)\n}\nfmt.Println(\"on\", e.Kind)"),
 					cell("%lmkit methods"),

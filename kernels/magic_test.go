@@ -42,7 +42,8 @@ func TestSplit(t *testing.T) {
 		{`%lmkit x \`, "[[]]", "", "nothing to go on with"},
 	} {
 		magics, rest, err := split(c.code)
-		if fmt.Sprint(magics) != c.magics || rest != c.rest || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+		if fmt.Sprint(magics) != c.magics || rest != c.rest || (err == nil) != (c.err == "") || err != nil &&
+			!strings.Contains(err.Error(), c.err) {
 			t.Errorf("%q gives %v, %q, %v; want %s, %q, %q", c.code, magics, rest, err, c.magics, c.rest, c.err)
 		}
 	}

@@ -140,13 +140,16 @@ func (m *message) set(key string, value any) {
 func (m *message) answer(kind string, content any) *message {
 	h := header{ID: newID(), Session: m.header.Session, Username: m.header.Username, Type: kind, Version: "5.4",
 		Date: time.Now().UTC().Format(time.RFC3339Nano)}
-	return &message{ids: m.ids, header: h, parent: m.header, raw: [][]byte{marshal(h), m.raw[0], []byte("{}"), marshal(content)}}
+	return &message{ids: m.ids, header: h, parent: m.header, raw: [][]byte{marshal(h), m.raw[0], []byte("{}"),
+		marshal(content)}}
 }
 
 // request is a new message to a kernel, of the proxy's own.
 func request(id, kind string, content any) *message {
-	h := header{ID: id, Session: "lmkit", Username: "lmkit", Type: kind, Version: "5.4", Date: time.Now().UTC().Format(time.RFC3339Nano)}
-	return &message{ids: [][]byte{[]byte("lmkit")}, header: h, raw: [][]byte{marshal(h), []byte("{}"), []byte("{}"), marshal(content)}}
+	h := header{ID: id, Session: "lmkit", Username: "lmkit", Type: kind, Version: "5.4",
+		Date: time.Now().UTC().Format(time.RFC3339Nano)}
+	return &message{ids: [][]byte{[]byte("lmkit")}, header: h, raw: [][]byte{marshal(h), []byte("{}"), []byte("{}"),
+		marshal(content)}}
 }
 
 func marshal(v any) []byte {

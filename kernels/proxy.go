@@ -111,13 +111,16 @@ func (p *proxy) dial(ctx context.Context, c connection) error {
 	// GoNB asks for input on another socket than the one it was asked on: it must know both by one name.
 	options := []zmq4.Option{zmq4.WithID(zmq4.SocketIdentity("lmkit")), zmq4.WithDialerRetry(10 * time.Millisecond)}
 	p.back = sockets{
-		shell: &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key}, control: &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key},
-		stdin: &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key}, iopub: &socket{Socket: zmq4.NewSub(ctx, options[1:]...), key: c.Key},
+		shell:   &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key},
+		control: &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key},
+		stdin:   &socket{Socket: zmq4.NewDealer(ctx, options...), key: c.Key},
+		iopub:   &socket{Socket: zmq4.NewSub(ctx, options[1:]...), key: c.Key},
 	}
 	for _, s := range []struct {
 		*socket
 		port int
-	}{{p.back.shell, c.ShellPort}, {p.back.control, c.ControlPort}, {p.back.stdin, c.StdinPort}, {p.back.iopub, c.IOPubPort}} {
+	}{{p.back.shell, c.ShellPort}, {p.back.control, c.ControlPort}, {p.back.stdin, c.StdinPort}, {p.back.iopub,
+		c.IOPubPort}} {
 		if err := s.Dial(c.address(s.port)); err != nil {
 			return fmt.Errorf("connect to gonb: %w", err)
 		}
@@ -244,7 +247,8 @@ func (p *proxy) stop() {
 }
 
 // serialised are the requests that are answered one after the other.
-var serialised = []string{"execute_request", "complete_request", "inspect_request", "kernel_info_request", "history_request"}
+var serialised = []string{"execute_request", "complete_request", "inspect_request", "kernel_info_request",
+	"history_request"}
 
 // toShell queues what is serialised, and hands on the rest: a widget talks to a running cell.
 func (p *proxy) toShell(m *message) {

@@ -52,8 +52,8 @@ func stampText() string {
 	return hex.EncodeToString(sum[:]) + "\n"
 }
 
-// Setup makes the environment, or brings it up to date. It uses the network unless the environment is ready. One process
-// at a time does so; others wait.
+// Setup makes the environment, or brings it up to date. It uses the network unless the environment is ready. One
+// process at a time does so; others wait.
 func (v Venv) Setup(ctx context.Context, hears progress.Func) error {
 	if v.Ready() {
 		return nil
@@ -71,21 +71,24 @@ func (v Venv) Setup(ctx context.Context, hears progress.Func) error {
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return errors.New("python3 is not found, and Jupyter needs it: install Python 3.10 or later (Debian: apt-get install python3 python3-venv)")
+		return errors.New("python3 is not found, and Jupyter needs it: install Python 3.10 or later (Debian: apt-get " +
+			"install python3 python3-venv)")
 	}
 	if _, err := run(ctx, "", nil, python, "-c", "import sys; sys.exit(sys.version_info < (3, 10))"); err != nil {
 		return errors.Join(ctx.Err(), fmt.Errorf("%s is too old for Jupyter: install Python 3.10 or later", python))
 	}
 	hears.Begin("making a Python environment in " + v.Dir)
 	if said, err := run(ctx, "", nil, python, "-m", "venv", "--clear", v.Dir); err != nil {
-		return fmt.Errorf("make a Python environment in %s: %w: %s; install Python's venv (Debian: apt-get install python3-venv), and see that the folder can be written to", v.Dir, err, tail(said))
+		return fmt.Errorf("make a Python environment in %s: %w: %s; install Python's venv (Debian: apt-get install "+
+			"python3-venv), and see that the folder can be written to", v.Dir, err, tail(said))
 	}
 	hears.Begin("installing JupyterLab into it (about 100 MB)")
 	file := filepath.Join(v.Dir, "requirements.txt")
 	if err := os.WriteFile(file, []byte(requirements), 0o644); err != nil {
 		return err
 	}
-	if said, err := run(ctx, "", nil, v.Program("python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "-r", file); err != nil {
+	if said, err := run(ctx, "", nil, v.Program("python"), "-m", "pip", "install", "--quiet",
+		"--disable-pip-version-check", "--no-input", "-r", file); err != nil {
 		return fmt.Errorf("install JupyterLab: %w: %s; see that the network is on, and try again", err, tail(said))
 	}
 	return os.WriteFile(v.stamp(), []byte(stampText()), 0o644)

@@ -61,13 +61,18 @@ func (a Auto) choose(features, baselines int) (explain.Method, Choice) {
 	var m explain.Method
 	switch {
 	case features <= mostEnumerated && baselines<<features <= c.Budget:
-		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget, 1<<features, features)
+		m, c.Why = shapley.Exact{}, fmt.Sprintf("the budget of %d rows holds all %d coalitions of %d features", c.Budget,
+			1<<features, features)
 	case baselines*rowsOfIntegral <= c.Budget:
-		m, c.Why = gradient.Integrated{MaxSteps: c.Budget / 2 / baselines}, fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features, c.Budget)
+		m, c.Why = gradient.Integrated{MaxSteps: c.Budget / 2 / baselines},
+			fmt.Sprintf("%d features have too many coalitions for a budget of %d rows, and the model has gradients", features,
+				c.Budget)
 	case baselines*(features+1) <= c.Budget:
-		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which takes %d or more", c.Budget, baselines*rowsOfIntegral)
+		m, c.Why = perturb.Occlusion{}, fmt.Sprintf("a budget of %d rows is too small for an integral, which "+
+			"takes %d or more", c.Budget, baselines*rowsOfIntegral)
 	default:
-		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small to replace each of %d features", c.Budget, features)
+		m, c.Why = relevance.DeepLIFT{}, fmt.Sprintf("a budget of %d rows is too small to replace each of %d features",
+			c.Budget, features)
 	}
 	c.Chosen = m.Name()
 	return m, c

@@ -91,7 +91,8 @@ func fromWeights(t testing.TB, like *lm.Model, ws map[string]lm.Array) *lm.Model
 var quick = lmkit.Settings{Steps: 24, Samples: 24, Budget: 24}
 
 // eachMethod runs a test on every method and every model that it explains.
-func eachMethod(t *testing.T, s lmkit.Settings, test func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method)) {
+func eachMethod(t *testing.T, s lmkit.Settings, test func(t *testing.T, m *lm.Model, info lmkit.MethodInfo,
+	method explain.Method)) {
 	ms := models(t)
 	for _, info := range lmkit.Methods() {
 		method, err := lmkit.Method(info.Name, s)
@@ -155,17 +156,18 @@ func TestComplete(t *testing.T) {
 }
 
 func TestDummy(t *testing.T) {
-	eachMethod(t, lmkit.Settings{Steps: quick.Steps, Samples: quick.Samples}, func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method) {
-		if !slices.Contains(info.Axioms, lmkit.Dummy) {
-			return
-		}
-		a := ask(t, m, method, question(2, 6))
-		for _, p := range []int{3, 4} { // these are token 7
-			if math.Abs(a.Scores[p]) > 1e-5*size(a.Scores) {
-				t.Errorf("token %d is its own baseline, but has %v of %v", p, a.Scores[p], a.Scores)
+	eachMethod(t, lmkit.Settings{Steps: quick.Steps, Samples: quick.Samples},
+		func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method) {
+			if !slices.Contains(info.Axioms, lmkit.Dummy) {
+				return
 			}
-		}
-	})
+			a := ask(t, m, method, question(2, 6))
+			for _, p := range []int{3, 4} { // these are token 7
+				if math.Abs(a.Scores[p]) > 1e-5*size(a.Scores) {
+					t.Errorf("token %d is its own baseline, but has %v of %v", p, a.Scores[p], a.Scores)
+				}
+			}
+		})
 }
 
 func TestLinear(t *testing.T) {
@@ -183,7 +185,8 @@ func TestLinear(t *testing.T) {
 			return
 		}
 		logit := func(id token.ID) []float64 {
-			return ask(t, m, method, explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: &id, Objective: explain.Logit}).Scores
+			return ask(t, m, method, explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: &id,
+				Objective: explain.Logit}).Scores
 		}
 		target, foil := logit(2), logit(6)
 		for i := range target {
@@ -212,14 +215,16 @@ func TestConstantLogit(t *testing.T) {
 		if strings.HasPrefix(info.Name, "lrp") {
 			tolerance = 0.03
 		}
-		same(t, "with all logits raised", ask(t, fromWeights(t, m, ws), method, question(2, 6)).Scores, ask(t, m, method, question(2, 6)).Scores, tolerance)
+		same(t, "with all logits raised", ask(t, fromWeights(t, m, ws), method, question(2, 6)).Scores,
+			ask(t, m, method, question(2, 6)).Scores, tolerance)
 	})
 }
 
 // Two networks that compute the same function get the same scores: here hidden units change places.
 func TestImplementationInvariance(t *testing.T) {
 	eachMethod(t, quick, func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method) {
-		same(t, "with units in other places", ask(t, shuffled(t, m), method, question(2, 6)).Scores, ask(t, m, method, question(2, 6)).Scores, 1e-3)
+		same(t, "with units in other places", ask(t, shuffled(t, m), method, question(2, 6)).Scores,
+			ask(t, m, method, question(2, 6)).Scores, 1e-3)
 	})
 }
 
@@ -253,7 +258,8 @@ func shuffled(t *testing.T, m *lm.Model) *lm.Model {
 	rng := rand.New(rand.NewPCG(5, 5))
 	if c.Recurrent() {
 		order := rng.Perm(c.Hidden)
-		for _, name := range []string{"lstm.0.input.weight", "lstm.0.hidden.weight", "lstm.0.input.bias", "lstm.0.hidden.bias"} {
+		for _, name := range []string{"lstm.0.input.weight", "lstm.0.hidden.weight", "lstm.0.input.bias",
+			"lstm.0.hidden.bias"} {
 			permute(name, 0, 4, order)
 		}
 		permute("lstm.0.hidden.weight", 1, 1, order)
@@ -274,7 +280,8 @@ func shuffled(t *testing.T, m *lm.Model) *lm.Model {
 
 // The seed decides what is drawn, and nothing else does: not the memory, by which rows are split into batches.
 func TestSeedAndMemory(t *testing.T) {
-	draws := []string{"smoothgrad", "expected-gradients", "shapley", "kernel-shap", "permutation-shapley", "lime", "surrogate-tree"}
+	draws := []string{"smoothgrad", "expected-gradients", "shapley", "kernel-shap", "permutation-shapley", "lime",
+		"surrogate-tree"}
 	eachMethod(t, quick, func(t *testing.T, m *lm.Model, info lmkit.MethodInfo, method explain.Method) {
 		q := question(2, 6)
 		first, again := ask(t, m, method, q).Scores, ask(t, m, method, q).Scores
@@ -333,7 +340,8 @@ func TestRandomWeightsDestroyTheRanking(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, err := trial.Train(context.Background(), backendtest.Engine(t), task, trial.Config{Arch: lm.Transformer, Width: 32})
+	trained, err := trial.Train(context.Background(), backendtest.Engine(t), task,
+		trial.Config{Arch: lm.Transformer, Width: 32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -381,8 +389,10 @@ func TestAuto(t *testing.T) {
 			budget int
 			want   string
 		}{
-			{explaintest.IDs(), 0, "shapley-exact"}, {explaintest.IDs(), 128, "shapley-exact"}, {explaintest.IDs(), 127, "integrated-gradients"},
-			{explaintest.IDs(), 29, "occlusion"}, {explaintest.IDs(), 8, "occlusion"}, {explaintest.IDs(), 7, "deeplift"}, {long, 0, "shapley-exact"}, {long, 4095, "integrated-gradients"},
+			{explaintest.IDs(), 0, "shapley-exact"}, {explaintest.IDs(), 128, "shapley-exact"},
+			{explaintest.IDs(), 127, "integrated-gradients"},
+			{explaintest.IDs(), 29, "occlusion"}, {explaintest.IDs(), 8, "occlusion"}, {explaintest.IDs(), 7, "deeplift"},
+			{long, 0, "shapley-exact"}, {long, 4095, "integrated-gradients"},
 		} {
 			auto, err := lmkit.Method("auto", lmkit.Settings{Budget: tt.budget})
 			if err != nil {
@@ -405,7 +415,8 @@ func TestAuto(t *testing.T) {
 				}
 			}
 		}
-		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: long}, lmkit.Auto{Budget: -1}); err == nil {
+		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: long},
+			lmkit.Auto{Budget: -1}); err == nil {
 			t.Error("a negative budget, and no error")
 		}
 	}

@@ -35,9 +35,11 @@ func Example() {
 		log.Fatal(err)
 	}
 	a := why[0]
-	fmt.Printf("why %q rather than %q: because of %q\n", a.Target.Text, a.Foil.Text, a.Features[explain.TopFeatures(a.Scores)[0]].Text)
+	fmt.Printf("why %q rather than %q: because of %q\n", a.Target.Text, a.Foil.Text,
+		a.Features[explain.TopFeatures(a.Scores)[0]].Text)
 	fmt.Println("the scores add up:", a.Evidence.Completeness.Holds)
-	fmt.Println("deleting the top tokens moves it more than deleting others:", a.Evidence.Necessity.Drop > *a.Evidence.Necessity.Random)
+	fmt.Println("deleting the top tokens moves it more than deleting others:",
+		a.Evidence.Necessity.Drop > *a.Evidence.Necessity.Random)
 	// Output:
 	// why "yes" rather than "no": because of "ruby"
 	// the scores add up: true

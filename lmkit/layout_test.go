@@ -47,9 +47,11 @@ var rooms = map[string]string{
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
 	"lm/format":    "internal/net internal/number internal/safetensors",
-	"lm":           "token backend lm/format internal/gguf internal/net internal/program internal/safetensors internal/whole",
-	"train":        "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors internal/whole",
-	"generate":     "token lm",
+	"lm": "token backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
+		"internal/whole",
+	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +
+		"internal/whole",
+	"generate": "token lm",
 	// Explanations.
 	"explain":             "token lm internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
@@ -64,7 +66,8 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/gguf internal/hub token token/chat corpus backend lm train explain explain/attention explain/faithful explain/gradient explain/perturb" +
+	"lmkit": "internal/gguf internal/hub token token/chat corpus backend lm train explain explain/attention " +
+		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":       "token corpus corpus/plant backend lm train plot progress",
 	"trial/board": "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
@@ -73,7 +76,8 @@ var rooms = map[string]string{
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",
-	"cli": "lmkit internal/hub token token/chat corpus corpus/plant backend lm train generate explain explain/surrogate plot render progress trial/board trial/demo" +
+	"cli": "lmkit internal/hub token token/chat corpus corpus/plant backend lm train generate explain " +
+		"explain/surrogate plot render progress trial/board trial/demo" +
 		" kernels internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.
@@ -150,7 +154,8 @@ func TestImports(t *testing.T) {
 			}
 		}
 		for _, other := range may {
-			if _, known := rooms[other]; !known || !slices.ContainsFunc(imported, func(i string) bool { n, _ := room(i); return n == other }) {
+			if _, known := rooms[other]; !known ||
+				!slices.ContainsFunc(imported, func(i string) bool { n, _ := room(i); return n == other }) {
 				t.Errorf("%s may import %s, but does not: take it from the list", name, other)
 			}
 		}
@@ -205,8 +210,9 @@ func TestExamples(t *testing.T) {
 
 // Only lm/format knows what other programs call the tensors of a model.
 func TestForeignNames(t *testing.T) {
-	foreign := regexp.MustCompile(`\b(wte|wpe|c_attn|c_proj|c_fc|lm_head|ln_[12f]|(weight|bias)_[ih]h_l|self_attn|[qkvo]_proj|embed_tokens|` +
-		`(gate|up|down)_proj|input_layernorm|query_key_value|dense_h_to_4h|token_embd|attn_output|ffn_\w+)`)
+	foreign := regexp.MustCompile(
+		`\b(wte|wpe|c_attn|c_proj|c_fc|lm_head|ln_[12f]|(weight|bias)_[ih]h_l|self_attn|[qkvo]_proj|embed_tokens|` +
+			`(gate|up|down)_proj|input_layernorm|query_key_value|dense_h_to_4h|token_embd|attn_output|ffn_\w+)`)
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

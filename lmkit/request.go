@@ -282,7 +282,8 @@ func (s Settings) over(t Settings) Settings {
 
 // Question makes the request's question precise for a model: target and foil are found in its vocabulary.
 func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
-	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups, Baseline: r.Baseline,
+	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups,
+		Baseline:   r.Baseline,
 		FirstToken: r.FirstToken, Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
 	if q.Target, err = find(m, r.Prompt, r.Target); err == nil {
 		q.Foil, err = find(m, r.Prompt, r.Foil)
@@ -322,7 +323,8 @@ func (a *Answer) reading(m *lm.Model, r Request, q explain.Question) {
 		}
 	}
 	if token.EndsInSpace(m.Tokenizer(), r.Prompt) {
-		a.note("the prompt ends in a space, which is a token of its own here: words have the space before them in their token, " +
+		a.note("the prompt ends in a space, which is a token of its own here: words have the space before them in " +
+			"their token, " +
 			"so that none of these can follow; leave the space out to see them")
 	}
 }

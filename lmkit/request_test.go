@@ -220,7 +220,8 @@ func TestReadRequestIsStrict(t *testing.T) {
 }
 
 func FuzzReadRequest(f *testing.F) {
-	for _, text := range []string{`{"prompt": "x"}`, `{"ids": [1, 2], "methods": ["lime"], "each": {"lime": {"samples": 3}}}`, `{"groups": [[1]]}`, `{"each": {}}`, `[`} {
+	for _, text := range []string{`{"prompt": "x"}`,
+		`{"ids": [1, 2], "methods": ["lime"], "each": {"lime": {"samples": 3}}}`, `{"groups": [[1]]}`, `{"each": {}}`, `[`} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -314,11 +315,13 @@ func TestReadingIsNoted(t *testing.T) {
 		{words, "we", "#1", `the target #1 is the word "#1", which is token number`},
 		{words, "we", "#2", ""},
 	} {
-		m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: test.tok.Size(), Layers: 1, Width: 4, Hidden: 4}, test.tok, 1)
+		m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: test.tok.Size(), Layers: 1, Width: 4,
+			Hidden: 4}, test.tok, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, err := lmkit.Request{Prompt: test.prompt, Target: test.target, Methods: []string{"occlusion"}}.Answer(t.Context(), m)
+		answer, err := lmkit.Request{Prompt: test.prompt, Target: test.target, Methods: []string{"occlusion"}}.Answer(
+			t.Context(), m)
 		m.Close()
 		if err != nil {
 			t.Fatal(err)

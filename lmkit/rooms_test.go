@@ -14,11 +14,12 @@ import (
 
 // The picture of the rooms in the documentation is that of the list; go test ./lmkit -run Rooms -update draws it anew.
 func TestRoomsPicture(t *testing.T) {
-	canvastest.Golden(t, "../../docs/pictures/rooms.svg", func(w io.Writer) error { return canvas.WriteSVG(w, floorPlan{}) })
+	canvastest.Golden(t, "../../docs/pictures/rooms.svg",
+		func(w io.Writer) error { return canvas.WriteSVG(w, floorPlan{}) })
 }
 
-// shown is the box of a package in the picture: methods have one together, and so have the applications of trial. Helpers
-// of tests, and what only shows or measures, have none.
+// shown is the box of a package in the picture: methods have one together, and so have the applications of trial.
+// Helpers of tests, and what only shows or measures, have none.
 func shown(name string) (box string, ok bool) {
 	folder, _, _ := strings.Cut(name, "/")
 	switch {
@@ -32,8 +33,8 @@ func shown(name string) (box string, ok bool) {
 	return name, true
 }
 
-// arrows returns which boxes each box imports, without those that follow from others: where a imports b and b imports c,
-// the arrow from a to c is left out.
+// arrows returns which boxes each box imports, without those that follow from others: where a imports b and b imports
+// c, the arrow from a to c is left out.
 func arrows() map[string][]string {
 	all := map[string]map[string]bool{}
 	for name, list := range rooms {
@@ -246,7 +247,8 @@ func (floorPlan) Draw() (*canvas.Canvas, error) {
 	}
 	c.Y = top(0) + boxHeight + 10
 	grey := canvas.Label{Size: 11, Fill: canvas.InkSoft}
-	c.Paragraph(canvas.Margin, grey, "An arrow leads to what a package imports; one that follows from others is left out. "+
+	c.Paragraph(canvas.Margin, grey, "An arrow leads to what a package imports; one that follows from others "+
+		"is left out. "+
 		"Grey: under lmkit/internal. explain/… are the methods, trial/… the applications.")
 	return c.Done("the packages of lmkit, and what they import")
 }

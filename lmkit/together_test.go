@@ -9,8 +9,8 @@ import (
 	"lmkit.internal/lmkit/explain/explaintest"
 )
 
-// All methods of one question share its preparation and the measurement of its evidence, and each says what it would have
-// cost alone: docs/performance.md has the numbers that this test logs.
+// All methods of one question share its preparation and the measurement of its evidence, and each says what it would
+// have cost alone: docs/performance.md has the numbers that this test logs.
 func TestTogether(t *testing.T) {
 	ctx := context.Background()
 	for name, m := range explaintest.Models(t) {

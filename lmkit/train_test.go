@@ -12,9 +12,11 @@ import (
 
 // A character that only a held-out part has is in the vocabulary: the part could not be read without it.
 func TestTrainReadsAllParts(t *testing.T) {
-	c := &corpus.Corpus{Train: []corpus.Document{{Text: "the cat sat on the mat"}}, Valid: []corpus.Document{{Text: "a dog is quick"}},
-		Test: []corpus.Document{{Text: "jazz!"}}}
-	m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Tokenizer: "char", Model: lm.Config{Width: 8, Layers: 1, Heads: 2, Context: 4},
+	c := &corpus.Corpus{Train: []corpus.Document{{Text: "the cat sat on the mat"}},
+		Valid: []corpus.Document{{Text: "a dog is quick"}},
+		Test:  []corpus.Document{{Text: "jazz!"}}}
+	m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Tokenizer: "char", Model: lm.Config{Width: 8, Layers: 1,
+		Heads: 2, Context: 4},
 		Train: train.Config{Steps: 1, Rows: 2}, Engine: backendtest.Engine(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -33,10 +35,12 @@ func TestTrainSaysWhetherItMetTheUnknownToken(t *testing.T) {
 		text string
 		hide float64
 		met  bool
-	}{{"a b c d e f a b c d e f", 0, false}, {"a b c <unk> e f a b <unk> d e f", 0, true}, {"a b c d e f a b c d e f", 0.5, true}} {
+	}{{"a b c d e f a b c d e f", 0, false}, {"a b c <unk> e f a b <unk> d e f", 0, true}, {"a b c d e f a b c d e f",
+		0.5, true}} {
 		for _, dir := range []string{"", t.TempDir()} {
 			c := &corpus.Corpus{Train: []corpus.Document{{Text: x.text}}}
-			m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Model: lm.Config{Width: 8, Layers: 1, Heads: 2, Context: 4},
+			m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Model: lm.Config{Width: 8, Layers: 1, Heads: 2,
+				Context: 4},
 				Train: train.Config{Steps: 2, Rows: 2, Hide: x.hide}, Engine: backendtest.Engine(t), Dir: dir})
 			if err != nil {
 				t.Fatal(err)

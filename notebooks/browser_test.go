@@ -20,7 +20,8 @@ import (
 	"lmkit.internal/kernels/kernelstest"
 )
 
-// widgets is a notebook with a figure that a slider changes, and one that tabs change: the heads of an attention picture.
+// widgets is a notebook with a figure that a slider changes, and one that tabs change: the heads of an attention
+// picture.
 const widgets = `{
  "cells": [
   {"cell_type": "code", "id": "slider", "metadata": {}, "execution_count": null, "outputs": [], "source": [
@@ -77,11 +78,13 @@ func TestBrowser(t *testing.T) {
 		first  = `.jp-CodeCell:nth-of-type(1) .jp-OutputArea`
 		second = `.jp-CodeCell:nth-of-type(2) .jp-OutputArea`
 	)
-	do("open the notebook", chromedp.Navigate(page), chromedp.Click(`.jp-CodeCell .cm-content`), until(`document.querySelector("#jp-main-statusbar").textContent.includes("| Idle")`))
+	do("open the notebook", chromedp.Navigate(page), chromedp.Click(`.jp-CodeCell .cm-content`),
+		until(`document.querySelector("#jp-main-statusbar").textContent.includes("| Idle")`))
 	do("run its cells", chromedp.Click(run), chromedp.Click(run))
 	do("see the figure and its slider", shows(first, "picture 1"), chromedp.WaitVisible(slider))
 	changes("slider", first+" figure", func() {
-		do("move the slider", chromedp.Focus(slider), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight), shows(first, "picture 3"))
+		do("move the slider", chromedp.Focus(slider), chromedp.KeyEvent(kb.ArrowRight), chromedp.KeyEvent(kb.ArrowRight),
+			shows(first, "picture 3"))
 	})
 	do("end the cell", chromedp.Click(first+" button"), chromedp.WaitNotPresent(slider), shows(first, "picture 3"))
 	do("see the picker", shows(second, "itself"))
@@ -107,14 +110,16 @@ func browser(t *testing.T) string {
 			return program
 		}
 	}
-	t.Skipf("there is no browser: install chromium, or name a browser of its family in %s, to test notebooks in JupyterLab", key)
+	t.Skipf("there is no browser: install chromium, or name a browser of its family in %s, to test notebooks "+
+		"in JupyterLab", key)
 	return ""
 }
 
 // open starts the browser, with a fresh profile.
 func open(t *testing.T, program string) context.Context {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU, chromedp.WindowSize(1200, 900), chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU,
+		chromedp.WindowSize(1200, 900), chromedp.UserDataDir(t.TempDir()))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses to run for root
 	}
@@ -130,7 +135,9 @@ func open(t *testing.T, program string) context.Context {
 
 // shows waits until a part of the page shows a text to the reader.
 func shows(part, text string) chromedp.Action[chromedp.Void] {
-	return until(fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.checkVisibility() && e.textContent.includes(%q))`, part+" text", text))
+	return until(
+		fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.checkVisibility() && e.textContent.includes(%q))`,
+			part+" text", text))
 }
 
 // until waits for an expression to become true.
@@ -160,8 +167,10 @@ func lab(t *testing.T, j kernelstest.Jupyter) string {
 	folder, runtime, settings := t.TempDir(), t.TempDir(), t.TempDir()
 	write(t, filepath.Join(folder, name), widgets)
 	write(t, filepath.Join(settings, news), `{"fetchNews": "false", "checkForUpdates": false}`) // no question at the start
-	cmd := j.Python(t.Context(), "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", fmt.Sprintf("--port=%d", freePort(t)), "--allow-root", folder)
-	cmd.Env = append(cmd.Env, "JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+t.TempDir(), "JUPYTER_DATA_DIR="+t.TempDir(), "JUPYTERLAB_SETTINGS_DIR="+settings, "JUPYTERLAB_WORKSPACES_DIR="+t.TempDir())
+	cmd := j.Python(t.Context(), "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1",
+		fmt.Sprintf("--port=%d", freePort(t)), "--allow-root", folder)
+	cmd.Env = append(cmd.Env, "JUPYTER_RUNTIME_DIR="+runtime, "JUPYTER_CONFIG_DIR="+t.TempDir(),
+		"JUPYTER_DATA_DIR="+t.TempDir(), "JUPYTERLAB_SETTINGS_DIR="+settings, "JUPYTERLAB_WORKSPACES_DIR="+t.TempDir())
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // ends its kernels, too
 	cmd.WaitDelay = 20 * time.Second
 	var log bytes.Buffer

@@ -61,7 +61,8 @@ func (t *text) UnmarshalJSON(data []byte) error {
 }
 
 var (
-	remote = regexp.MustCompile(`(?i)(\b(src|href|srcset|poster|data|action)\s*=\s*["']?|url\(\s*["']?|@import\s+["']?|!\[[^\]]*\]\()\s*(https?:)?//`)
+	remote = regexp.MustCompile(
+		`(?i)(\b(src|href|srcset|poster|data|action)\s*=\s*["']?|url\(\s*["']?|@import\s+["']?|!\[[^\]]*\]\()\s*(https?:)?//`)
 	script = regexp.MustCompile(`(?i)<script|<iframe|\bon(load|click|error)\s*=`)
 	place  = regexp.MustCompile(`(^|[\s"'(=:,])(/(root|work|home|Users|tmp|var|private|opt)/|[A-Z]:\\)`)
 )
@@ -102,16 +103,19 @@ func check(data []byte) (mistakes []string) {
 	}
 	sum := sha256.Sum256([]byte(strings.Join(code, "\n\x00\n")))
 	if hex.EncodeToString(sum[:]) != n.Metadata.Lmkit.Code {
-		wrong("the outputs belong to other code: execute the notebook with `go test ./notebooks -run TestExecute/NAME -update`")
+		wrong("the outputs belong to other code: execute the notebook with `go test ./notebooks -run " +
+			"TestExecute/NAME -update`")
 	}
 	return append(mistakes, checkProse(strings.Join(prose, "\n"))...)
 }
 
-// checkProse is what is wrong with a notebook's text: it has exercises whose answers are folded away, and ends with what can go wrong.
+// checkProse is what is wrong with a notebook's text: it has exercises whose answers are folded away, and ends with
+// what can go wrong.
 func checkProse(all string) (mistakes []string) {
 	opened, closed := strings.Count(all, "<details>"), strings.Count(all, "</details>")
 	if opened != closed || opened < 2 || opened > 4 {
-		mistakes = append(mistakes, fmt.Sprintf("%d answers begin and %d end (<details>): want 2 to 4 exercises", opened, closed))
+		mistakes = append(mistakes, fmt.Sprintf("%d answers begin and %d end (<details>): want 2 to 4 exercises", opened,
+			closed))
 	}
 	last := ""
 	for line := range strings.Lines(all) {
@@ -181,7 +185,8 @@ func (c cell) check() (mistakes []string) {
 
 // checkContent is what must not be in an output: a resource from elsewhere, a script, a path of the machine.
 func checkContent(kind, content string) (mistakes []string) {
-	for re, what := range map[*regexp.Regexp]string{remote: "loads something remote", script: "runs a script", place: "tells a path of the machine"} {
+	for re, what := range map[*regexp.Regexp]string{remote: "loads something remote", script: "runs a script",
+		place: "tells a path of the machine"} {
 		if m := re.FindString(content); m != "" {
 			mistakes = append(mistakes, fmt.Sprintf("%s %s: %q", kind, what, m))
 		}
@@ -195,7 +200,8 @@ func checkContent(kind, content string) (mistakes []string) {
 // What is wrong with a notebook is found.
 func TestCheck(t *testing.T) {
 	const dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-	figure := map[string]any{"output_type": "display_data", "data": map[string]any{"image/png": dot, "text/plain": []string{"area\n", "42"}}}
+	figure := map[string]any{"output_type": "display_data", "data": map[string]any{"image/png": dot,
+		"text/plain": []string{"area\n", "42"}}}
 	sound := func() map[string]any {
 		one := func() map[string]any {
 			return map[string]any{
@@ -206,8 +212,9 @@ func TestCheck(t *testing.T) {
 		prose := "## Exercises\n<details>1</details><details>2</details>\n## What can go wrong\nNothing."
 		sum := sha256.Sum256([]byte(strings.Repeat("%%\ndraw()\n\x00\n", 2) + "%%\ndraw()"))
 		return map[string]any{
-			"cells":    []any{one(), one(), one(), map[string]any{"cell_type": "markdown", "source": prose}},
-			"metadata": map[string]any{"kernelspec": map[string]any{"name": "lmkit-cpu"}, "lmkit": map[string]any{"code": hex.EncodeToString(sum[:])}},
+			"cells": []any{one(), one(), one(), map[string]any{"cell_type": "markdown", "source": prose}},
+			"metadata": map[string]any{"kernelspec": map[string]any{"name": "lmkit-cpu"},
+				"lmkit": map[string]any{"code": hex.EncodeToString(sum[:])}},
 			"nbformat": 4, "nbformat_minor": 5,
 		}
 	}
@@ -234,14 +241,18 @@ func TestCheck(t *testing.T) {
 		}},
 		{"code", "other code", func(n, c map[string]any) { c["source"] = "%%\nchanged()" }},
 		{"not executed", "not executed", func(n, c map[string]any) { c["execution_count"] = nil }},
-		{"error", "it failed", func(n, c map[string]any) { c["outputs"] = []any{figure, map[string]any{"output_type": "error"}} }},
+		{"error", "it failed", func(n, c map[string]any) {
+			c["outputs"] = []any{figure,
+				map[string]any{"output_type": "error"}}
+		}},
 		{"too many outputs", "31 outputs", func(n, c map[string]any) { c["outputs"] = slices.Repeat([]any{figure}, 31) }},
 		{"no picture", "0 outputs have image/png", func(n, c map[string]any) {
 			c["outputs"] = []any{map[string]any{"output_type": "stream", "text": "area 42"}}
 		}},
 		{"no tag", `"figure" is false`, func(n, c map[string]any) { delete(c["metadata"].(map[string]any), "tags") }},
 		{"hidden picture", "would hide it", func(n, c map[string]any) {
-			c["outputs"] = []any{map[string]any{"output_type": "display_data", "data": map[string]any{"image/png": dot, "text/html": "<b>42</b>", "text/plain": "area 42"}}}
+			c["outputs"] = []any{map[string]any{"output_type": "display_data", "data": map[string]any{"image/png": dot,
+				"text/html": "<b>42</b>", "text/plain": "area 42"}}}
 		}},
 		{"damaged picture", "damaged", show("image/png", dot[:40])},
 		{"other number", "does not show", func(n, c map[string]any) {
@@ -258,7 +269,8 @@ func TestCheck(t *testing.T) {
 			n["cells"].([]any)[3].(map[string]any)["source"] = "<details></details>\n## What can go wrong"
 		}},
 		{"end", `last section is "Exercises"`, func(n, c map[string]any) {
-			n["cells"].([]any)[3].(map[string]any)["source"] = "<details></details><details></details>\n## What can go wrong\n## Exercises"
+			n["cells"].([]any)[3].(map[string]any)["source"] = "<details></details><details></details>\n## What can go " +
+				"wrong\n## Exercises"
 		}},
 		{"not JSON", "invalid character", nil},
 	} {

@@ -32,7 +32,8 @@ func method(r Row) explain.Method {
 }
 
 func (r Row) question(k int) explain.Question {
-	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit, Baseline: fmt.Sprintf("#%d", r.Baseline), Tolerance: r.Tolerance, Seed: 1}
+	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit,
+		Baseline: fmt.Sprintf("#%d", r.Baseline), Tolerance: r.Tolerance, Seed: 1}
 }
 
 // measureExplanation times a method as a user calls it: with the evidence that every attribution carries.

@@ -76,7 +76,8 @@ func BenchmarkEdits(b *testing.B) {
 	absent := lm.FromValues(lm.Array{Dims: []int{m.Config().Width}, Data: make([]float32, m.Config().Width)})
 	for i := range q.Rows {
 		q.Rows[i] = q.Rows[0]
-		q.Edits = append(q.Edits, lm.Edit{Tap: "embed", Rows: []int{i}, Positions: []int{i % 12, (i + 1 + i/12) % 12}, With: absent})
+		q.Edits = append(q.Edits, lm.Edit{Tap: "embed", Rows: []int{i}, Positions: []int{i % 12, (i + 1 + i/12) % 12},
+			With: absent})
 	}
 	answer(b, m, q)
 }

@@ -57,7 +57,8 @@ func TestEveryRow(t *testing.T) {
 	}
 }
 
-// The stream begins with the numbers that bench/peers.py makes, stays in the vocabulary, and targets are the tokens that follow.
+// The stream begins with the numbers that bench/peers.py makes, stays in the vocabulary, and targets are the tokens
+// that follow.
 func TestStream(t *testing.T) {
 	for k, want := range []int{14_757, 20_726, 3_730, 16_593} {
 		if got := tokenAt(uint32(k), 28_782); int(got) != want {

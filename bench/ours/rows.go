@@ -94,8 +94,10 @@ func benchmark(quick bool) []Row {
 
 func trainingRows() []Row {
 	loss := map[string]Bound{"loss": {Absolute: 1e-4}}
-	lstm := Row{Kind: "train", Model: "lstm", Unit: "tokens/s", Peers: []string{"torch"}, Batch: 20, Steps: 10, Clip: 0.25, Samples: 4, Seconds: 4, Same: loss}
-	gpt := Row{Kind: "train", Unit: "tokens/s", Peers: []string{"torch", "torch compiled"}, Steps: 10, Clip: 1, Beta2: 0.99, WeightDecay: 0.1,
+	lstm := Row{Kind: "train", Model: "lstm", Unit: "tokens/s", Peers: []string{"torch"}, Batch: 20, Steps: 10,
+		Clip: 0.25, Samples: 4, Seconds: 4, Same: loss}
+	gpt := Row{Kind: "train", Unit: "tokens/s", Peers: []string{"torch", "torch compiled"}, Steps: 10, Clip: 1,
+		Beta2: 0.99, WeightDecay: 0.1,
 		Samples: 4, Seconds: 4, Same: loss}
 	long, eval, compile := lstm, lstm, lstm
 	lstm.Name, lstm.Length = "lstm-train", 35
@@ -104,7 +106,8 @@ func trainingRows() []Row {
 	nano := gpt
 	gpt.Name, gpt.Model, gpt.Batch, gpt.Length = "gpt-train", "gpt", 8, 128
 	nano.Name, nano.Model, nano.Batch, nano.Length, nano.Steps = "nanogpt-train", "nanogpt", 12, 64, 30
-	compile.Name, compile.Kind, compile.Unit, compile.Peers, compile.Same, compile.Samples = "compile-35", "compile", "s", nil, nil, 1
+	compile.Name, compile.Kind, compile.Unit, compile.Peers, compile.Same, compile.Samples = "compile-35", "compile", "s",
+		nil, nil, 1
 	compile.Length, compile.Batch = 35, 20
 	longest := compile
 	longest.Name, longest.Length, longest.Batch = "compile-512", 512, 2
@@ -113,7 +116,8 @@ func trainingRows() []Row {
 
 func explanationRows() []Row {
 	row := func(name, kind string, tokens int, peers ...string) Row {
-		return Row{Name: name, Kind: kind, Model: "gpt-sharp", Unit: "ms", Peers: peers, Prompts: [][]token.ID{make([]token.ID, tokens)}, Target: 17,
+		return Row{Name: name, Kind: kind, Model: "gpt-sharp", Unit: "ms", Peers: peers,
+			Prompts: [][]token.ID{make([]token.ID, tokens)}, Target: 17,
 			Samples: 5, Seconds: 3, Same: map[string]Bound{"value": {Absolute: 1e-3}, "scores": {Relative: 1e-3}}}
 	}
 	ig := row("ig", "ig", 64, "captum")

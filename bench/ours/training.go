@@ -17,7 +17,8 @@ const checkSteps = 4
 
 // config is the training that a row asks for, without end.
 func (r Row) config() train.Config {
-	c := train.Config{Steps: 1 << 30, EvalEvery: 1 << 30, LogEvery: r.Steps, Clip: r.Clip, Beta2: r.Beta2, WeightDecay: r.WeightDecay}
+	c := train.Config{Steps: 1 << 30, EvalEvery: 1 << 30, LogEvery: r.Steps, Clip: r.Clip, Beta2: r.Beta2,
+		WeightDecay: r.WeightDecay}
 	if r.WeightDecay > 0 {
 		c.Optimizer = train.AdamW
 	}
@@ -176,5 +177,6 @@ func (s *stream) At(i int) (corpus.Batch, error) {
 	}
 	n := s.rows * s.width
 	at := i % period * n
-	return corpus.Batch{Inputs: s.tokens[at : at+n], Targets: s.tokens[at+1 : at+n+1], Rows: s.rows, Length: s.width, Fresh: i == 0}, nil
+	return corpus.Batch{Inputs: s.tokens[at : at+n], Targets: s.tokens[at+1 : at+n+1], Rows: s.rows, Length: s.width,
+		Fresh: i == 0}, nil
 }

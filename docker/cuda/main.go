@@ -1,5 +1,5 @@
-// Command cuda installs XLA's CUDA plugin and NVIDIA's libraries by go-xla's installer, also where there is no GPU: while an
-// image is built.
+// Command cuda installs XLA's CUDA plugin and NVIDIA's libraries by go-xla's installer, also where there is no GPU:
+// while an image is built.
 package main
 
 import (

@@ -30,7 +30,8 @@ func ExampleKeepOne() {
 	}
 	for _, a := range as {
 		e := a.Evidence
-		fmt.Printf("%s: %.2f; without the top feature the objective falls by %.2f, with it alone by %.2f\n", a.Method.Name, a.Scores, e.Necessity.Drop, e.Sufficiency.Drop)
+		fmt.Printf("%s: %.2f; without the top feature the objective falls by %.2f, with it alone by %.2f\n", a.Method.Name,
+			a.Scores, e.Necessity.Drop, e.Sufficiency.Drop)
 	}
 	// Output:
 	// keep-one: [0.18 0.03 0.06 -0.25 0.09]; without the top feature the objective falls by 0.06, with it alone by -0.43

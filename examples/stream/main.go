@@ -49,7 +49,8 @@ func main() {
 		}
 		a := as[0]
 		top := explain.TopFeatures(a.Scores)[0]
-		fmt.Printf("%-12q because of %q, %d before (%+.2f)\n", m.TokenText(next.ID), a.Features[top].Text, len(read)-top, a.Scores[top])
+		fmt.Printf("%-12q because of %q, %d before (%+.2f)\n", m.TokenText(next.ID), a.Features[top].Text, len(read)-top,
+			a.Scores[top])
 		read = append(read, next.ID)
 	}
 }

@@ -53,8 +53,9 @@ func (e *Engine) Loops() bool {
 	return c.Functions && c.Operations[compute.OpTypeDynamicSlice] && c.Operations[compute.OpTypeDynamicUpdateSlice]
 }
 
-// Processors is how many of the engine's devices make work faster when it is spread over them: the GPUs of xla:cuda, and
-// one else. NumDevices may be more: XLA can show the machine's one processor as several devices, which share its cores.
+// Processors is how many of the engine's devices make work faster when it is spread over them: the GPUs of xla:cuda,
+// and one else. NumDevices may be more: XLA can show the machine's one processor as several devices, which share its
+// cores.
 func (e *Engine) Processors() int {
 	if e.Kind == XLACUDA {
 		return e.NumDevices()
@@ -133,8 +134,8 @@ func openAuto(ctx context.Context, o Options) (*Engine, error) {
 	return openGo("running on the slow pure-Go engine: " + strings.Join(why, "; "))
 }
 
-// openGo opens the pure-Go engine. It runs one operation after the other, each on all processors: several matrix products
-// at once take each other's workers in GoMLX v0.28, and may wait for each other for ever.
+// openGo opens the pure-Go engine. It runs one operation after the other, each on all processors: several matrix
+// products at once take each other's workers in GoMLX v0.28, and may wait for each other for ever.
 func openGo(note string) (*Engine, error) {
 	b, err := gobackend.New("ops_sequential")
 	if err != nil {
@@ -148,7 +149,8 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
 	}
 	if want.kind == XLACUDA && !findGPU().usable() {
-		return nil, fmt.Errorf("%s: this machine shows no NVIDIA GPU with a driver: install the driver, and in a container pass the GPU through", want.kind)
+		return nil, fmt.Errorf("%s: this machine shows no NVIDIA GPU with a driver: install the driver, and in a "+
+			"container pass the GPU through", want.kind)
 	}
 	if o.Plugin == "" {
 		o.Plugin = want.plugin

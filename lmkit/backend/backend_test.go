@@ -46,7 +46,8 @@ func TestThreads(t *testing.T) {
 		}
 	}
 	if threads != runtime.GOMAXPROCS(0) {
-		t.Errorf("XLA has %d threads, want %d: does the plugin still know the option cpu_device_count, and PJRT_NPROC?", threads, runtime.GOMAXPROCS(0))
+		t.Errorf("XLA has %d threads, want %d: does the plugin still know the option cpu_device_count, and PJRT_NPROC?",
+			threads, runtime.GOMAXPROCS(0))
 	}
 	four := backendtest.FourDevices(t)
 	addsUp(t, four)

@@ -223,7 +223,8 @@ func (c *checkup) cache() {
 	switch {
 	case err != nil: // this system does not tell
 	case free < 300<<20:
-		c.add("disk", Warning, fmt.Sprintf("%d MB free in the cache folder", free>>20), "free 300 MB, or set XDG_CACHE_HOME to another disk")
+		c.add("disk", Warning, fmt.Sprintf("%d MB free in the cache folder", free>>20),
+			"free 300 MB, or set XDG_CACHE_HOME to another disk")
 	default:
 		c.add("disk", Good, fmt.Sprintf("%.1f GB free in the cache folder", float64(free)/(1<<30)), "")
 	}
@@ -269,7 +270,8 @@ func (c *checkup) plugin(kind string) {
 		c.add("plugin folder", Warning, found.Note, "unset "+EnvPlugins+", or put a plugin there")
 	}
 	if found.File == "" {
-		c.add("plugin", c.needed, "none is installed for "+kind, "run any model once with the network on: it is installed at first use")
+		c.add("plugin", c.needed, "none is installed for "+kind, "run any model once with the network on: it is installed "+
+			"at first use")
 		return
 	}
 	if err := c.verifyPlugin(found); err != nil {
@@ -315,7 +317,8 @@ func (c *checkup) engine() {
 		err = fmt.Errorf("1+1 gives %v", sum.Value())
 	}
 	if err != nil {
-		c.add("engine", Missing, fmt.Sprintf("%s opens and does not compute: %s", e.Kind, oneLine(err.Error())), "choose another engine: "+Go)
+		c.add("engine", Missing, fmt.Sprintf("%s opens and does not compute: %s", e.Kind, oneLine(err.Error())),
+			"choose another engine: "+Go)
 		return
 	}
 	c.report.Engine = e.Kind

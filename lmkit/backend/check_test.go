@@ -56,7 +56,8 @@ func TestCheckOnABareMachine(t *testing.T) {
 			t.Errorf("%s: %+v, want ok", name, item)
 		}
 	}
-	if r := Check(context.Background(), Options{Name: XLACPU}); r.OK() || r.Engine != "" || r.find("plugin").Status != Missing {
+	if r := Check(context.Background(), Options{Name: XLACPU}); r.OK() || r.Engine != "" ||
+		r.find("plugin").Status != Missing {
 		t.Errorf("xla:cpu: %+v, want the plugin missing", r)
 	}
 	if r := Check(context.Background(), Options{Name: XLACUDA}); r.OK() || r.find("GPU").Status != Missing {
@@ -65,7 +66,8 @@ func TestCheckOnABareMachine(t *testing.T) {
 	if r := Check(context.Background(), Options{Name: Go}); !r.OK() || r.Engine != Go || r.find("plugin") != (Item{}) {
 		t.Errorf("go: %+v, want only what the pure-Go engine needs", r)
 	}
-	if r := Check(context.Background(), Options{Name: "gpu"}); r.OK() || !strings.Contains(r.find("engine").Found, "unknown engine") {
+	if r := Check(context.Background(), Options{Name: "gpu"}); r.OK() ||
+		!strings.Contains(r.find("engine").Found, "unknown engine") {
 		t.Errorf("gpu: %+v, want an unknown engine", r)
 	}
 
@@ -75,7 +77,8 @@ func TestCheckOnABareMachine(t *testing.T) {
 		t.Errorf("%+v, want python3 without pip", r)
 	}
 	t.Setenv("XDG_CACHE_HOME", m.Wheel)
-	if item := Check(context.Background(), Options{}).find("cache"); item.Status != Warning || !strings.Contains(item.Cure, "XDG_CACHE_HOME") {
+	if item := Check(context.Background(), Options{}).find("cache"); item.Status != Warning ||
+		!strings.Contains(item.Cure, "XDG_CACHE_HOME") {
 		t.Errorf("%+v, want a warning about the cache", item)
 	}
 }
@@ -87,7 +90,8 @@ func TestCheckMakesNoHome(t *testing.T) {
 	t.Setenv("HOME", home)
 	t.Setenv("XDG_CACHE_HOME", "")
 	t.Setenv("XDG_CONFIG_HOME", "")
-	m.Write(filepath.Join(m.Home, "bin", "go"), []byte("#!/bin/sh\n[ -z \"$HOME\" ] || /bin/mkdir -p \"$HOME\"\necho go version go9\n"))
+	m.Write(filepath.Join(m.Home, "bin", "go"), []byte("#!/bin/sh\n[ -z \"$HOME\" ] || /bin/mkdir -p \"$HOME\"\necho "+
+		"go version go9\n"))
 	item := Check(t.Context(), Options{}).find("cache")
 	if item.Status != Warning || !strings.Contains(item.Found, "home folder cannot be used") {
 		t.Errorf("%+v, want a warning about the home folder", item)
@@ -106,7 +110,8 @@ func TestCheckRunsTheCompiler(t *testing.T) {
 		t.Errorf("%+v, want what is wrong and the cure", item)
 	}
 	m.Write(compiler, []byte("#!/bin/sh\necho gcc 99\n"))
-	if item := Check(context.Background(), Options{}).find("C compiler"); item.Status != Good || !strings.Contains(item.Found, "gcc 99") {
+	if item := Check(context.Background(), Options{}).find("C compiler"); item.Status != Good ||
+		!strings.Contains(item.Found, "gcc 99") {
 		t.Errorf("%+v, want ok", item)
 	}
 }
@@ -118,7 +123,8 @@ func TestCheckFindsADamagedPlugin(t *testing.T) {
 	m := newMachine(t)
 	m.GoodPip(m.Wheel)
 	install(t) // the library is no library
-	if item := Check(context.Background(), Options{}).find("plugin"); item.Status != Warning || !strings.Contains(item.Cure, "remove") {
+	if item := Check(context.Background(), Options{}).find("plugin"); item.Status != Warning ||
+		!strings.Contains(item.Cure, "remove") {
 		t.Errorf("%+v, want a warning", item)
 	}
 }

@@ -20,7 +20,8 @@ func xlaMissing() error {
 	}
 	if _, err := exec.LookPath("gcc"); err != nil {
 		if _, err := exec.LookPath("clang"); err != nil {
-			return errors.New("this program was built without XLA, and there is no C compiler: install gcc and the C library's headers (Debian: apt-get install gcc libc6-dev), then build again")
+			return errors.New("this program was built without XLA, and there is no C compiler: install gcc and the C " +
+				"library's headers (Debian: apt-get install gcc libc6-dev), then build again")
 		}
 	}
 	return errors.New("this program was built without XLA: build again with CGO_ENABLED=1 and without the tag noxla")

@@ -15,7 +15,8 @@ const EnvTune = "LMKIT_TUNE"
 const envTunables = "GLIBC_TUNABLES"
 
 // envThreads is how many threads XLA's plugin computes with; it is read when the plugin is loaded. By itself the plugin
-// takes a processor's number of cores, however few of them a container may use, and never less than its number of devices.
+// takes a processor's number of cores, however few of them a container may use, and never less than its number of
+// devices.
 const envThreads = "PJRT_NPROC"
 
 // tunables keep large buffers in the process: by default glibc hands each back to the system and asks for it anew, and
@@ -27,9 +28,9 @@ const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thres
 // nothing, and returns, when the settings are there, when the environment already sets glibc's allocator, when
 // LMKIT_TUNE is off, and where there is no glibc to set.
 //
-// It also has XLA compute with as many threads as Go may use, which in a container are fewer than the machine has cores,
-// where PJRT_NPROC does not say otherwise. Only Tune, and what it asks for, changes the environment of a program: one
-// that does not call it sets what it wants before it starts.
+// It also has XLA compute with as many threads as Go may use, which in a container are fewer than the machine has
+// cores, where PJRT_NPROC does not say otherwise. Only Tune, and what it asks for, changes the environment of a
+// program: one that does not call it sets what it wants before it starts.
 //
 // On its way it learns whether XLA's plugin takes flags for oneDNN: the first [Open] of an XLA engine on the processor
 // then tries them in a child process, once for each plugin, and sets them where they work.

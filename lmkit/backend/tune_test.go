@@ -84,7 +84,8 @@ func TestTune(t *testing.T) {
 		if n := strings.Count(text, "started with"); n != starts {
 			t.Errorf("off=%v: started %d times, want %d:\n%s", off, n, starts, text)
 		}
-		if want := fmt.Sprintf("pid %d, read \"hello\" <nil>, children inherit \"\"", cmd.Process.Pid); !strings.Contains(text, want) {
+		if want := fmt.Sprintf("pid %d, read \"hello\" <nil>, children inherit \"\"", cmd.Process.Pid); !strings.Contains(
+			text, want) {
 			t.Errorf("off=%v: no %q in:\n%s", off, want, text)
 		}
 	}
@@ -139,7 +140,8 @@ func TestOneDNN(t *testing.T) {
 // The child exits with 1 where a plugin does not load.
 func TestProbeFails(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestTuneChild$")
-	cmd.Env = append(os.Environ(), "LMKIT_TUNE_CHILD=1", EnvTune+"=off", envProbe+"="+filepath.Join(t.TempDir(), "none.so"))
+	cmd.Env = append(os.Environ(), "LMKIT_TUNE_CHILD=1", EnvTune+"=off", envProbe+"="+filepath.Join(t.TempDir(),
+		"none.so"))
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || strings.Contains(string(out), "read ") {

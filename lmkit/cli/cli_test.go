@@ -42,7 +42,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TINY", "--layers=1 --width=8")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut, "attributions": attributions, "alike": alike, "matrix": matrix},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "hex": writeHex, "cut": cut,
+			"attributions": attributions, "alike": alike, "matrix": matrix},
 	})
 }
 
@@ -116,7 +117,8 @@ func matrix(ts *testscript.TestScript, neg bool, args []string) {
 	text := ts.ReadFile(args[0])
 	m, err := explain.ReadMatrix(strings.NewReader(text))
 	ts.Check(err)
-	if got, want := fmt.Sprintf("%s %d %d", m.Method.Name, len(m.Rows), len(m.Columns)), strings.Join(args[1:], " "); got != want {
+	if got, want := fmt.Sprintf("%s %d %d", m.Method.Name, len(m.Rows), len(m.Columns)),
+		strings.Join(args[1:], " "); got != want {
 		ts.Fatalf("matrix %s, want %s", got, want)
 	}
 	var again bytes.Buffer
@@ -153,7 +155,8 @@ func commands() []*cobra.Command {
 func TestExamples(t *testing.T) {
 	t.Setenv(backend.EnvEngine, backendtest.Engine(t).Kind)
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("input.txt", []byte(strings.Repeat("the keys near the box are on the table\n", 40)), 0o644); err != nil {
+	if err := os.WriteFile("input.txt", []byte(strings.Repeat("the keys near the box are on the table\n", 40)),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range commands() {

@@ -26,7 +26,8 @@ type source struct {
 	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
 }
 
-const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], grammar[:SENTENCES], " +
+const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], " +
+	"grammar[:SENTENCES], " +
 	"opticks, or plant:TASK[:ITEMS]"
 
 // absolute makes the paths good from any folder.

@@ -102,7 +102,8 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.StringVar(&o.FirstToken, "first-token", "",
 		"the first token: hold (it stays, without a score) or feature (default: hold if it is the model's attention sink)")
 	f.StringVar(&o.Baseline, "baseline", "",
-		"what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed it, else mean)")
+		"what an absent token is: unk, mean, zero or #ID; several are averaged (default: unk if training showed "+
+			"it, else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
 	f.IntVar(&o.Settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
 	f.IntVar(&o.Settings.Samples, "samples", 0, "random draws (default: the method's)")
@@ -111,7 +112,8 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.IntSliceVar(&o.Settings.Heads, "head", nil, "attention of these heads, from 0 (default: all)")
 	f.Float64Var(&o.Tolerance, "tolerance", 0.01, "by how much the scores may miss their sum, relative")
 	f.Uint64Var(&o.Seed, "seed", 0, "of random draws")
-	f.StringVar(&o.from, "request", "", "run the request in this JSON `FILE` (- is stdin), in place of a prompt and flags about it")
+	f.StringVar(&o.from, "request", "", "run the request in this JSON `FILE` (- is stdin), in place of a prompt and "+
+		"flags about it")
 	f.BoolVar(&o.print, "print-request", false, "write the request that the flags make as JSON, and run nothing")
 	f.StringVar(&o.memory, "memory", "",
 		"memory for activations, about, such as 512MB (default: an eighth of the machine's, at most 1GB)")

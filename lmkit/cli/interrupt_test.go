@@ -17,24 +17,28 @@ import (
 	"lmkit.internal/lmkit/train"
 )
 
-// A run that Ctrl-C stops can be resumed by its folder's name alone, and ends with the bits of one that was not stopped.
+// A run that Ctrl-C stops can be resumed by its folder's name alone, and ends with the bits of one that was not
+// stopped.
 func TestInterrupt(t *testing.T) {
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.txt")
-	if err := os.WriteFile(text, []byte(strings.Repeat("the keys to the cabinet are on the table. ", 80)), 0o644); err != nil {
+	if err := os.WriteFile(text, []byte(strings.Repeat("the keys to the cabinet are on the table. ", 80)),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, arch := range []string{lm.Transformer, lm.LSTM} {
 		whole, broken := filepath.Join(dir, arch+"-whole"), filepath.Join(dir, arch+"-broken")
 		command := func(out string) []string {
-			return []string{"train", "--data", text, "--arch", arch, "--layers", "1", "--width", "16", "--dropout", "0.1", "--length", "16",
+			return []string{"train", "--data", text, "--arch", arch, "--layers", "1", "--width", "16", "--dropout", "0.1",
+				"--length", "16",
 				"--steps", "200", "--log-every", "10", "--eval-every", "100", "--out", out}
 		}
 		if code, said := spawn(t, false, command(whole)...); code != 0 {
 			t.Fatal(said)
 		}
 		code, said := spawn(t, true, command(broken)...)
-		if code != exitInterrupted || !regexp.MustCompile(`stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
+		if code != exitInterrupted ||
+			!regexp.MustCompile(`stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
 			t.Fatalf("%s: after an interrupt: exit code %d: %s", arch, code, said)
 		}
 		t.Log(said)

@@ -56,7 +56,8 @@ cells then need neither. Installing again brings everything up to date.`,
 func (a *app) installKernels(cmd *cobra.Command, folder, checkout string) error {
 	m := a.meter()
 	defer m.hide()
-	all, err := kernels.Install(cmd.Context(), kernels.Installation{Folder: folder, Checkout: checkout, Engine: a.engine, Progress: m.hear})
+	all, err := kernels.Install(cmd.Context(), kernels.Installation{Folder: folder, Checkout: checkout, Engine: a.engine,
+		Progress: m.hear})
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,8 @@ func (a *app) kernelListCmd() *cobra.Command {
 				if k.Problem != "" {
 					state = oneLine(k.Problem)
 				}
-				if err := printf(a.out, "%-10s  %-22s  %s  %s\n", oneLine(k.Name), oneLine(k.Display), oneLine(k.Dir), state); err != nil {
+				if err := printf(a.out, "%-10s  %-22s  %s  %s\n", oneLine(k.Name), oneLine(k.Display), oneLine(k.Dir),
+					state); err != nil {
 					return err
 				}
 			}

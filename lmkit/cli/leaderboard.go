@@ -28,7 +28,8 @@ items stand beside those on verified ones. The same seed gives the same board, b
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between (default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+")")
+	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
+		"(default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+")")
 	f.StringSliceVar(&c.Archs, "arch", nil, "architectures, with commas between (default: transformer, lstm)")
 	f.StringSliceVar(&c.Methods, "method", nil, "methods, with commas between (default: all; lmkit methods lists them)")
 	f.IntVar(&c.Items, "items", 20, "texts to explain, of each model")

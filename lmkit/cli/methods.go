@@ -69,7 +69,8 @@ func (a *app) listMethods() error {
 		if axioms == "" {
 			axioms = "-"
 		}
-		if err := printf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Needs, onlyFor(m.Arch), found(m, lm.Transformer), found(m, lm.LSTM), axioms, m.Cost, m.Paper); err != nil {
+		if err := printf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.Name, m.Needs, onlyFor(m.Arch), found(m, lm.Transformer),
+			found(m, lm.LSTM), axioms, m.Cost, m.Paper); err != nil {
 			return err
 		}
 	}

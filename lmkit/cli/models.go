@@ -96,7 +96,8 @@ func (a *app) models(dir string, all, asJSON bool) error {
 		return nil
 	})
 	if errors.Is(err, fs.ErrNotExist) && len(named) == 0 {
-		return fmt.Errorf("there is no folder %s; name one that has models, train one (lmkit train -h) or fetch one (lmkit pull -h)",
+		return fmt.Errorf("there is no folder %s; name one that has models, train one (lmkit train -h) or fetch one "+
+			"(lmkit pull -h)",
 			dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -106,7 +107,8 @@ func (a *app) models(dir string, all, asJSON bool) error {
 		return writeJSON(a.out, append(found, named...))
 	}
 	if len(found) == 0 && len(named) == 0 {
-		return fmt.Errorf("there is no model in %s; name another folder, train one (lmkit train -h) or fetch one (lmkit pull -h)", dir)
+		return fmt.Errorf("there is no model in %s; name another folder, train one (lmkit train -h) or fetch one "+
+			"(lmkit pull -h)", dir)
 	}
 	if len(named) > 0 {
 		if err := a.atHand(named); err != nil || len(found) == 0 {
@@ -120,7 +122,8 @@ func (a *app) models(dir string, all, asJSON bool) error {
 	for _, l := range found {
 		wide = max(wide, printable.Columns(printable.Clean(l.Dir)))
 	}
-	if err := printf(a.out, "%-*s  %-11s  %12s  %-10s  %10s  %7s\n", wide, "model", "arch", "parameters", "tokenizer", "valid loss", "step"); err != nil {
+	if err := printf(a.out, "%-*s  %-11s  %12s  %-10s  %10s  %7s\n", wide, "model", "arch", "parameters", "tokenizer",
+		"valid loss", "step"); err != nil {
 		return err
 	}
 	for _, l := range found {

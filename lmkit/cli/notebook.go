@@ -100,7 +100,8 @@ func (a *app) jupyter(ctx context.Context, venv kernels.Venv, o notebookFlags, a
 	}
 	cmd := exec.CommandContext(ctx, venv.Program("jupyter"), args...)
 	// Of several installations, this one's programs.
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(venv.Program("jupyter"))+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(venv.Program("jupyter"))+string(os.PathListSeparator)+os.Getenv(
+		"PATH"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.paper, a.err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	err := cmd.Run()

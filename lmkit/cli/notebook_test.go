@@ -51,7 +51,8 @@ func TestNotebook(t *testing.T) {
 	}
 	go func() { _, _ = io.Copy(io.Discard, said) }()
 	site, token, _ := strings.Cut(url, "/lab?token=")
-	if status, page := get(t, site+"/api/kernelspecs?token="+token); status != http.StatusOK || !strings.Contains(page, "Go + lmkit (pure Go)") {
+	if status, page := get(t, site+"/api/kernelspecs?token="+token); status != http.StatusOK ||
+		!strings.Contains(page, "Go + lmkit (pure Go)") {
 		t.Errorf("kernels: %d %s", status, page)
 	}
 	if status, _ := get(t, site+"/api/kernelspecs"); status != http.StatusForbidden {

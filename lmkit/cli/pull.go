@@ -55,7 +55,8 @@ func (a *app) atHand(all []listing) error {
 	for _, l := range all {
 		wide = max(wide, printable.Columns(l.Name))
 	}
-	if err := printf(a.out, "%-*s  %-12s  %14s  %-5s  %10s  %s\n", wide, "name", "family", "numbers", "type", "size", "licence"); err != nil {
+	if err := printf(a.out, "%-*s  %-12s  %14s  %-5s  %10s  %s\n", wide, "name", "family", "numbers", "type", "size",
+		"licence"); err != nil {
 		return err
 	}
 	for _, l := range all {

@@ -110,7 +110,8 @@ func TestFiguresKeepTheirColours(t *testing.T) {
 	if err := a.print(table); err != nil {
 		t.Fatal(err)
 	}
-	if got := colours.String(); plain.Len() > 0 || !strings.Contains(got, "\x1b[38;5;208m") || strings.Contains(got, "\x1b[2J") {
+	if got := colours.String(); plain.Len() > 0 || !strings.Contains(got, "\x1b[38;5;208m") ||
+		strings.Contains(got, "\x1b[2J") {
 		t.Errorf("got %q", got)
 	}
 }

@@ -94,7 +94,8 @@ func (a *app) bar(e progress.Event) *progressbar.ProgressBar {
 	if total == 0 {
 		total = -1 // not known
 	}
-	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription(oneLine(e.What)),
+	return progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err),
+		progressbar.OptionSetDescription(oneLine(e.What)),
 		progressbar.OptionSetWidth(24), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
 		progressbar.OptionSetPredictTime(true), progressbar.OptionShowBytes(e.Unit == progress.Bytes))
 }

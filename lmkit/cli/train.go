@@ -103,7 +103,8 @@ The last tenth of your own text is held out for validation, unless --valid names
 		"steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
 	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
 	f.IntVar(&r.config.Devices, "devices", 0,
-		"devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or the processor)")
+		"devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or "+
+			"the processor)")
 	f.IntVar(&r.config.Patience, "patience", 0,
 		"stop after so many validations in a row without a better one (default: never)")
 	f.Uint64Var(&r.config.Seed, "seed", 0, "of the first weights, the order of the text, and dropout")
@@ -328,7 +329,8 @@ func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
 		return max(1, c.Epochs) * epoch, nil
 	case r.model.Recurrent():
 	case c.Schedule == train.StepLR:
-		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random windows have none; "+
+		return 0, usage("--schedule %s lowers the learning rate after each epoch, and a transformer's random "+
+			"windows have none; "+
 			"take %s or %s", train.StepLR, train.Cosine, train.Constant)
 	case c.Epochs > 0:
 		c.Steps, c.Epochs = c.Epochs*epoch, 0

@@ -66,7 +66,8 @@ func checkShape(n, need, rows, length int) error {
 		return fmt.Errorf("batches of %d rows of %d tokens: more than %d tokens a batch: take fewer rows or shorter ones",
 			rows, length, largest)
 	case n < need:
-		return fmt.Errorf("the corpus has %d tokens, batches of %d rows of %d tokens need at least %d: give more text, or take fewer or shorter rows",
+		return fmt.Errorf("the corpus has %d tokens, batches of %d rows of %d tokens need at least %d: give more text, or "+
+			"take fewer or shorter rows",
 			n, rows, length, need)
 	}
 	return nil

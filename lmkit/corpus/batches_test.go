@@ -26,7 +26,8 @@ func at(t interface{ Fatal(...any) }, b Batches, i int) Batch {
 		t.Fatal(err)
 	}
 	if n := batch.Rows * batch.Length; n == 0 || len(batch.Inputs) != n || len(batch.Targets) != n {
-		t.Fatal("batch of", batch.Rows, "x", batch.Length, "has", len(batch.Inputs), "inputs and", len(batch.Targets), "targets")
+		t.Fatal("batch of", batch.Rows, "x", batch.Length, "has", len(batch.Inputs), "inputs and", len(batch.Targets),
+			"targets")
 	}
 	return batch
 }
@@ -38,8 +39,10 @@ func TestCarriedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Batch{
-		{Inputs: []token.ID{0, 1, 6, 7, 12, 13, 18, 19}, Targets: []token.ID{1, 2, 7, 8, 13, 14, 19, 20}, Rows: 4, Length: 2, Fresh: true},
-		{Inputs: []token.ID{2, 3, 8, 9, 14, 15, 20, 21}, Targets: []token.ID{3, 4, 9, 10, 15, 16, 21, 22}, Rows: 4, Length: 2},
+		{Inputs: []token.ID{0, 1, 6, 7, 12, 13, 18, 19}, Targets: []token.ID{1, 2, 7, 8, 13, 14, 19, 20}, Rows: 4, Length: 2,
+			Fresh: true},
+		{Inputs: []token.ID{2, 3, 8, 9, 14, 15, 20, 21}, Targets: []token.ID{3, 4, 9, 10, 15, 16, 21, 22}, Rows: 4,
+			Length: 2},
 		{Inputs: []token.ID{4, 10, 16, 22}, Targets: []token.ID{5, 11, 17, 23}, Rows: 4, Length: 1},
 	}
 	if b.Len() != len(want) {
@@ -64,7 +67,8 @@ func TestCarried(t *testing.T) {
 		texts := make([][]token.ID, rows) // what each row reads over the epoch
 		for i := range b.Len() {
 			batch := at(t, b, i)
-			if batch.Fresh != (i == 0) || batch.Rows != rows || batch.Length > length || (batch.Length < length && i < b.Len()-1) {
+			if batch.Fresh != (i == 0) || batch.Rows != rows || batch.Length > length ||
+				(batch.Length < length && i < b.Len()-1) {
 				t.Fatalf("batch %d: %d x %d, fresh %v", i, batch.Rows, batch.Length, batch.Fresh)
 			}
 			for r := range rows {
@@ -85,11 +89,12 @@ func TestCarried(t *testing.T) {
 	})
 }
 
-// Every token but the first is a target once, in its place after the token before it; a row reads on where it ended in the
-// batch before, and is long enough for its beginning not to matter.
+// Every token but the first is a target once, in its place after the token before it; a row reads on where it ended in
+// the batch before, and is long enough for its beginning not to matter.
 func TestSweepCarried(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		n, rows, length := rapid.IntRange(2, 90).Draw(t, "n"), rapid.IntRange(1, 9).Draw(t, "rows"), rapid.IntRange(1, 9).Draw(t, "length")
+		n, rows, length := rapid.IntRange(2, 90).Draw(t, "n"), rapid.IntRange(1, 9).Draw(t, "rows"),
+			rapid.IntRange(1, 9).Draw(t, "length")
 		b, err := SweepCarried(counting(n), rows, length)
 		if err != nil {
 			t.Fatal(err)
@@ -235,8 +240,11 @@ func TestBatchErrors(t *testing.T) {
 	short := counting(9)
 	make := map[string]func() (Batches, error){
 		"9 tokens, batches of 5 rows of 2 tokens need at least 10": func() (Batches, error) { return Carried(short, 5, 2) },
-		"9 tokens, batches of 2 rows of 9 tokens need at least 10": func() (Batches, error) { return Windows(short, 2, 9, 0) },
-		"0 tokens, batches of 2 rows of 9 tokens need at least 2":  func() (Batches, error) { return Sweep(Memory{}, 2, 9) },
+		"9 tokens, batches of 2 rows of 9 tokens need at least 10": func() (Batches, error) {
+			return Windows(short, 2, 9,
+				0)
+		},
+		"0 tokens, batches of 2 rows of 9 tokens need at least 2": func() (Batches, error) { return Sweep(Memory{}, 2, 9) },
 		"batches of 0 rows":       func() (Batches, error) { return Carried(short, 0, 1) },
 		"rows of -1 tokens":       func() (Batches, error) { return Sweep(short, 1, -1) },
 		"fewer rows or shorter":   func() (Batches, error) { return Windows(short, 1<<40, 1<<40, 0) },

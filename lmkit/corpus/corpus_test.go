@@ -31,7 +31,8 @@ func TestCut(t *testing.T) {
 		for _, text := range rapid.SliceOfN(rapid.StringN(0, 30, -1), 1, 5).Draw(t, "texts") {
 			docs = append(docs, Document{"d", text})
 		}
-		split := Split{rapid.SampledFrom([]float64{0, .05, .1, .5}).Draw(t, "valid"), rapid.SampledFrom([]float64{0, .1, .3}).Draw(t, "test")}
+		split := Split{rapid.SampledFrom([]float64{0, .05, .1, .5}).Draw(t, "valid"),
+			rapid.SampledFrom([]float64{0, .1, .3}).Draw(t, "test")}
 		before := slices.Clone(docs)
 		c, err := Cut("x", docs, split)
 		all := textOf(docs)
@@ -52,7 +53,8 @@ func TestCut(t *testing.T) {
 			got  string
 			want float64
 		}{{train, 1 - split.Valid - split.Test}, {valid, split.Valid}, {test, split.Test}} {
-			if d := float64(len(part.got)) - part.want*float64(len(all)); d > 5 || d < -5 { // rounding and one character at each end
+			// Rounding and one character at each end.
+			if d := float64(len(part.got)) - part.want*float64(len(all)); d > 5 || d < -5 {
 				t.Fatalf("a part has %d of %d bytes, want a fraction of %g", len(part.got), len(all), part.want)
 			}
 			if !utf8.ValidString(part.got) {
@@ -68,7 +70,8 @@ func TestCutByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &Corpus{Name: "n", Train: []Document{{"a", "01234567"}}, Valid: []Document{{"a", "89"}, {"b", "01234567"}}, Test: []Document{{"b", "é"}, {"c", "xy"}}}
+	want := &Corpus{Name: "n", Train: []Document{{"a", "01234567"}}, Valid: []Document{{"a", "89"}, {"b", "01234567"}},
+		Test: []Document{{"b", "é"}, {"c", "xy"}}}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v, want %+v", c, want)
 	}
@@ -100,7 +103,8 @@ func folder(t *testing.T, files map[string]string) string {
 
 func TestFiles(t *testing.T) {
 	dir := folder(t, map[string]string{
-		"b.txt": "two\r\n", "a/z.md": "one", "c/d/e.TXT": "\ufeffthree", "skip.go": "package x", "empty.txt": "", "other/bad.text": "\xff",
+		"b.txt": "two\r\n", "a/z.md": "one", "c/d/e.TXT": "\ufeffthree", "skip.go": "package x", "empty.txt": "",
+		"other/bad.text": "\xff",
 		"bad/binary.txt": "ab\x00c", "bad/latin.txt": "caf\xe9", "bad/late.txt": "é\n\xc3(", "none/x.go": "x",
 	})
 	join := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
@@ -116,8 +120,10 @@ func TestFiles(t *testing.T) {
 		want    []Document
 		wantErr string
 	}{
-		{paths: []string{dir}, want: []Document{{join("a/z.md"), "one"}, {join("b.txt"), "two\r\n"}, {join("c/d/e.TXT"), "three"}}},
-		{paths: []string{join("skip.go"), join("a")}, want: []Document{{join("skip.go"), "package x"}, {join("a/z.md"), "one"}}},
+		{paths: []string{dir}, want: []Document{{join("a/z.md"), "one"}, {join("b.txt"), "two\r\n"},
+			{join("c/d/e.TXT"), "three"}}},
+		{paths: []string{join("skip.go"), join("a")}, want: []Document{{join("skip.go"), "package x"},
+			{join("a/z.md"), "one"}}},
 		{paths: nil, wantErr: "no file or folder"},
 		{paths: []string{join("missing")}, wantErr: join("missing") + ": no such file"},
 		{paths: []string{join("empty.txt")}, wantErr: "empty.txt is empty"},
@@ -152,7 +158,8 @@ func TestOpticks(t *testing.T) {
 	if n := len(textOf(c.Valid)); n < len(text)/21 || n > len(text)/19 {
 		t.Errorf("%d of %d bytes for validation", n, len(text))
 	}
-	if _, err := opticksIn(t.TempDir()); err == nil || !strings.Contains(err.Error(), "has no src/testdata/Isaac.Newton-Opticks.txt") {
+	if _, err := opticksIn(t.TempDir()); err == nil ||
+		!strings.Contains(err.Error(), "has no src/testdata/Isaac.Newton-Opticks.txt") {
 		t.Errorf("error %v", err)
 	}
 	// A Go installation that has only the packed book gives the same text.
@@ -200,7 +207,8 @@ func TestGrammar(t *testing.T) {
 	again, _ := Grammar(1, 2000)
 	longer, _ := Grammar(1, 3000)
 	other, _ := Grammar(2, 2000)
-	if !reflect.DeepEqual(c, again) || !strings.HasPrefix(textOf(longer.Train), textOf(c.Train)) || textOf(c.Train) == textOf(other.Train) {
+	if !reflect.DeepEqual(c, again) || !strings.HasPrefix(textOf(longer.Train), textOf(c.Train)) ||
+		textOf(c.Train) == textOf(other.Train) {
 		t.Error("the text does not follow from the seed, or a longer one does not go on from a shorter one")
 	}
 	for _, n := range []int{-1, 9, GrammarMax + 1} {
@@ -213,8 +221,8 @@ func TestGrammar(t *testing.T) {
 	}
 }
 
-// TestGrammarAgrees parses sentences without the grammar's own help: the verb of the main clause is the last of is, are,
-// was and were, the subject the second or third word.
+// TestGrammarAgrees parses sentences without the grammar's own help: the verb of the main clause is the last of is,
+// are, was and were, the subject the second or third word.
 func TestGrammarAgrees(t *testing.T) {
 	many := map[string]bool{}
 	for _, w := range slices.Concat(things, persons) {
@@ -359,7 +367,8 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestEncodeWords checks the built-in texts against the real word tokenizer: a line is its words, and every sentence ends.
+// TestEncodeWords checks the built-in texts against the real word tokenizer: a line is its words, and every sentence
+// ends.
 func TestEncodeWords(t *testing.T) {
 	c, err := Grammar(1, 1000)
 	if err != nil {
@@ -398,8 +407,10 @@ func TestEncodeWords(t *testing.T) {
 			}
 		}
 	}
-	if sentences := strings.Count(text, "\n"); stops != sentences || ends != sentences || len(lines) != len(whole)+sentences {
-		t.Errorf("%d full stops and %d ends for %d sentences; %d tokens with ends, %d without", stops, ends, sentences, len(lines), len(whole))
+	if sentences := strings.Count(text, "\n"); stops != sentences || ends != sentences ||
+		len(lines) != len(whole)+sentences {
+		t.Errorf("%d full stops and %d ends for %d sentences; %d tokens with ends, %d without", stops, ends, sentences,
+			len(lines), len(whole))
 	}
 	held, err := Encode(words, slices.Concat(c.Valid, c.Test), Ends{})
 	if err != nil {
@@ -410,8 +421,8 @@ func TestEncodeWords(t *testing.T) {
 	}
 }
 
-// Between two documents stands a separator, once, for every kind of tokenizer, whether they are held in memory or read from
-// disk; nothing is added before the first or after the last, nor to a single one.
+// Between two documents stands a separator, once, for every kind of tokenizer, whether they are held in memory or read
+// from disk; nothing is added before the first or after the last, nor to a single one.
 func TestDocumentsAreApart(t *testing.T) {
 	ctx := context.Background()
 	rapid.Check(t, func(rt *rapid.T) {

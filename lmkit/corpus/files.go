@@ -13,9 +13,10 @@ import (
 	"strings"
 )
 
-// Files reads text files, and of each folder the .txt and .md files in it and in its folders, sorted by path. A byte-order
-// mark at the start of a file is dropped; apart from that the text is the file's, byte for byte. An empty file is an
-// error, but is passed over in a folder that has others. Binary files and text that is not UTF-8 are errors.
+// Files reads text files, and of each folder the .txt and .md files in it and in its folders, sorted by path. A
+// byte-order mark at the start of a file is dropped; apart from that the text is the file's, byte for byte. An empty
+// file is an error, but is passed over in a folder that has others. Binary files and text that is not UTF-8 are
+// errors.
 func Files(paths ...string) ([]Document, error) {
 	files, err := list(paths)
 	if err != nil {
@@ -118,8 +119,9 @@ var opticks = []string{
 	"src/compress/bzip2/testdata/Isaac.Newton-Opticks.txt.bz2",
 }
 
-// Opticks returns Isaac Newton's "Opticks" (1704, the Project Gutenberg edition), which is among the test data of every Go
-// installation: about 560 kB of English prose, a twentieth of it held out for validation and a twentieth for testing.
+// Opticks returns Isaac Newton's "Opticks" (1704, the Project Gutenberg edition), which is among the test data of
+// every Go installation: about 560 kB of English prose, a twentieth of it held out for validation and a twentieth for
+// testing.
 func Opticks() (*Corpus, error) {
 	root, err := goroot()
 	if err != nil {
@@ -148,7 +150,8 @@ func opticksIn(root string) (*Corpus, error) {
 		}
 		return Cut("opticks", []Document{{"Opticks", string(text)}}, Split{Valid: 0.05, Test: 0.05})
 	}
-	return nil, fmt.Errorf("read Opticks: the Go installation at %s has no %s: install Go with its test data, or train on a file of yours", root, opticks[0])
+	return nil, fmt.Errorf("read Opticks: the Go installation at %s has no %s: install Go with its test data, or train "+
+		"on a file of yours", root, opticks[0])
 }
 
 func goroot() (string, error) {

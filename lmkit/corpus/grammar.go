@@ -56,20 +56,23 @@ func (w word) form(many bool) string {
 var (
 	things = []word{{"key", "keys"}, {"box", "boxes"}, {"book", "books"}, {"lamp", "lamps"}, {"knife", "knives"},
 		{"coat", "coats"}, {"letter", "letters"}, {"bottle", "bottles"}, {"chair", "chairs"}, {"picture", "pictures"},
-		{"basket", "baskets"}, {"shelf", "shelves"}, {"cup", "cups"}, {"map", "maps"}, {"bell", "bells"}, {"glass", "glasses"}}
-	persons = []word{{"man", "men"}, {"woman", "women"}, {"child", "children"}, {"farmer", "farmers"}, {"doctor", "doctors"},
+		{"basket", "baskets"}, {"shelf", "shelves"}, {"cup", "cups"}, {"map", "maps"}, {"bell", "bells"},
+		{"glass", "glasses"}}
+	persons = []word{{"man", "men"}, {"woman", "women"}, {"child", "children"}, {"farmer", "farmers"},
+		{"doctor", "doctors"},
 		{"teacher", "teachers"}, {"pilot", "pilots"}, {"baker", "bakers"}, {"singer", "singers"}, {"painter", "painters"}}
 	handles = []word{{"holds", "hold"}, {"sees", "see"}, {"buys", "buy"}, {"wants", "want"}, {"carries", "carry"},
 		{"finds", "find"}, {"sells", "sell"}, {"likes", "like"}, {"cleans", "clean"}, {"draws", "draw"}}
 	isAre   = word{"is", "are"}
 	wasWere = word{"was", "were"}
 
-	nears   = []string{"near", "behind", "under", "beside", "above", "below"}
-	places  = []string{"in the kitchen", "in the garden", "on the table", "by the window", "in the cellar", "on the floor"}
-	states  = []string{"old", "new", "clean", "broken", "heavy", "small", "dusty", "lost", "cheap", "strange"}
-	kinds   = []string{"little", "big", "wooden", "round", "strong", "dark", "bright", "plain"}
-	whens   = []string{"today", "every morning", "in the evening", "after lunch", "on Sunday", "in winter"}
-	names   = []string{"Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin", "Leo", "Maria", "Nils", "Olga", "Peter"}
+	nears  = []string{"near", "behind", "under", "beside", "above", "below"}
+	places = []string{"in the kitchen", "in the garden", "on the table", "by the window", "in the cellar", "on the floor"}
+	states = []string{"old", "new", "clean", "broken", "heavy", "small", "dusty", "lost", "cheap", "strange"}
+	kinds  = []string{"little", "big", "wooden", "round", "strong", "dark", "bright", "plain"}
+	whens  = []string{"today", "every morning", "in the evening", "after lunch", "on Sunday", "in winter"}
+	names  = []string{"Anna", "Boris", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Irene", "Jonas", "Karin",
+		"Leo", "Maria", "Nils", "Olga", "Peter"}
 	towns   = []string{"Rome", "Paris", "London", "Vienna", "Lisbon", "Oslo", "Madrid", "Prague"}
 	pets    = []string{"dog", "cat", "horse", "parrot", "rabbit", "goat", "turtle", "duck"}
 	colours = []string{"red", "green", "blue", "yellow", "white", "black", "purple", "orange"}
@@ -167,7 +170,8 @@ func (c chooser) number() string {
 // fact is a sentence about a person that states one or two of the facts.
 func (g grammar) fact(c chooser) string {
 	i := c.IntN(len(names))
-	name, town, pet, colour, count := names[i], towns[g.facts[i][0]], pets[g.facts[i][1]], colours[g.facts[i][2]], g.facts[i][3]
+	name, town, pet, colour, count := names[i], towns[g.facts[i][0]], pets[g.facts[i][1]], colours[g.facts[i][2]],
+		g.facts[i][3]
 	does := c.word(handles).one
 	switch c.IntN(8) {
 	case 0:

@@ -14,8 +14,8 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// readParquet reads the rows of the column "text", each as one line. Data sets write a blank line of WikiText, " \n" in the
-// original files, as an empty row: here it is a blank line again.
+// readParquet reads the rows of the column "text", each as one line. Data sets write a blank line of WikiText, " \n"
+// in the original files, as an empty row: here it is a blank line again.
 func readParquet(path string) (Document, error) {
 	f, err := os.Open(path)
 	if err != nil {

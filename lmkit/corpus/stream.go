@@ -35,9 +35,9 @@ func (m Memory) Copy(dst []token.ID, from int) error {
 // Ends are the tokens that Encode puts after each line and after each document; nil puts none.
 type Ends struct{ Line, Document *token.ID }
 
-// Encode turns documents into one stream, a document at a time. With ends.Line set it encodes each line by itself, without
-// its line break ("\n" or "\r\n"), which that token then stands for; without, the text goes to the tokenizer as it is. The
-// text of a special token, such as <|endoftext|> between stories, is that token.
+// Encode turns documents into one stream, a document at a time. With ends.Line set it encodes each line by itself,
+// without its line break ("\n" or "\r\n"), which that token then stands for; without, the text goes to the tokenizer
+// as it is. The text of a special token, such as <|endoftext|> between stories, is that token.
 func Encode(tok token.Tokenizer, docs []Document, ends Ends) (Memory, error) {
 	for _, end := range []*token.ID{ends.Line, ends.Document} {
 		if end != nil && (*end < 0 || int(*end) >= tok.Size()) {

@@ -12,8 +12,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// A token file is the IDs one after another, little-endian, with nothing around them: two bytes each where the vocabulary
-// has at most 65,536 tokens, else four. (The train.bin of nanoGPT and llm.c.)
+// A token file is the IDs one after another, little-endian, with nothing around them: two bytes each where the
+// vocabulary has at most 65,536 tokens, else four. (The train.bin of nanoGPT and llm.c.)
 
 // tokenBytes is how many bytes of a token file an ID takes.
 func tokenBytes(vocab int) int {
@@ -31,8 +31,8 @@ type TokenFile struct {
 	vocab        int
 }
 
-// OpenTokens opens a token file whose IDs are below vocab. A file whose size is no multiple of an ID's is an error; an ID
-// outside the vocabulary is one when it is read.
+// OpenTokens opens a token file whose IDs are below vocab. A file whose size is no multiple of an ID's is an error; an
+// ID outside the vocabulary is one when it is read.
 func OpenTokens(path string, vocab int) (*TokenFile, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -44,7 +44,8 @@ func OpenTokens(path string, vocab int) (*TokenFile, error) {
 	case err == nil && !info.Mode().IsRegular():
 		err = errors.New("not a file")
 	case err == nil && info.Size()%int64(each) != 0:
-		err = fmt.Errorf("%d bytes are no whole number of tokens of %d bytes: the file is cut off, or was made for another vocabulary than one of %d tokens",
+		err = fmt.Errorf("%d bytes are no whole number of tokens of %d bytes: the file is cut off, or was made for "+
+			"another vocabulary than one of %d tokens",
 			info.Size(), each, vocab)
 	}
 	if err != nil {
@@ -77,7 +78,8 @@ func (f *TokenFile) Copy(dst []token.ID, from int) error {
 			id = binary.LittleEndian.Uint32(buf[4*i:])
 		}
 		if id >= uint32(f.vocab) {
-			return fmt.Errorf("%s: token %d is ID %d, and the vocabulary has %d: it was made with another tokenizer", f.file.Name(), from+i, id, f.vocab)
+			return fmt.Errorf("%s: token %d is ID %d, and the vocabulary has %d: it was made with another tokenizer",
+				f.file.Name(), from+i, id, f.vocab)
 		}
 		dst[i] = token.ID(id)
 	}

@@ -34,7 +34,8 @@ func TestTokenFile(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		vocab := rapid.SampledFrom([]int{2, 300, 65536, 65537, 1 << 20}).Draw(t, "vocab")
-		ids := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, vocab-1), func(i int) token.ID { return token.ID(i) }), 1, 60).Draw(t, "ids")
+		ids := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, vocab-1), func(i int) token.ID { return token.ID(i) }), 1,
+			60).Draw(t, "ids")
 		at := rapid.IntRange(0, len(ids)).Draw(t, "at")
 		path := filepath.Join(dir, "tokens.bin")
 		writeTokens(t, path, vocab, ids[:at], ids[at:])
@@ -85,7 +86,8 @@ func TestTokenFileErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := f.Copy(make([]token.ID, 2), 0); err == nil || !strings.Contains(err.Error(), "token 1 is ID 11, and the vocabulary has 10") {
+	if err := f.Copy(make([]token.ID, 2), 0); err == nil ||
+		!strings.Contains(err.Error(), "token 1 is ID 11, and the vocabulary has 10") {
 		t.Error(err)
 	}
 	if err := os.Truncate(f.file.Name(), 2); err != nil {
@@ -131,7 +133,8 @@ func TestPieces(t *testing.T) {
 			t.Fatalf("%q is not %q", all, text)
 		}
 		for i, p := range all[:len(all)-1] {
-			if lines := strings.Count(p, "\n"); lines > 0 && !strings.HasSuffix(p, "\n") && len(p) > 2 && strings.Contains(p[1:], "\n") {
+			if lines := strings.Count(p, "\n"); lines > 0 && !strings.HasSuffix(p, "\n") && len(p) > 2 &&
+				strings.Contains(p[1:], "\n") {
 				t.Fatalf("piece %d, %q, has a line break and does not end at one", i, p)
 			}
 		}

@@ -17,8 +17,8 @@ import (
 	"lmkit.internal/lmkit/progress"
 )
 
-// WikiTextURL is where WikiText-2 comes from by default: the tokenised text with rare words as <unk>, whose perplexities
-// are published. Its sibling wikitext-2-raw-v1 has the untouched text.
+// WikiTextURL is where WikiText-2 comes from by default: the tokenised text with rare words as <unk>, whose
+// perplexities are published. Its sibling wikitext-2-raw-v1 has the untouched text.
 const WikiTextURL = "https://huggingface.co/datasets/Salesforce/wikitext/resolve/main/wikitext-2-v1"
 
 // WikiTextEnv names the environment variable that holds another address.
@@ -41,8 +41,8 @@ type WikiTextConfig struct {
 	Client *http.Client
 }
 
-// wikiTextNames are the names under which the parts go around: in the original archive, in the raw one, as plain text, and
-// as the data sets of the Hugging Face hub.
+// wikiTextNames are the names under which the parts go around: in the original archive, in the raw one, as plain text,
+// and as the data sets of the Hugging Face hub.
 var wikiTextNames = [][3]string{
 	{"train-00000-of-00001.parquet", "validation-00000-of-00001.parquet", "test-00000-of-00001.parquet"},
 	{"wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"},
@@ -51,8 +51,9 @@ var wikiTextNames = [][3]string{
 	{"train.parquet", "validation.parquet", "test.parquet"},
 }
 
-// WikiText2 returns the WikiText-2 corpus (Merity et al. 2016, "Pointer Sentinel Mixture Models"; CC BY-SA 3.0): articles of
-// Wikipedia, one paragraph a line. Cancelling ctx keeps the bytes that have arrived; the next call goes on from there.
+// WikiText2 returns the WikiText-2 corpus (Merity et al. 2016, "Pointer Sentinel Mixture Models"; CC BY-SA 3.0):
+// articles of Wikipedia, one paragraph a line. Cancelling ctx keeps the bytes that have arrived; the next call goes on
+// from there.
 func WikiText2(ctx context.Context, c WikiTextConfig) (*Corpus, error) {
 	folder, names := c.Folder, wikiTextNames
 	if folder == "" {

@@ -63,7 +63,8 @@ func TestReadParquet(t *testing.T) {
 	}{
 		{name: "plain", file: table(t, wikiRows), want: wikiText},
 		{name: "snappy", file: table(t, wikiRows, parquet.Compression(&parquet.Snappy)), want: wikiText},
-		{name: "zstd, version 1", file: table(t, wikiRows, parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1)), want: wikiText},
+		{name: "zstd, version 1", file: table(t, wikiRows, parquet.Compression(&parquet.Zstd), parquet.DataPageVersion(1)),
+			want: wikiText},
 		{name: "null", file: table(t, []optional{{new("a")}, {nil}}), want: "a\n \n"},
 		{name: "long", file: table(t, []row{{1, long}, {2, long}, {3, long}}), want: strings.Repeat(long+"\n", 3)},
 		{name: "no column", file: table(t, []struct{ Words string }{{"a"}}), wantErr: `no column "text"`},
@@ -84,7 +85,8 @@ func TestReadParquet(t *testing.T) {
 			file := filepath.Join(folder(t, map[string]string{"x.parquet": tt.file}), "x.parquet")
 			d, err := readParquet(file)
 			if tt.wantErr != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "\n") {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) || !strings.Contains(err.Error(), file) ||
+					strings.Contains(err.Error(), "\n") {
 					t.Fatalf("error %v, want one line with the path and %q", err, tt.wantErr)
 				}
 				return
@@ -99,7 +101,8 @@ func TestReadParquet(t *testing.T) {
 // TestCheckPages checks claims before the reader would allocate them.
 func TestCheckPages(t *testing.T) {
 	page := func(packed, unpacked int32, body int) string {
-		b, err := thrift.Marshal(&thrift.CompactProtocol{}, &format.PageHeader{CompressedPageSize: packed, UncompressedPageSize: unpacked})
+		b, err := thrift.Marshal(&thrift.CompactProtocol{}, &format.PageHeader{CompressedPageSize: packed,
+			UncompressedPageSize: unpacked})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +124,8 @@ func TestCheckPages(t *testing.T) {
 		{"beyond the end", honest, 0, 1 << 60, true},
 		{"before the start", honest, -1, 10, true},
 	} {
-		err := checkPages(strings.NewReader(tt.file), int64(len(tt.file)), format.ColumnMetaData{DataPageOffset: tt.from, TotalCompressedSize: tt.length})
+		err := checkPages(strings.NewReader(tt.file), int64(len(tt.file)), format.ColumnMetaData{DataPageOffset: tt.from,
+			TotalCompressedSize: tt.length})
 		if (err != nil) != tt.wantErr {
 			t.Errorf("%s: error %v", tt.name, err)
 		}
@@ -147,13 +151,17 @@ func TestWikiText2Folder(t *testing.T) {
 		files                    map[string]string
 		train, valid, test, want string
 	}{
-		{name: "tokens", files: map[string]string{"wiki.train.tokens": " a \n", "wiki.valid.tokens": " b \n", "wiki.test.tokens": " c \n"},
+		{name: "tokens", files: map[string]string{"wiki.train.tokens": " a \n", "wiki.valid.tokens": " b \n",
+			"wiki.test.tokens": " c \n"},
 			train: " a \n", valid: " b \n", test: " c \n"},
-		{name: "raw", files: map[string]string{"wiki.train.raw": "a", "wiki.valid.raw": "b", "wiki.test.raw": "c"}, train: "a", valid: "b", test: "c"},
+		{name: "raw", files: map[string]string{"wiki.train.raw": "a", "wiki.valid.raw": "b", "wiki.test.raw": "c"},
+			train: "a", valid: "b", test: "c"},
 		{name: "parts", files: map[string]string{"valid.txt": "b", "test.txt": "c", "README": "x"}, valid: "b", test: "c"},
-		{name: "parquet", files: map[string]string{"train-00000-of-00001.parquet": parquetFile, "validation-00000-of-00001.parquet": parquetFile},
+		{name: "parquet", files: map[string]string{"train-00000-of-00001.parquet": parquetFile,
+			"validation-00000-of-00001.parquet": parquetFile},
 			train: wikiText, valid: wikiText},
-		{name: "none", files: map[string]string{"README": "x"}, want: "none of its files: need wiki.train.tokens, or train.txt"},
+		{name: "none", files: map[string]string{"README": "x"}, want: "none of its files: need wiki.train.tokens, " +
+			"or train.txt"},
 		{name: "broken", files: map[string]string{"train.txt": "a", "test.txt": ""}, want: "test.txt is empty"},
 	} {
 		c, err := WikiText2(context.Background(), WikiTextConfig{Folder: folder(t, tt.files)})
@@ -168,7 +176,8 @@ func TestWikiText2Folder(t *testing.T) {
 		}
 	}
 	for _, missing := range []string{filepath.Join(t.TempDir(), "missing"), os.DevNull} {
-		if _, err := WikiText2(context.Background(), WikiTextConfig{Folder: missing}); err == nil || !strings.Contains(err.Error(), missing) {
+		if _, err := WikiText2(context.Background(), WikiTextConfig{Folder: missing}); err == nil ||
+			!strings.Contains(err.Error(), missing) {
 			t.Errorf("%s: error %v", missing, err)
 		}
 	}
@@ -226,7 +235,8 @@ func TestWikiText2Download(t *testing.T) {
 		{name: "cut connections", site: &site{files: all, cut: 10}, asked: 6, sums: map[string]string{names[1]: right}},
 		{name: "token files", site: &site{files: tokens}, asked: 4},
 		{name: "nothing there", site: &site{}, asked: len(wikiTextNames), wantErr: "has none of the known files"},
-		{name: "wrong checksum", site: &site{files: all}, asked: 2, sums: map[string]string{names[1]: strings.Repeat("0", 64)},
+		{name: "wrong checksum", site: &site{files: all}, asked: 2,
+			sums:    map[string]string{names[1]: strings.Repeat("0", 64)},
 			wantErr: names[1] + ": wrong checksum"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -326,7 +336,8 @@ func TestRealShakespeare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if train, valid := textOf(c.Train), textOf(c.Valid); len(train) != 1_003_854 || len(valid) != 111_540 || !strings.HasPrefix(valid, "?\n\nGREMIO:") {
+	if train, valid := textOf(c.Train), textOf(c.Valid); len(train) != 1_003_854 || len(valid) != 111_540 ||
+		!strings.HasPrefix(valid, "?\n\nGREMIO:") {
 		t.Errorf("%d and %d characters, the second beginning %.20q", len(train), len(valid), valid)
 	}
 }

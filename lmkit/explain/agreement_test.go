@@ -55,7 +55,8 @@ func TestAgreementRefuses(t *testing.T) {
 func TestAgreementProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(2, 12).Draw(t, "n")
-		list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) float64 { return float64(rapid.IntRange(-4, 4).Draw(t, "x")) }), n, n)
+		list := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) float64 { return float64(rapid.IntRange(-4, 4).Draw(t, "x")) }),
+			n, n)
 		a, b := list.Draw(t, "a"), list.Draw(t, "b")
 		ab, _ := Spearman(a, b)
 		ba, _ := Spearman(b, a)

@@ -71,9 +71,9 @@ type Evidence struct {
 	Held         *Held         `json:"held,omitempty"`         // the first token, where it is no feature
 }
 
-// Held is a first token that stays as it is in all that is asked of the model, and gets no score. In many language models
-// it is an attention sink: paths that move it pass places where gradients are huge, so that integrals along them do not
-// converge, and deleting it breaks the model rather than the argument.
+// Held is a first token that stays as it is in all that is asked of the model, and gets no score. In many language
+// models it is an attention sink: paths that move it pass places where gradients are huge, so that integrals along
+// them do not converge, and deleting it breaks the model rather than the argument.
 type Held struct {
 	Text   string   `json:"text"`
 	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured, the question asked for it

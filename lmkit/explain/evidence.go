@@ -143,7 +143,8 @@ func (d *deletions) sufficiency(i int) *Deletion { return d.deletion(i, d.at[i][
 func (d *deletions) deletion(method, at int) *Deletion {
 	p := d.problem
 	span := p.Value - p.Base()
-	out := &Deletion{Features: d.top[method], Value: d.values[at], Drop: p.Value - d.values[at], Decision: p.Model.TokenText(d.choices[at])}
+	out := &Deletion{Features: d.top[method], Value: d.values[at], Drop: p.Value - d.values[at],
+		Decision: p.Model.TokenText(d.choices[at])}
 	out.Share = out.Drop / span
 	if math.Abs(span) < 1e-9 {
 		out.Share = 0

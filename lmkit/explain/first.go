@@ -42,7 +42,8 @@ func (p *Problem) first(ctx context.Context) error {
 	case q.FirstToken == HoldFirst:
 		return errors.New("the text has no token but the first: it cannot be held")
 	default:
-		p.notes = append(p.notes, "the only feature holds the first token, which is the model's attention sink: give a longer text")
+		p.notes = append(p.notes, "the only feature holds the first token, which is the model's attention sink: give "+
+			"a longer text")
 		return nil
 	}
 	p.Features, p.held = rest, held

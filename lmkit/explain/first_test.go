@@ -42,7 +42,8 @@ func deep(t *testing.T, large float32) *lm.Model {
 	return m
 }
 
-// A first token that is the model's attention sink is held, unless the question says otherwise, and every result says so.
+// A first token that is the model's attention sink is held, unless the question says otherwise, and every result says
+// so.
 func TestFirstToken(t *testing.T) {
 	for _, c := range []struct {
 		large float32
@@ -70,7 +71,8 @@ func TestFirstToken(t *testing.T) {
 			if h := a.Evidence.Held; math.Abs(h.Effect-effect(t, m, q, a)) > 1e-4 {
 				t.Errorf("%+v: the effect is %v, should be %v", c, h.Effect, effect(t, m, q, a))
 			}
-			if measured := a.Evidence.Held.Sink != nil; measured != (c.first == "") || measured && *a.Evidence.Held.Sink < explain.SinkRatio {
+			if measured := a.Evidence.Held.Sink != nil; measured != (c.first == "") || measured &&
+				*a.Evidence.Held.Sink < explain.SinkRatio {
 				t.Errorf("%+v: a sink of %v", c, a.Evidence.Held.Sink)
 			}
 		}

@@ -72,7 +72,8 @@ func TestFuncGame(t *testing.T) {
 		seen = append(seen, texts...)
 		return make([]float64, len(texts)), nil
 	})
-	of := []explain.Coalition{{true, true, true}, {false, true, true}, {true, false, true}, {true, true, false}, {false, false, false}}
+	of := []explain.Coalition{{true, true, true}, {false, true, true}, {true, false, true}, {true, true, false},
+		{false, false, false}}
 	for absent, want := range map[string][]string{
 		"":    {" it  is\nso ", "  is\nso ", " it\nso ", " it  is", ""},
 		"[-]": {" it  is\nso ", " [-]  is\nso ", " it  [-]\nso ", " it  is\n[-] ", " [-]  [-]\n[-] "},
@@ -100,7 +101,8 @@ func TestFuncErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := g.Values(context.Background(), []explain.Coalition{{true, true}}); err == nil || !strings.Contains(err.Error(), "0 numbers for 1 texts") {
+	if _, err := g.Values(context.Background(), []explain.Coalition{{true, true}}); err == nil ||
+		!strings.Contains(err.Error(), "0 numbers for 1 texts") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -206,7 +206,10 @@ func (p *Problem) Game() Game {
 
 // GameOf is the problem as a game about another objective.
 func (p *Problem) GameOf(of lm.Objective) Game {
-	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64, error) { return p.values(ctx, of, sets) }})
+	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64,
+		error) {
+		return p.values(ctx, of, sets)
+	}})
 }
 
 // GameOfLogits is the problem as a game about a number that no objective is, but the logits of the next token give.

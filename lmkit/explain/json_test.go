@@ -13,8 +13,9 @@ import (
 
 func sample() *Attribution {
 	return &Attribution{
-		Schema:    Schema,
-		Method:    MethodInfo{Name: "integrated-gradients", Settings: json.RawMessage(`{"steps":32,"big":12345678901234567890,"s":"<é>"}`)},
+		Schema: Schema,
+		Method: MethodInfo{Name: "integrated-gradients",
+			Settings: json.RawMessage(`{"steps":32,"big":12345678901234567890,"s":"<é>"}`)},
 		Objective: "contrast",
 		Target:    Token{7, " are"}, Foil: &Token{9, " is"},
 		Baseline: "unk",
@@ -89,7 +90,8 @@ func TestRoundTripAnyNumbersAndText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(back[0].Scores, a.Scores) || back[0].Tokens[0].Text != a.Tokens[0].Text || back[0].Seed != a.Seed {
+		if !reflect.DeepEqual(back[0].Scores, a.Scores) || back[0].Tokens[0].Text != a.Tokens[0].Text ||
+			back[0].Seed != a.Seed {
 			t.Fatalf("read back %+v", back[0])
 		}
 		if err := Write(&b2, back...); err != nil || !bytes.Equal(b1.Bytes(), b2.Bytes()) {
@@ -108,8 +110,10 @@ func TestReadRefuses(t *testing.T) {
 	}
 	deep := strings.Repeat("[", 1<<20)
 	for _, c := range []struct{ name, in, wantErr string }{
-		{"newer", with(`"schema": 2`, `"extra": 0, "schema": 7`), "this file has schema 7; this lmkit reads up to 2: upgrade lmkit"},
-		{"newer in an array", "[" + good + "," + with(`"schema": 2`, `"schema": 3`) + "]", "attribution 2: this file has schema 3"},
+		{"newer", with(`"schema": 2`, `"extra": 0, "schema": 7`), "this file has schema 7; this lmkit reads up to 2: " +
+			"upgrade lmkit"},
+		{"newer in an array", "[" + good + "," + with(`"schema": 2`, `"schema": 3`) + "]",
+			"attribution 2: this file has schema 3"},
 		{"no schema", with(`"schema": 2,`, ``), "schema is missing"},
 		{"schema null", with(`"schema": 2`, `"schema": null`), "expected a whole number"},
 		{"schema 0", with(`"schema": 2`, `"schema": 0`), "expected a whole number from 1"},
@@ -121,9 +125,11 @@ func TestReadRefuses(t *testing.T) {
 		{"missing", with(`"base": -0,`, ``), "the field base is missing"},
 		{"missing inside", with(`"share": 1.13,`, ``), "the field evidence.necessity.share is missing"},
 		{"null", with(`"value": 3.1`, `"value": null`), "value: expected a number that a float64 can hold, found null"},
-		{"too large", with(`"value": 3.1`, `"value": 1e999`), "value: expected a number that a float64 can hold, found 1e999"},
+		{"too large", with(`"value": 3.1`, `"value": 1e999`), "value: expected a number that a float64 can " +
+			"hold, found 1e999"},
 		{"NaN", with(`"value": 3.1`, `"value": NaN`), "not JSON: line"},
-		{"wrong type", with(`"value": 3.1`, `"value": "x\ny"`), `value: expected a number that a float64 can hold, found the string "x\ny"`},
+		{"wrong type", with(`"value": 3.1`, `"value": "x\ny"`),
+			`value: expected a number that a float64 can hold, found the string "x\ny"`},
 		{"not whole", with(`"id": 7`, `"id": 7.5`), "target.id: expected a whole number, found 7.5"},
 		{"negative seed", with(`"seed": `, `"seed": -`), "seed: expected a whole number, 0 or more"},
 		{"object for array", with(`"scores": [`, `"scores": {}, "spread": [`), "scores: expected an array, found an object"},
@@ -131,7 +137,8 @@ func TestReadRefuses(t *testing.T) {
 		{"outside", with(`"tokens": [
         0
       ]`, `"tokens": [3]`), "features[0] points to token 3 of 3"},
-		{"deletion outside", with("\"features\": [\n        2", "\"features\": [\n        8"), "evidence.necessity points to feature 8 of 3"},
+		{"deletion outside", with("\"features\": [\n        2", "\"features\": [\n        8"),
+			"evidence.necessity points to feature 8 of 3"},
 		{"settings", with(`"steps": 32`, `"steps": 32}, "settings": {"a": 1`), "method.settings is there twice"},
 		{"empty", " \n", "the input is empty"},
 		{"cut", good[:len(good)/2], "not JSON: line"},
@@ -163,7 +170,8 @@ func TestWriteRefuses(t *testing.T) {
 		{"schema", func(a *Attribution) { a.Schema = 0 }, "schema is 0"},
 		{"NaN", func(a *Attribution) { a.Scores[1] = math.NaN() }, "scores[1] is NaN: expected a finite number"},
 		{"Inf", func(a *Attribution) { a.Base = math.Inf(-1) }, "base is -Inf"},
-		{"evidence", func(a *Attribution) { a.Evidence.Completeness.Relative = math.Inf(1) }, "evidence.completeness[1] is +Inf"},
+		{"evidence", func(a *Attribution) { a.Evidence.Completeness.Relative = math.Inf(1) },
+			"evidence.completeness[1] is +Inf"},
 		{"seconds", func(a *Attribution) { a.Cost.Seconds = math.NaN() }, "cost[0] is NaN"},
 		{"foil", func(a *Attribution) { a.Foil = nil }, "there is no foil"},
 		{"spread", func(a *Attribution) { a.Spread = a.Spread[:1] }, "1 values of spread for 3 features"},

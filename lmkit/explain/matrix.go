@@ -118,8 +118,9 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 	out := &Matrix{
 		Schema: Schema, Method: MethodInfo{Name: name}, Objective: p.Question.Objective, Target: p.token(p.Target),
 		Baseline: p.Question.Baseline, Tokens: p.Tokens, Axes: s.Axes[:], Rows: s.Rows, Columns: s.Columns,
-		Values: s.Values, Spread: s.Spread, RowValues: s.RowValues, Unit: s.Unit, Value: p.Value, Base: p.Base(), Promise: s.Promise,
-		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: s.Warnings,
+		Values: s.Values, Spread: s.Spread, RowValues: s.RowValues, Unit: s.Unit, Value: p.Value, Base: p.Base(),
+		Promise: s.Promise,
+		Seed:    p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: s.Warnings,
 	}
 	var err error
 	if out.Method.Settings, err = settings(s.Settings); err != nil {
@@ -137,7 +138,8 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 	}
 	out.complete(p.Question.Tolerance)
 	c := p.cost
-	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: s.Estimated + p.prepared.ForwardRows,
+	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: s.Estimated +
+		p.prepared.ForwardRows,
 		Seconds: c.Seconds, CompileSeconds: c.CompileSeconds}
 	return out, out.Validate()
 }
@@ -212,7 +214,8 @@ func (m *Matrix) Validate() error {
 	if n := len(m.RowValues); n != 0 && n != len(m.Rows) {
 		bad("%d row_values for %d rows: expected one each, or none", n, len(m.Rows))
 	}
-	errs = append(errs, finite("row_values", m.RowValues), finite("value", []float64{m.Value}), finite("base", []float64{m.Base}))
+	errs = append(errs, finite("row_values", m.RowValues), finite("value", []float64{m.Value}),
+		finite("base", []float64{m.Base}))
 	errs = append(errs, m.Promise.check(), m.Evidence.Completeness.check(), m.Cost.check())
 	if p := m.Promise; p != nil && p.Each == Diagonal && len(m.Rows) != len(m.Columns) {
 		bad("a promise about the diagonal of %d x %d values", len(m.Rows), len(m.Columns))

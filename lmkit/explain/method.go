@@ -184,7 +184,8 @@ func (p *Problem) attribution(s *Scored) *Attribution {
 		Schema: Schema, Method: s.Method, Objective: p.Question.Objective, Target: p.token(p.Target),
 		Baseline: p.Question.Baseline, Tokens: p.Tokens, Features: p.Features,
 		Scores: s.Values, Spread: s.Spread, Unit: s.Unit, Value: p.Value, Base: p.Base(), Promise: s.Promise,
-		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Concat(s.Warnings, p.notes),
+		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Concat(s.Warnings,
+			p.notes),
 	}
 	if s.Base != nil {
 		a.Base = *s.Base

@@ -60,15 +60,18 @@ func TestExplainPreparesOnce(t *testing.T) {
 					t.Errorf("%s: method %d of four costs %+v, alone %+v", name, i, a.Cost, alone.Cost)
 				}
 			}
-			if !near(as[0].Evidence.Necessity, alone.Evidence.Necessity) || !near(as[3].Evidence.Sufficiency, alone.Evidence.Sufficiency) {
-				t.Errorf("%s: the evidence is %+v among others, %+v alone", name, as[0].Evidence.Necessity, alone.Evidence.Necessity)
+			if !near(as[0].Evidence.Necessity, alone.Evidence.Necessity) ||
+				!near(as[3].Evidence.Sufficiency, alone.Evidence.Sufficiency) {
+				t.Errorf("%s: the evidence is %+v among others, %+v alone", name, as[0].Evidence.Necessity,
+					alone.Evidence.Necessity)
 			}
 		}
 	}
 }
 
 func near(a, b *explain.Deletion) bool {
-	return math.Abs(a.Value-b.Value) < 1e-5 && slices.Equal(a.Features, b.Features) && a.Decision == b.Decision && a.Flips == b.Flips
+	return math.Abs(a.Value-b.Value) < 1e-5 && slices.Equal(a.Features, b.Features) && a.Decision == b.Decision &&
+		a.Flips == b.Flips
 }
 
 // choosy is a method that suits nothing.
@@ -87,11 +90,13 @@ func TestExplainErrors(t *testing.T) {
 		want   string
 	}{
 		{fixed{explain.Scores{Values: fine[:3]}, &seen}, "fixed: 3 scores for 7 features"},
-		{fixed{explain.Scores{Values: []float64{0, 0, math.NaN(), 0, 0, 0, 0}}, &seen}, "fixed: the score of feature 2 is NaN"},
+		{fixed{explain.Scores{Values: []float64{0, 0, math.NaN(), 0, 0, 0, 0}}, &seen},
+			"fixed: the score of feature 2 is NaN"},
 		{fixed{explain.Scores{Values: fine, Spread: []float64{math.Inf(1)}}, &seen}, "fixed: the score of feature 0 is +Inf"},
 		{fixed{explain.Scores{Values: fine, Settings: func() {}}, &seen}, "unsupported type"},
 	} {
-		if _, err := explain.Explain(context.Background(), m, q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explain.Explain(context.Background(), m, q, tt.method); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
 		}
 	}
@@ -123,7 +128,8 @@ func TestDecisionNamesItsBaseline(t *testing.T) {
 				t.Fatal(err)
 			}
 			if alone.Evidence.Necessity.Decision != a.Evidence.Necessity.Decision {
-				t.Errorf("baseline %s: decision %q, with the first alone %q", baseline, a.Evidence.Necessity.Decision, alone.Evidence.Necessity.Decision)
+				t.Errorf("baseline %s: decision %q, with the first alone %q", baseline, a.Evidence.Necessity.Decision,
+					alone.Evidence.Necessity.Decision)
 			}
 		}
 	}
@@ -213,8 +219,10 @@ func TestSequentialPromise(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a.Promise == nil || math.Abs(a.Promise.Total-want) > 1e-5 || a.Promise.Of == explain.Difference || math.Abs(want-(a.Value-a.Base)) < 1e-3 {
-			t.Errorf("%s: the scores are said to add up to %+v, want %v; value - base is %v", name, a.Promise, want, a.Value-a.Base)
+		if a.Promise == nil || math.Abs(a.Promise.Total-want) > 1e-5 || a.Promise.Of == explain.Difference ||
+			math.Abs(want-(a.Value-a.Base)) < 1e-3 {
+			t.Errorf("%s: the scores are said to add up to %+v, want %v; value - base is %v", name, a.Promise, want,
+				a.Value-a.Base)
 		}
 		sum := 0.0
 		for _, s := range a.Scores {
@@ -246,7 +254,8 @@ func TestMemory(t *testing.T) {
 	m := explain.Remember(g)
 	all, none, first := explain.All(3), explain.Only(3), explain.Only(3, 0)
 	for range 2 {
-		got, err := m.Values(context.Background(), []explain.Coalition{all, none, all, first, first.Complement().Complement()})
+		got, err := m.Values(context.Background(), []explain.Coalition{all, none, all, first,
+			first.Complement().Complement()})
 		if err != nil || !slices.Equal(got, []float64{3, 0, 3, 1, 1}) {
 			t.Errorf("values %v, %v", got, err)
 		}

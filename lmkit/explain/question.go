@@ -61,12 +61,12 @@ type Question struct {
 	By        string     // "": ByToken
 	Groups    [][]int    // any grouping of token positions, in place of By; tokens in no group stay as they are
 	// Baseline says what an absent token is replaced with, its position kept: "unk" the unknown token, "mean" the mean
-	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed it
-	// to the model ([lm.Model.MetUnknown]), or else mean.
+	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed
+	// it to the model ([lm.Model.MetUnknown]), or else mean.
 	Baseline string
 	// FirstToken says whether the first token is a feature like the others (ScoreFirst), or stays as it is in all that is
-	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if the model has an attention sink ([lm.Model.Sink])
-	// and the features are not given as Groups.
+	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if the model has an attention sink
+	// ([lm.Model.Sink]) and the features are not given as Groups.
 	FirstToken string
 	Tolerance  float64 // of the completeness error, relative; 0: 0.01
 	Seed       uint64
@@ -88,7 +88,8 @@ func (q *Question) defaults(m *lm.Model) error {
 		errs = append(errs, fmt.Errorf("there is no grouping by %q; there are token, word and sentence", q.By))
 	}
 	if first := []string{"", HoldFirst, ScoreFirst}; !slices.Contains(first, q.FirstToken) {
-		errs = append(errs, fmt.Errorf("the first token cannot be %q; it can be %s", q.FirstToken, strings.Join(first[1:], " or ")))
+		errs = append(errs, fmt.Errorf("the first token cannot be %q; it can be %s", q.FirstToken,
+			strings.Join(first[1:], " or ")))
 	}
 	if q.Tolerance == 0 {
 		q.Tolerance = 0.01

@@ -15,7 +15,8 @@ import (
 // models are small models with nothing learned, one for each kind of tokenizer.
 func models(t *testing.T) map[string]*lm.Model {
 	t.Helper()
-	texts := slices.Values([]string{"we are here , we are here , are is is we are #1 is we is here areis x are y", "is are is are here here"})
+	texts := slices.Values([]string{"we are here , we are here , are is is we are #1 is we is here areis x are y",
+		"is are is are here here"})
 	word, err := token.NewWord(texts, token.WordConfig{})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +31,8 @@ func models(t *testing.T) map[string]*lm.Model {
 	}
 	out := map[string]*lm.Model{}
 	for name, tok := range map[string]token.Tokenizer{"word": word, "char": char, "bytes": bytes} {
-		m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: tok.Size(), Layers: 1, Width: 4, Hidden: 4}, tok, 1)
+		m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: tok.Size(), Layers: 1, Width: 4, Hidden: 4},
+			tok, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +76,8 @@ func TestFindToken(t *testing.T) {
 		{"bytes", "we", "", "not in the model's vocabulary"},
 		{"char", "we", "é", "not in the model's vocabulary"},
 	} {
-		if _, err := explain.FindToken(ms[test.model], test.prompt, test.text); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := explain.FindToken(ms[test.model], test.prompt, test.text); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %q: error %v, want %q", test.model, test.text, err, test.want)
 		}
 	}

@@ -14,15 +14,16 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Words that the model does not know are marked, and a warning names them; a prompt of known words gets none. Against the
-// baseline unk their scores are 0, which the warning says.
+// Words that the model does not know are marked, and a warning names them; a prompt of known words gets none. Against
+// the baseline unk their scores are 0, which the warning says.
 func TestUnknownWordsAreSaid(t *testing.T) {
 	known := []string{"the", "keys", "near", "box", "are"}
 	tok, err := token.NewWord(slices.Values([]string{strings.Join(known, " ")}), token.WordConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: tok.Size(), Width: 6, Hidden: 6, Layers: 1}, tok, 1)
+	m, err := lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: tok.Size(), Width: 6, Hidden: 6, Layers: 1},
+		tok, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,8 @@ func TestUnknownWordsAreSaid(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		words := rapid.SliceOfN(rapid.SampledFrom(append(slices.Clone(known), strange...)), 1, 9).Draw(t, "words")
 		baseline := rapid.SampledFrom([]string{"", "unk", "mean"}).Draw(t, "baseline")
-		as, err := explain.Explain(t.Context(), m, explain.Question{Prompt: strings.Join(words, " "), Baseline: baseline}, perturb.Occlusion{})
+		as, err := explain.Explain(t.Context(), m, explain.Question{Prompt: strings.Join(words, " "), Baseline: baseline},
+			perturb.Occlusion{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,7 +83,8 @@ func TestUnknownTokenThatTrainingNeverShowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for training, met := range map[string]bool{
-		"": true, `{}`: true, `{"settings": {}}`: false, `{"settings": {"hide": 0.05}}`: true, `{"met_unknown": true, "settings": {}}`: true,
+		"": true, `{}`: true, `{"settings": {}}`: false, `{"settings": {"hide": 0.05}}`: true,
+		`{"met_unknown": true, "settings": {}}`:              true,
 		`{"met_unknown": false, "settings": {"hide": 0.05}}`: false, `not JSON`: true,
 	} {
 		m, err := lm.FromTraining(fresh.Engine(), c, tok, ws, []byte(training))
@@ -100,7 +103,8 @@ func TestUnknownTokenThatTrainingNeverShowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		warned := slices.ContainsFunc(as[0].Warnings, func(w string) bool { return strings.HasPrefix(w, "training never showed") })
+		warned := slices.ContainsFunc(as[0].Warnings,
+			func(w string) bool { return strings.HasPrefix(w, "training never showed") })
 		if warned == met {
 			t.Errorf("%s: warnings %q", training, as[0].Warnings)
 		}

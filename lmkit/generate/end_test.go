@@ -121,7 +121,8 @@ func TestEndsOfTheTokenizer(t *testing.T) {
 	if err := m.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	for _, text := range []string{`{"eos_token_id": "x"}`, `{"eos_token_id": [1, "x"]}`, `{"eos_token_id": 1.5}`, `[]`, `{`} {
+	for _, text := range []string{`{"eos_token_id": "x"}`, `{"eos_token_id": [1, "x"]}`, `{"eos_token_id": 1.5}`, `[]`,
+		`{`} {
 		if err := os.WriteFile(filepath.Join(dir, lm.GenerationFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -121,7 +121,8 @@ func TestGreedyEqualsReadingAtOnce(t *testing.T) {
 						}
 						p := as[0].Index(len(seen) - 1).Data
 						if float64(slices.Max(p)-p[tok.ID]) > 1e-4 || math.Abs(float64(p[tok.ID])-tok.LogProb) > 1e-4 {
-							t.Fatalf("token %d is #%d at %v, but after %v it has %v, and the most likely one %v", i, tok.ID, tok.LogProb, seen, p[tok.ID], slices.Max(p))
+							t.Fatalf("token %d is #%d at %v, but after %v it has %v, and the most likely one %v", i, tok.ID, tok.LogProb,
+								seen, p[tok.ID], slices.Max(p))
 						}
 						if want := m.Tokenizer().Token(tok.ID); tok.Text != want {
 							t.Fatalf("token %d reads %q, want %q", i, tok.Text, want)

@@ -14,7 +14,8 @@ import (
 // decoder takes for it is bounded; neighbours could not be merged. An LSTM's need no grouping by length.
 func TestAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := lm.Config{Arch: lm.Transformer, Vocab: 100, Width: 512, Heads: 8, Layers: 12, Context: 1024} // up to 200 MB a row
+		// Up to 200 MB a row.
+		c := lm.Config{Arch: lm.Transformer, Vocab: 100, Width: 512, Heads: 8, Layers: 12, Context: 1024}
 		longest, sizes := 1000, []int{64, 96, 128, 192, 256, 384, 512, 768, 1024}
 		if rapid.Bool().Draw(t, "lstm") {
 			c = lm.Config{Arch: lm.LSTM, Vocab: 1 << 26}

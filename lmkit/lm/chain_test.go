@@ -33,7 +33,8 @@ var shapes = map[string]Config{
 		QKNorm: net.EachHead, Rope: net.Rope{Theta: 100}, EmbedScale: 3, ScoreCap: 5, LogitCap: 7,
 	},
 	"projected": {
-		Arch: Transformer, Vocab: 17, Width: 12, EmbedWidth: 8, Layers: 3, Heads: 3, Context: 24, NormPlace: net.SumNorm, Tied: true,
+		Arch: Transformer, Vocab: 17, Width: 12, EmbedWidth: 8, Layers: 3, Heads: 3, Context: 24, NormPlace: net.SumNorm,
+		Tied: true,
 	},
 	"parallel": {
 		Arch: Transformer, Vocab: 17, Width: 12, Layers: 3, Heads: 3, Context: 24, Residual: net.ParallelOne, HeadBias: true,

@@ -202,7 +202,8 @@ func TestDecodeState(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := m.Run(context.Background(), lm.Query{Rows: [][]token.ID{append(rows[0], 5), append(rows[1], 6)}, Final: true})
+	want, err := m.Run(context.Background(), lm.Query{Rows: [][]token.ID{append(rows[0], 5), append(rows[1], 6)},
+		Final: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +243,8 @@ func TestDecodeErrors(t *testing.T) {
 			{ctx, [][]token.ID{{1}, {2, 3}}, "row 1 has 2 tokens, and row 0 1"},
 			{canceled, [][]token.ID{{1}}, context.Canceled.Error()},
 		} {
-			if d, err := m.Decode(x.ctx, x.rows, 1, lm.Sampling{}); err == nil || d != nil || !strings.Contains(err.Error(), x.want) {
+			if d, err := m.Decode(x.ctx, x.rows, 1, lm.Sampling{}); err == nil || d != nil ||
+				!strings.Contains(err.Error(), x.want) {
 				t.Errorf("%s: Decode(%v): %v, %v, want %q", e.Kind, x.rows, d, err, x.want)
 			}
 		}
@@ -253,7 +255,8 @@ func TestDecodeErrors(t *testing.T) {
 		for _, x := range []struct {
 			ids  []token.ID
 			want string
-		}{{[]token.ID{1}, "1 tokens were given for 2 rows"}, {[]token.ID{1, -2}, "row 1: token #-2 is outside the vocabulary"}} {
+		}{{[]token.ID{1}, "1 tokens were given for 2 rows"}, {[]token.ID{1, -2}, "row 1: token #-2 is outside " +
+			"the vocabulary"}} {
 			if err := d.Push(ctx, x.ids); err == nil || !strings.Contains(err.Error(), x.want) {
 				t.Errorf("%s: Push(%v): %v, want %q", e.Kind, x.ids, err, x.want)
 			}
@@ -363,7 +366,8 @@ func TestSamplingErrors(t *testing.T) {
 		{lm.Sampling{TopP: 2}, "TopP is 2"},
 	} {
 		m := loud(t, backendtest.PureGo(t), decodeModels[1].Config, 1)
-		if d, err := m.Decode(context.Background(), [][]token.ID{{1}}, 1, x.s); err == nil || d != nil || !strings.Contains(err.Error(), x.want) {
+		if d, err := m.Decode(context.Background(), [][]token.ID{{1}}, 1, x.s); err == nil || d != nil ||
+			!strings.Contains(err.Error(), x.want) {
 			t.Errorf("%+v: %v, want %q", x.s, err, x.want)
 		}
 	}
@@ -372,12 +376,14 @@ func TestSamplingErrors(t *testing.T) {
 // BenchmarkDecode is a token of generation with a Transformer of 10,000 tokens, 4 layers, 256 wide.
 func BenchmarkDecode(b *testing.B) {
 	draw := func(row, n int) float64 { return float64((row+n)%16) / 16 }
-	m, err := lm.New(backendtest.Engine(b), lm.Config{Arch: lm.Transformer, Vocab: 10000, Width: 256, Layers: 4, Heads: 4, Context: 128}, nil, 1)
+	m, err := lm.New(backendtest.Engine(b), lm.Config{Arch: lm.Transformer, Vocab: 10000, Width: 256, Layers: 4, Heads: 4,
+		Context: 128}, nil, 1)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer m.Close()
-	for name, s := range map[string]lm.Sampling{"greedy": {}, "drawn": {Temperature: 1, Draw: draw}, "filtered": {Temperature: 1, TopK: 40, TopP: .9, Draw: draw}} {
+	for name, s := range map[string]lm.Sampling{"greedy": {}, "drawn": {Temperature: 1, Draw: draw},
+		"filtered": {Temperature: 1, TopK: 40, TopP: .9, Draw: draw}} {
 		for _, rows := range []int{1, 8} {
 			b.Run(fmt.Sprint(name, "/rows=", rows), func(b *testing.B) {
 				var d *lm.Decoder

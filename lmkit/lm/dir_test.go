@@ -22,7 +22,8 @@ func TestSaveAndOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []lm.Config{
-		{Arch: lm.Transformer, Vocab: 13, Width: 8, Layers: 1, Heads: 2, Context: 12, Tied: true, Activation: "relu", Inner: 20, Dropout: 0.1},
+		{Arch: lm.Transformer, Vocab: 13, Width: 8, Layers: 1, Heads: 2, Context: 12, Tied: true, Activation: "relu",
+			Inner: 20, Dropout: 0.1},
 		{Arch: lm.LSTM, Vocab: 13, Width: 6, Hidden: 5, Layers: 2, Dropout: 0.25},
 		{Arch: lm.LSTM, Vocab: 13, Width: 6, Hidden: 6, Layers: 1, Tied: true},
 	} {
@@ -137,7 +138,8 @@ func TestWrongFolders(t *testing.T) {
 	heads := change(func(map[string]safetensors.Tensor) {})
 	config := filepath.Join(heads, lm.ConfigFile)
 	data, _ = os.ReadFile(config)
-	if err := os.WriteFile(config, []byte(strings.Replace(string(data), `"n_head": 2`, `"n_head": 3`, 1)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(strings.Replace(string(data), `"n_head": 2`, `"n_head": 3`, 1)),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ what, dir, want string }{
@@ -146,14 +148,16 @@ func TestWrongFolders(t *testing.T) {
 		{"no weights", bare, "no model.safetensors"},
 		{"truncated", cut, "truncated"},
 		{"heads", heads, "the width 8 is not a multiple of the 3 heads"},
-		{"missing tensor", change(func(ts map[string]safetensors.Tensor) { delete(ts, name) }), `tensor "h.1.mlp.c_fc.weight" is missing; the configuration asks for it with shape [8 32]`},
+		{"missing tensor", change(func(ts map[string]safetensors.Tensor) { delete(ts, name) }),
+			`tensor "h.1.mlp.c_fc.weight" is missing; the configuration asks for it with shape [8 32]`},
 		{"mis-shaped tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts[name] = safetensors.Tensor{Dims: []int{32, 8}, Data: ts[name].Data}
 		}), `tensor "h.1.mlp.c_fc.weight" has shape [32 8], but the configuration asks for [8 32]`},
 		{"unknown tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts["h.7.ln_1.bias"] = safetensors.Tensor{Dims: []int{1}, Data: []float32{1}}
 		}), `tensor "h.7.ln_1.bias" belongs to no part of the model`},
-		{"not a number", change(func(ts map[string]safetensors.Tensor) { ts[name].Data[3] = float32(math.NaN()) }), "not finite"},
+		{"not a number", change(func(ts map[string]safetensors.Tensor) { ts[name].Data[3] = float32(math.NaN()) }),
+			"not finite"},
 	} {
 		_, err := lm.Open(backendtest.PureGo(t), tt.dir)
 		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
@@ -164,14 +168,16 @@ func TestWrongFolders(t *testing.T) {
 
 func TestWrongModels(t *testing.T) {
 	e := backendtest.PureGo(t)
-	if _, err := lm.New(e, lm.Config{Arch: "rnn", Heads: 3}, nil, 0); err == nil || !strings.Contains(err.Error(), `no architecture "rnn"`) {
+	if _, err := lm.New(e, lm.Config{Arch: "rnn", Heads: 3}, nil, 0); err == nil ||
+		!strings.Contains(err.Error(), `no architecture "rnn"`) {
 		t.Errorf("an unknown architecture: %v", err)
 	}
 	tok, err := token.NewChar("ab")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lm.New(e, lm.Config{Arch: lm.LSTM, Vocab: 3, Width: 2, Hidden: 2, Layers: 1}, tok, 0); err == nil || !strings.Contains(err.Error(), "the tokenizer has 2 tokens, but the model's vocabulary 3") {
+	if _, err := lm.New(e, lm.Config{Arch: lm.LSTM, Vocab: 3, Width: 2, Hidden: 2, Layers: 1}, tok, 0); err == nil ||
+		!strings.Contains(err.Error(), "the tokenizer has 2 tokens, but the model's vocabulary 3") {
 		t.Errorf("a tokenizer of another size: %v", err)
 	}
 	m, err := lm.New(e, lm.Config{Arch: lm.LSTM, Vocab: 3, Width: 2, Hidden: 2, Layers: 1}, nil, 0)
@@ -179,7 +185,8 @@ func TestWrongModels(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Close()
-	if _, err := m.LogProbs(context.Background(), [][]token.ID{{1}}); err == nil || !strings.Contains(err.Error(), "closed") {
+	if _, err := m.LogProbs(context.Background(), [][]token.ID{{1}}); err == nil ||
+		!strings.Contains(err.Error(), "closed") {
 		t.Errorf("a closed model: %v", err)
 	}
 }

@@ -33,7 +33,8 @@ func TestReplacedEqualsTheDefinition(t *testing.T) {
 		covered := map[Tap][]bool{}
 		for _, g := range all {
 			got, err := in.replace(g, covered)
-			if twice := slices.IndexFunc(in.batch.rows, func(row int) bool { return coveredTwice(r, info, edits, row) }); twice >= 0 {
+			if twice := slices.IndexFunc(in.batch.rows,
+				func(row int) bool { return coveredTwice(r, info, edits, row) }); twice >= 0 {
 				if len(all) == 1 && err == nil {
 					t.Fatalf("two edits of row %d overlap, and nothing was said", in.batch.rows[twice])
 				}
@@ -59,7 +60,8 @@ func drawEdits(t *rapid.T, r *run, info TapInfo) []Edit {
 	var edits []Edit
 	shared := FromValues(drawValues(t, sizes))
 	for range rapid.IntRange(1, 3).Draw(t, "edits") {
-		e := Edit{Tap: info.Name, Rows: some(len(r.query.Rows), "rows"), Keep: rapid.SampledFrom([]float64{0, 0.25}).Draw(t, "keep")}
+		e := Edit{Tap: info.Name, Rows: some(len(r.query.Rows), "rows"), Keep: rapid.SampledFrom([]float64{0, 0.25}).Draw(t,
+			"keep")}
 		for k, c := range []byte(info.Axes) {
 			switch c {
 			case 'T':

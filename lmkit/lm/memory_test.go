@@ -16,14 +16,16 @@ func TestShareOfTheMemory(t *testing.T) {
 		files map[string]string
 		want  int64
 	}{
-		"nothing is known":     {nil, 1 << 30},
-		"a large machine":      {map[string]string{"/proc/meminfo": "MemTotal:       25165824 kB\nMemFree: 1 kB\n"}, 1 << 30},
-		"a small machine":      {map[string]string{"/proc/meminfo": "MemTotal:       1048576 kB\n"}, 1 << 27},
-		"a container":          {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v2: "536870912\n"}, 1 << 26},
-		"an older container":   {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v1: "536870912\n"}, 1 << 26},
-		"a container at large": {map[string]string{"/proc/meminfo": "MemTotal: 1048576 kB\n", v2: "max\n", v1: "9223372036854771712\n"}, 1 << 27},
+		"nothing is known":   {nil, 1 << 30},
+		"a large machine":    {map[string]string{"/proc/meminfo": "MemTotal:       25165824 kB\nMemFree: 1 kB\n"}, 1 << 30},
+		"a small machine":    {map[string]string{"/proc/meminfo": "MemTotal:       1048576 kB\n"}, 1 << 27},
+		"a container":        {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v2: "536870912\n"}, 1 << 26},
+		"an older container": {map[string]string{"/proc/meminfo": "MemTotal: 25165824 kB\n", v1: "536870912\n"}, 1 << 26},
+		"a container at large": {map[string]string{"/proc/meminfo": "MemTotal: 1048576 kB\n", v2: "max\n",
+			v1: "9223372036854771712\n"}, 1 << 27},
 		"a service": {map[string]string{"/proc/self/cgroup": "0::/system.slice/lm.service\n",
-			"/sys/fs/cgroup/system.slice/lm.service/memory.max": "536870912\n", "/sys/fs/cgroup/system.slice/memory.max": "max\n"}, 1 << 26},
+			"/sys/fs/cgroup/system.slice/lm.service/memory.max": "536870912\n",
+			"/sys/fs/cgroup/system.slice/memory.max":            "max\n"}, 1 << 26},
 		"a group above": {map[string]string{"/proc/self/cgroup": "0::/a/b/c\n", "/sys/fs/cgroup/a/b/c/memory.max": "max\n",
 			"/sys/fs/cgroup/a/memory.max": "536870912\n"}, 1 << 26},
 		"an older service": {map[string]string{"/proc/self/cgroup": "7:cpu,cpuacct:/x\n5:memory:/jobs/1\n0::/\n",
@@ -50,8 +52,9 @@ func TestShareOfTheMemory(t *testing.T) {
 func TestFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		exponent := func(name string) int { return 1 << rapid.IntRange(0, 28).Draw(t, name) }
-		c := Config{Arch: Transformer, Vocab: exponent("vocab"), Width: exponent("width"), Layers: rapid.IntRange(1, 4096).Draw(t, "layers"),
-			Heads: 1, Context: exponent("context")}
+		c := Config{Arch: Transformer, Vocab: exponent("vocab"), Width: exponent("width"),
+			Layers: rapid.IntRange(1, 4096).Draw(t, "layers"),
+			Heads:  1, Context: exponent("context")}
 		err := Fits(c, 2)
 		bytes := 0.0
 		for _, p := range c.WithDefaults().Params() {
@@ -69,10 +72,12 @@ func TestFits(t *testing.T) {
 		}
 	})
 	huge := Config{Arch: LSTM, Vocab: 10, Width: 1_000_000, Hidden: 1_000_000, Layers: 3}
-	if _, err := New(backendtest.PureGo(t), huge, nil, 1); err == nil || !strings.Contains(err.Error(), "parameters, which take 192 TB, and the machine has") {
+	if _, err := New(backendtest.PureGo(t), huge, nil, 1); err == nil ||
+		!strings.Contains(err.Error(), "parameters, which take 192 TB, and the machine has") {
 		t.Errorf("a huge model: %v", err)
 	}
-	if err := BatchFits(Config{Arch: Transformer, Vocab: 100, Width: 64, Layers: 2, Heads: 2, Context: 1 << 20}, 12, 1<<20); err == nil {
+	if err := BatchFits(Config{Arch: Transformer, Vocab: 100, Width: 64, Layers: 2, Heads: 2, Context: 1 << 20}, 12,
+		1<<20); err == nil {
 		t.Error("a million tokens that attend to each other fit")
 	}
 }

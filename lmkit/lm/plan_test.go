@@ -58,7 +58,8 @@ func TestPlan(t *testing.T) {
 // A batch holds whole units, is no larger than is fast, and is filled but for an eighth once there are many rows.
 func TestBatchRows(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &run{model: &Model{config: Config{Arch: Transformer, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}}
+		r := &run{model: &Model{config: Config{Arch: Transformer, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32,
+			Context: 512}}}
 		if rapid.Bool().Draw(t, "LSTM") {
 			r.model.config.Arch = LSTM
 		}
@@ -72,7 +73,8 @@ func TestBatchRows(t *testing.T) {
 			r.query.Wrt = []Tap{"embed"}
 		}
 		size := r.batchRows()
-		if size%r.unit() != 0 || size < 1 || size > r.unit() && r.model.config.Arch == Transformer && size*r.length > enoughTokens {
+		if size%r.unit() != 0 || size < 1 || size > r.unit() && r.model.config.Arch == Transformer &&
+			size*r.length > enoughTokens {
 			t.Fatalf("batches of %d rows for %d of %d tokens", size, n, r.length)
 		}
 		batches := (n + size - 1) / size
@@ -111,7 +113,8 @@ func TestLeastRows(t *testing.T) {
 		{Transformer, Ordinary, patch, nil, 3, 64, 8},
 		{LSTM, Ordinary, nil, nil, 2, 512, 8},
 	} {
-		r := &run{model: &Model{config: Config{Arch: x.arch, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32, Context: 512}}, length: x.tokens}
+		r := &run{model: &Model{config: Config{Arch: x.arch, Vocab: 10, Width: 8, Layers: 1, Heads: 1, Inner: 32,
+			Context: 512}}, length: x.tokens}
 		r.query.Rows, r.query.Rules, r.query.Edits, r.query.Wrt = make([][]token.ID, x.rows), x.rules, x.edits, x.wrt
 		if got := r.batchRows(); got != x.want {
 			t.Errorf("%+v: batches of %d rows, want %d", x, got, x.want)

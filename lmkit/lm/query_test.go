@@ -132,7 +132,8 @@ func TestBatchesAgree(t *testing.T) {
 		for i := range 30 {
 			q.Rows = append(q.Rows, randomRow(uint64(i), 7, 17))
 			if i < 29 {
-				q.Edits = append(q.Edits, lm.Edit{Tap: tap, Rows: []int{i}, Positions: []int{i % 7}, Keep: 0.25, With: lm.FromRow((i + 15) % 30)})
+				q.Edits = append(q.Edits, lm.Edit{Tap: tap, Rows: []int{i}, Positions: []int{i % 7}, Keep: 0.25,
+					With: lm.FromRow((i + 15) % 30)})
 			}
 		}
 		whole, err := m.Run(context.Background(), q)
@@ -145,7 +146,8 @@ func TestBatchesAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		if parts.Cost.ForwardRows <= whole.Cost.ForwardRows {
-			t.Errorf("%d rows in small batches with donors, %d in one: it was not split", parts.Cost.ForwardRows, whole.Cost.ForwardRows)
+			t.Errorf("%d rows in small batches with donors, %d in one: it was not split", parts.Cost.ForwardRows,
+				whole.Cost.ForwardRows)
 		}
 		closeTo(t, arch, parts.At["head.in"].Data, whole.At["head.in"].Data)
 		closeTo(t, arch, join(parts.Logits), join(whole.Logits))
@@ -222,7 +224,8 @@ func TestGradientsAgainstDifferences(t *testing.T) {
 				slope += float64(d) * float64(g.Data[i])
 			}
 			both, err := m.Run(context.Background(), lm.Query{Rows: [][]token.ID{row, row}, Of: of, Edits: []lm.Edit{
-				{Tap: info.Name, Rows: []int{0}, With: lm.FromValues(plus)}, {Tap: info.Name, Rows: []int{1}, With: lm.FromValues(minus)}}})
+				{Tap: info.Name, Rows: []int{0}, With: lm.FromValues(plus)},
+				{Tap: info.Name, Rows: []int{1}, With: lm.FromValues(minus)}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -248,21 +251,32 @@ func TestWrongQueries(t *testing.T) {
 		{"empty row", tf, lm.Query{Rows: [][]token.ID{{}}}, "no tokens"},
 		{"too long", tf, lm.Query{Rows: [][]token.ID{make([]token.ID, 25)}}, "25 tokens are more than the 24"},
 		{"unknown token", tf, lm.Query{Rows: [][]token.ID{{1, 17}}}, "token 1 is #17, outside the vocabulary of 17"},
-		{"unknown tap", tf, lm.Query{Rows: rows, Taps: []lm.Tap{"block.9.attn.pattern"}}, `no activation "block.9.attn.pattern"; did you mean block.0.attn.pattern`},
+		{"unknown tap", tf, lm.Query{Rows: rows, Taps: []lm.Tap{"block.9.attn.pattern"}},
+			`no activation "block.9.attn.pattern"; did you mean block.0.attn.pattern`},
 		{"tap of the other kind", rnn, lm.Query{Rows: rows, Taps: []lm.Tap{"block.0.attn.pattern"}}, "no activation"},
 		{"gradient of nothing", tf, lm.Query{Rows: rows, Wrt: []lm.Tap{"embed"}}, "need an objective"},
 		{"state of a transformer", tf, lm.Query{Rows: rows, Final: true}, "no state"},
 		{"mis-shaped state", rnn, lm.Query{Rows: rows, States: []lm.State{{}}}, "the model has [2 10]"},
 		{"unknown unit", tf, lm.Query{Rows: rows, Of: []lm.Objective{{Unit: "bits"}}}, `no unit "bits"`},
-		{"position past the end", tf, lm.Query{Rows: rows, Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{Pos: 3}}}}}, "at position 3, but the row has 3"},
-		{"objective's token", tf, lm.Query{Rows: rows, Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{ID: -1}}}}}, "token #-1"},
-		{"objectives and rows", tf, lm.Query{Rows: [][]token.ID{row, row, row}, Of: append(of, of...)}, "2 objectives were given for 3 rows"},
-		{"edit's row", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", Rows: []int{1}}}}, "there is no row 1; there are 1"},
-		{"edit's head", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "block.0.attn.z", Heads: []int{3}}}}, "there is no head 3; there are 3"},
+		{"position past the end", tf, lm.Query{Rows: rows, Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{Pos: 3}}}}},
+			"at position 3, but the row has 3"},
+		{"objective's token", tf, lm.Query{Rows: rows, Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{ID: -1}}}}},
+			"token #-1"},
+		{"objectives and rows", tf, lm.Query{Rows: [][]token.ID{row, row, row}, Of: append(of, of...)},
+			"2 objectives were given for 3 rows"},
+		{"edit's row", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", Rows: []int{1}}}},
+			"there is no row 1; there are 1"},
+		{"edit's head", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "block.0.attn.z", Heads: []int{3}}}},
+			"there is no head 3; there are 3"},
 		{"heads of none", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", Heads: []int{0}}}}, "no axis of heads"},
-		{"donor", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", With: lm.FromRow(4)}}}, "there is no row 4 to copy from"},
-		{"values' shape", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", With: lm.FromValues(lm.Array{Dims: []int{5}, Data: make([]float32, 5)})}}}, "values of shape [5] do not fit the activation's shape [1 3 12]"},
-		{"overlapping edits", tf, lm.Query{Rows: rows, Logits: lm.LastLogits, Edits: []lm.Edit{{Tap: "embed", Positions: []int{1}}, {Tap: "embed", With: lm.FromRow(0)}}}, "replace the same part"},
+		{"donor", tf, lm.Query{Rows: rows, Edits: []lm.Edit{{Tap: "embed", With: lm.FromRow(4)}}},
+			"there is no row 4 to copy from"},
+		{"values' shape", tf, lm.Query{Rows: rows,
+			Edits: []lm.Edit{{Tap: "embed", With: lm.FromValues(lm.Array{Dims: []int{5}, Data: make([]float32, 5)})}}},
+			"values of shape [5] do not fit the activation's shape [1 3 12]"},
+		{"overlapping edits", tf, lm.Query{Rows: rows, Logits: lm.LastLogits,
+			Edits: []lm.Edit{{Tap: "embed", Positions: []int{1}}, {Tap: "embed", With: lm.FromRow(0)}}},
+			"replace the same part"},
 	}
 	for _, tt := range tests {
 		_, err := tt.m.Run(context.Background(), tt.q)

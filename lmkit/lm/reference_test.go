@@ -112,7 +112,8 @@ func TestReferenceActivationsAndGradients(t *testing.T) {
 	for _, name := range references {
 		t.Run(name, func(t *testing.T) {
 			r := openReference(t, e, name)
-			a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Taps: tapNames(r.Model), Wrt: tapNames(r.Model), Logits: lm.AllLogits})
+			a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Taps: tapNames(r.Model),
+				Wrt: tapNames(r.Model), Logits: lm.AllLogits})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +174,8 @@ func TestReferenceState(t *testing.T) {
 		for l := range L {
 			wrt = append(wrt, stateTap(l, "hidden"), stateTap(l, "cell"))
 		}
-		a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), States: states, Final: true, Of: r.contrasts(), Wrt: wrt, Logits: lm.AllLogits})
+		a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), States: states, Final: true, Of: r.contrasts(),
+			Wrt: wrt, Logits: lm.AllLogits})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,8 @@ func TestReferenceRules(t *testing.T) {
 				}
 				all, tap := relevanceRules(r.Model)
 				for _, rules := range all {
-					a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Wrt: []lm.Tap{tap}, Rules: rules})
+					a, err := r.Run(context.Background(), lm.Query{Rows: r.rows(), Of: r.contrasts(), Wrt: []lm.Tap{tap},
+						Rules: rules})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -98,7 +99,8 @@ func (r reference) deepLIFT(t *testing.T, baseline safetensors.Tensor) []float32
 }
 
 // completeAt is the contributions of an activation to what sets pair i apart. It fails unless they add up.
-func completeAt(t *testing.T, a *lm.Answer, tap lm.Tap, i int, tolerance float64) (contributions []float32, diff float64) {
+func completeAt(t *testing.T, a *lm.Answer, tap lm.Tap, i int, tolerance float64) (contributions []float32,
+	diff float64) {
 	t.Helper()
 	x, base, m := a.At[tap].Index(2*i).Data, a.At[tap].Index(2*i+1).Data, a.Grad[tap].Index(2*i).Data
 	closeTo(t, tap+": the multipliers of input and baseline", m, a.Grad[tap].Index(2*i+1).Data)
@@ -129,10 +131,12 @@ func TestDeepLIFTPairs(t *testing.T) {
 			for i := range pairs {
 				n := 3 + i%5
 				q.Rows = append(q.Rows, randomRow(uint64(2*i), n, 13), randomRow(uint64(2*i+1), n, 13))
-				o := lm.Objective{Unit: unit, Terms: []lm.Term{{Pos: -1, ID: token.ID(i % 13), Weight: 1}, {Pos: -2, ID: 3, Weight: -0.5}}}
+				o := lm.Objective{Unit: unit, Terms: []lm.Term{{Pos: -1, ID: token.ID(i % 13), Weight: 1},
+					{Pos: -2, ID: 3, Weight: -0.5}}}
 				q.Of = append(q.Of, o, o)
 				if i%3 == 0 { // both copy a part of one row: the same in both, so that it contributes nothing
-					q.Edits = append(q.Edits, lm.Edit{Tap: copied, Rows: []int{2 * i, 2*i + 1}, Positions: []int{1}, With: lm.FromRow((2*i + 11) % (2 * pairs))})
+					q.Edits = append(q.Edits, lm.Edit{Tap: copied, Rows: []int{2 * i, 2*i + 1}, Positions: []int{1},
+						With: lm.FromRow((2*i + 11) % (2 * pairs))})
 				}
 			}
 			whole, err := m.Run(context.Background(), q)
@@ -164,12 +168,14 @@ func TestRulesKeepTaps(t *testing.T) {
 		all, _ := relevanceRules(m.Model)
 		var edit lm.Edit
 		if name == "gpt2" {
-			edit = lm.Edit{Tap: "block.1.ln1.scale", Rows: []int{0}, With: lm.FromValues(lm.Array{Dims: []int{1}, Data: []float32{0.7}})}
+			edit = lm.Edit{Tap: "block.1.ln1.scale", Rows: []int{0},
+				With: lm.FromValues(lm.Array{Dims: []int{1}, Data: []float32{0.7}})}
 		} else {
 			edit = lm.Edit{Tap: "lstm.1.gate.i", Rows: []int{0}, Positions: []int{2}, Keep: 0.5}
 		}
-		q := lm.Query{Rows: [][]token.ID{randomRow(1, 6, 13), randomRow(2, 6, 13)}, Wrt: tapNames(m.Model), Edits: []lm.Edit{edit},
-			Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{Pos: -1, ID: 3, Weight: 1}}}}}
+		q := lm.Query{Rows: [][]token.ID{randomRow(1, 6, 13), randomRow(2, 6, 13)}, Wrt: tapNames(m.Model),
+			Edits: []lm.Edit{edit},
+			Of:    []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{{Pos: -1, ID: 3, Weight: 1}}}}}
 		want, err := m.Run(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -220,13 +226,15 @@ func TestRulesErrors(t *testing.T) {
 		q    lm.Query
 		want string
 	}{
-		{gpt2, lm.Query{Rows: [][]token.ID{row}, Rules: lm.LRP}, "this model is a Transformer; use attn-lrp, cp-lrp or deeplift"},
+		{gpt2, lm.Query{Rows: [][]token.ID{row}, Rules: lm.LRP}, "this model is a Transformer; use attn-lrp, " +
+			"cp-lrp or deeplift"},
 		{lstm, lm.Query{Rows: [][]token.ID{row}, Rules: lm.AttnLRP}, "this model is an LSTM; use lrp, lrp-half or deeplift"},
 		{lstm, lm.Query{Rows: [][]token.ID{row}, Rules: "magic"}, `no rules "magic"`},
 		{lstm, lm.Query{Rows: [][]token.ID{row}, Rules: lm.LRP, Of: []lm.Objective{{Unit: lm.Prob}}}, "shares out logits"},
 		{lstm, lm.Query{Rows: [][]token.ID{row}, Rules: lm.DeepLIFT, Of: logit}, "odd number"},
 		{gpt2, lm.Query{Rows: [][]token.ID{row, short}, Rules: lm.DeepLIFT, Of: logit}, "3 and 2 tokens"},
-		{gpt2, lm.Query{Rows: [][]token.ID{row, row}, Rules: lm.DeepLIFT, Of: append(logit, lm.Objective{Unit: lm.Logit})}, "one objective"},
+		{gpt2, lm.Query{Rows: [][]token.ID{row, row}, Rules: lm.DeepLIFT, Of: append(logit, lm.Objective{Unit: lm.Logit})},
+			"one objective"},
 	} {
 		if _, err := tt.m.Run(context.Background(), tt.q); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: got error %v, want one with %q", tt.q.Rules, err, tt.want)

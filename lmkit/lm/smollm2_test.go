@@ -56,8 +56,10 @@ func TestSmolLM2Tokens(t *testing.T) {
 	}
 	want := map[string][]token.ID{
 		"Hello, we can use": {19556, 28, 392, 416, 722}, "The capital of France is": {504, 3575, 282, 4649, 314}, "\n": {198},
-		"Hello world! 123": {19556, 905, 17, 216, 33, 34, 35}, "Café déjà vu.": {51, 1939, 2756, 32564, 90, 16739, 386, 101, 30},
-		"  multiple   spaces": {216, 2701, 256, 5600}, "You are a helpful AI assistant named SmolLM, trained by Hugging Face": {
+		"Hello world! 123": {19556, 905, 17, 216, 33, 34, 35}, "Café déjà vu.": {51, 1939, 2756, 32564, 90, 16739, 386, 101,
+			30},
+		"  multiple   spaces": {216, 2701, 256, 5600}, "You are a helpful AI assistant named SmolLM, trained by " +
+			"Hugging Face": {
 			2683, 359, 253, 5356, 5646, 11173, 3365, 3511, 308, 34519, 28, 7018, 411, 407, 19712, 8182},
 	}
 	folder := os.Getenv("LMKIT_TEST_DATA")

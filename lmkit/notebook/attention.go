@@ -9,8 +9,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Attention shows where each head of a Transformer looks while it reads a text, with tabs for layers and heads. Rows are
-// the tokens that read, columns those that are read.
+// Attention shows where each head of a Transformer looks while it reads a text, with tabs for layers and heads. Rows
+// are the tokens that read, columns those that are read.
 func Attention(ctx context.Context, m *lm.Model, text string) error {
 	p, err := attention(ctx, m, text)
 	if err != nil {
@@ -58,7 +58,8 @@ func layer(l int, labels []string, heads [][][]float64) plot.Tab {
 	grid := plot.Grid{Title: fmt.Sprintf("Layer %d, all heads", l)}
 	pick := plot.Picker{Title: "Head", Tabs: []plot.Tab{{Name: "all"}}}
 	for h, data := range heads {
-		m := plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read", Data: data, Max: 1}
+		m := plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read",
+			Data: data, Max: 1}
 		grid.Matrices = append(grid.Matrices, m)
 		m.Title = fmt.Sprintf("Layer %d, head %d", l, h)
 		pick.Tabs = append(pick.Tabs, plot.Tab{Name: fmt.Sprint(h), Figure: m})

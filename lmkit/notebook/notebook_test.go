@@ -42,7 +42,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	to, back := filepath.Join(dir, "to"), filepath.Join(dir, "back")
-	if err := errors.Join(syscall.Mkfifo(to, 0o600), syscall.Mkfifo(back, 0o600), os.Setenv(protocol.GONB_PIPE_ENV, to), os.Setenv(protocol.GONB_PIPE_BACK_ENV, back)); err != nil {
+	if err := errors.Join(syscall.Mkfifo(to, 0o600), syscall.Mkfifo(back, 0o600), os.Setenv(protocol.GONB_PIPE_ENV, to),
+		os.Setenv(protocol.GONB_PIPE_BACK_ENV, back)); err != nil {
 		panic(err)
 	}
 	go fake.serve(to, back)
@@ -106,8 +107,10 @@ func outside(t *testing.T, f func()) string {
 }
 
 func sample(method string) *explain.Attribution {
-	a := &explain.Attribution{Schema: explain.Schema, Method: explain.MethodInfo{Name: method}, Objective: "contrast", Target: explain.Token{ID: 1, Text: " are"},
-		Foil: &explain.Token{ID: 2, Text: " is"}, Baseline: "unk", Unit: "logit", Base: 0.5, Value: 2.1, Scores: []float64{0.1, 1.9, -0.4}}
+	a := &explain.Attribution{Schema: explain.Schema, Method: explain.MethodInfo{Name: method}, Objective: "contrast",
+		Target: explain.Token{ID: 1, Text: " are"},
+		Foil:   &explain.Token{ID: 2, Text: " is"}, Baseline: "unk", Unit: "logit", Base: 0.5, Value: 2.1,
+		Scores: []float64{0.1, 1.9, -0.4}}
 	at := 0
 	for i, w := range []string{"The", " keys", " near"} {
 		a.Tokens = append(a.Tokens, explain.InputToken{ID: i, Text: w, Start: at, End: at + len(w)})
@@ -138,8 +141,9 @@ var things = map[string]struct {
 	"waterfall":   {func() error { return Waterfall(sample("occlusion")) }, "baseline"},
 	"force":       {func() error { return Force(sample("occlusion")) }, "+1.90"},
 	"compare":     {func() error { return Compare(sample("occlusion"), sample("lime")) }, "agreement"},
-	"table":       {func() error { return Table([]string{"method", "found"}, []any{"lime", 0.5}, []any{"exact", 1}) }, "exact"},
-	"picker":      {func() error { return Show(picker()) }, "all heads"},
+	"table": {func() error { return Table([]string{"method", "found"}, []any{"lime", 0.5}, []any{"exact", 1}) },
+		"exact"},
+	"picker": {func() error { return Show(picker()) }, "all heads"},
 	"curves": {func() error {
 		return Show(plot.Curves{Lines: []plot.Line{{Name: "x", Points: []plot.Point{{X: 0, Y: 1}, {X: 1, Y: 2}}}}})
 	}, "2 points"},
@@ -224,7 +228,8 @@ func TestErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: error %v, want %q", name, err, tt.want)
 		}
-		if len(shown) != 1 || !strings.Contains(fmt.Sprint(shown[0].Data[protocol.MIMETextPlain]), "error: ") || !strings.Contains(fmt.Sprint(shown[0].Data[protocol.MIMETextHTML]), "lmkit-error") {
+		if len(shown) != 1 || !strings.Contains(fmt.Sprint(shown[0].Data[protocol.MIMETextPlain]), "error: ") ||
+			!strings.Contains(fmt.Sprint(shown[0].Data[protocol.MIMETextHTML]), "lmkit-error") {
 			t.Errorf("%s: shown %v, want the error", name, shown)
 		}
 		if got := outside(t, func() { _ = tt.show() }); !strings.Contains(got, tt.want) {
@@ -238,7 +243,8 @@ func TestSliderUnattended(t *testing.T) {
 	t.Setenv(protocol.GONB_JUPYTER_KERNEL_ID_ENV, "")
 	var drawn []int
 	show := func() {
-		if err := Slider(t.Context(), 5, 3, func(i int) any { drawn = append(drawn, i); return sample("occlusion") }); err != nil {
+		if err := Slider(t.Context(), 5, 3,
+			func(i int) any { drawn = append(drawn, i); return sample("occlusion") }); err != nil {
 			t.Error(err)
 		}
 	}

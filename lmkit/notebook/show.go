@@ -103,7 +103,8 @@ func (b bundle) send(id string) error {
 	if picture, ok := b[protocol.MIMEImagePNG].([]byte); ok {
 		if c, err := png.DecodeConfig(bytes.NewReader(picture)); err == nil {
 			// A PNG has two pixels for each that the page shows.
-			data.Metadata = map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": c.Width / 2, "height": c.Height / 2}}
+			data.Metadata = map[string]any{string(protocol.MIMEImagePNG): map[string]int{"width": c.Width / 2,
+				"height": c.Height / 2}}
 		}
 	}
 	gonbui.SendData(data)

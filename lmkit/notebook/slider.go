@@ -17,12 +17,12 @@ const (
 	idle     = 2 * time.Minute  // without a move, after which the cell ends
 )
 
-// Slider shows draw(i), which is anything that Show takes, for an i from 0 to n-1 that the reader chooses with a slider,
-// such as a layer, or a step of an integral. It starts at start.
+// Slider shows draw(i), which is anything that Show takes, for an i from 0 to n-1 that the reader chooses with a
+// slider, such as a layer, or a step of an integral. It starts at start.
 //
-// The cell runs while the slider can be moved: until its button is pressed, ctx ends, or nobody moved it for two minutes.
-// Then the slider goes and the last picture stays. Where nobody can move a slider, as in a notebook that a program
-// executes, the picture at start is all.
+// The cell runs while the slider can be moved: until its button is pressed, ctx ends, or nobody moved it for two
+// minutes. Then the slider goes and the last picture stays. Where nobody can move a slider, as in a notebook that a
+// program executes, the picture at start is all.
 func Slider(ctx context.Context, n, start int, draw func(i int) any) error {
 	if start < 0 || start >= n {
 		return fail(fmt.Errorf("a slider over %d positions cannot start at %d", n, start))
@@ -119,5 +119,6 @@ func (s *slider) serve(ctx context.Context, n, start int, holder string) error {
 
 // keepKeys lets arrow keys move a slider, where JupyterLab would take them for its own shortcuts.
 func keepKeys(id string) {
-	dom.TransientJavascript(fmt.Sprintf("document.getElementById(%q).setAttribute('data-lm-suppress-shortcuts', 'true')", id))
+	dom.TransientJavascript(fmt.Sprintf("document.getElementById(%q).setAttribute('data-lm-suppress-shortcuts', 'true')",
+		id))
 }

@@ -52,7 +52,8 @@ const every = time.Second
 func NewProgress() *Progress {
 	p := &Progress{id: "lmkit-" + gonbui.UniqueId(), now: time.Now}
 	if gonbui.IsNotebook {
-		_ = note("lmkit-note", "training: no step has been reported yet").send(p.id) // the next one reports an error that lasts
+		// The next one reports an error that lasts.
+		_ = note("lmkit-note", "training: no step has been reported yet").send(p.id)
 	}
 	return p
 }

@@ -99,7 +99,8 @@ func completeness(a *explain.Attribution) fact {
 func held(h *explain.Held) string {
 	why := "as was asked"
 	if h.Sink != nil {
-		why = fmt.Sprintf("it is the model's attention sink (its residual is %s times as large as others')", printable.Number(*h.Sink))
+		why = fmt.Sprintf("it is the model's attention sink (its residual is %s times as large as others')",
+			printable.Number(*h.Sink))
 	}
 	text := fmt.Sprintf("the first token, %s, stays and has no score: %s; "+
 		"the baseline in its place changes the objective by %s", printable.Quoted(h.Text), why, printable.Number(-h.Effect))

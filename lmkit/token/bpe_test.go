@@ -16,7 +16,8 @@ import (
 
 func loadGPT2(t testing.TB) *BPE {
 	t.Helper()
-	b, err := LoadGPT2(strings.NewReader(realData(t, "gpt2-bpe/encoder.json")), strings.NewReader(realData(t, "gpt2-bpe/vocab.bpe")))
+	b, err := LoadGPT2(strings.NewReader(realData(t, "gpt2-bpe/encoder.json")),
+		strings.NewReader(realData(t, "gpt2-bpe/vocab.bpe")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,8 +27,9 @@ func loadGPT2(t testing.TB) *BPE {
 // Go's regexp has no lookahead: a run of white space that something follows gives its last character back by hand.
 var (
 	whiteSpace = `\t-\r \x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}`
-	gpt2Regexp = regexp.MustCompile(`^(?:'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^` + whiteSpace + `\p{L}\p{N}]+|[` + whiteSpace + `]+)`)
-	onlySpace  = regexp.MustCompile(`^[` + whiteSpace + `]+$`)
+	gpt2Regexp = regexp.MustCompile(`^(?:'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^` + whiteSpace + `\p{L}\p{N}]+|[` +
+		whiteSpace + `]+)`)
+	onlySpace = regexp.MustCompile(`^[` + whiteSpace + `]+$`)
 )
 
 func referencePretokens(text string) []string {
@@ -98,7 +100,8 @@ func TestGPT2KnownIDs(t *testing.T) {
 		t.Errorf("size %d, special %v", b.Size(), b.Special())
 	}
 	for text, want := range map[string][]ID{
-		"Hello world": {15496, 995}, " the": {262}, "\n": {198}, "": nil, "!": {0}, "<|endoftext|>": {50256}, "😀": {47249, 222},
+		"Hello world": {15496, 995}, " the": {262}, "\n": {198}, "": nil, "!": {0}, "<|endoftext|>": {50256},
+		"😀": {47249, 222},
 	} {
 		if e := must(b.EncodeWith(text, Options{Special: true})); !slices.Equal(e.IDs, want) {
 			t.Errorf("%q: IDs %v, want %v", text, e.IDs, want)

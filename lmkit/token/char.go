@@ -19,7 +19,8 @@ type Char struct {
 // an error in Encode; WithUnknown changes that.
 func NewChar(text string) (*Char, error) {
 	if text == "" {
-		return nil, errors.New("char tokenizer: the text is empty: give the training text, whose characters become the vocabulary")
+		return nil, errors.New("char tokenizer: the text is empty: give the training text, whose characters become " +
+			"the vocabulary")
 	}
 	if err := checkUTF8(text); err != nil {
 		return nil, fmt.Errorf("char tokenizer: %w", err)

@@ -111,7 +111,8 @@ func TestFamiliesAgreeWithTheLibrary(t *testing.T) {
 
 func (f *families) gguf() GGUF {
 	s := f.Scores
-	return GGUF{Model: "llama", Tokens: s.Tokens, Scores: s.Scores, Types: s.Types, BOS: &s.BOS, EOS: &s.EOS, Unknown: &s.Unknown}
+	return GGUF{Model: "llama", Tokens: s.Tokens, Scores: s.Scores, Types: s.Types, BOS: &s.BOS, EOS: &s.EOS,
+		Unknown: &s.Unknown}
 }
 
 func TestScoresAgreeWithSentencePiece(t *testing.T) {
@@ -175,7 +176,8 @@ func TestWrittenTextHasNoSpecialTokens(t *testing.T) {
 func TestFamiliesRoundTrip(t *testing.T) {
 	f := readFamilies(t)
 	toks := map[string]*BPE{}
-	for _, name := range []string{"gpt2", "smollm2", "llama3", "olmo2", "tekken", "gpt4o", "several", "llama2", "mistral", "gemma"} {
+	for _, name := range []string{"gpt2", "smollm2", "llama3", "olmo2", "tekken", "gpt4o", "several", "llama2", "mistral",
+		"gemma"} {
 		toks[name] = must(Unmarshal(f.Families[name].Tokenizer)).(*BPE)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -229,7 +231,8 @@ func TestSpansUnderNormalising(t *testing.T) {
 // A run of marks may be long: nothing is put into it.
 func TestComposeAgreesWithTheLibrary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		bits := []string{"a", "e", "q", "\u0301", "\u0302", "\u0323", "\u0307", "\u0344", "\u0958", "\u1100", "\u1161", "\u11a8", "가", "\u212b", "\u0f71", "\u0f72", "灯", " "}
+		bits := []string{"a", "e", "q", "\u0301", "\u0302", "\u0323", "\u0307", "\u0344", "\u0958", "\u1100", "\u1161",
+			"\u11a8", "가", "\u212b", "\u0f71", "\u0f72", "灯", " "}
 		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom(bits), 0, 20).Draw(t, "bits"), "")
 		s := stretch{text: text}.compose()
 		if want := norm.NFC.String(text); s.text != want {

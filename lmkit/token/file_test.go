@@ -33,7 +33,8 @@ func TestFilesAreReadByTheirFormatsLibrary(t *testing.T) {
 
 func TestFileRoundTrip(t *testing.T) {
 	c, w, b := fixtures(t)
-	for _, tok := range []Tokenizer{c, w, b, must(NewChar("<>&\u2028\\\"\x00")), must(TrainBPE(t.Context(), one("x"), 256))} {
+	for _, tok := range []Tokenizer{c, w, b, must(NewChar("<>&\u2028\\\"\x00")),
+		must(TrainBPE(t.Context(), one("x"), 256))} {
 		data := must(Marshal(tok))
 		back, err := Unmarshal(data)
 		if err != nil {
@@ -97,24 +98,39 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{"[]", "", "", "cannot unmarshal"},
 		{"{}", "", "", "no model"},
 		{gpt2File, `"1.0"`, `"2.0"`, `version "2.0"`},
-		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"NFKC"}`, `normalizer {"type":"NFKC"} is not supported: lmkit reads NFC, Prepend, Replace`},
-		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"Replace","pattern":{"Regex":" "},"content":""}`, `normalizer {"type":"Replace"`},
-		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"}]}`, `normalizer {"type":"Lowercase"}`},
-		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"ByteLevel","add_prefix_space":true`, "add_prefix_space false"},
-		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"Whitespace"`, `pre_tokenizer {"type":"Whitespace"`},
+		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"NFKC"}`,
+			`normalizer {"type":"NFKC"} is not supported: lmkit reads NFC, Prepend, Replace`},
+		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"Replace","pattern":{"Regex":" "},"content":""}`,
+			`normalizer {"type":"Replace"`},
+		{gpt2File, `"normalizer":null`,
+			`"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Lowercase"}]}`,
+			`normalizer {"type":"Lowercase"}`},
+		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"ByteLevel","add_prefix_space":true`,
+			"add_prefix_space false"},
+		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"Whitespace"`,
+			`pre_tokenizer {"type":"Whitespace"`},
 		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"Metaspace"`, `pre_tokenizer {"type":"Metaspace"`},
-		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"Metaspace","replacement":"▁"`, `decoder {"type":"ByteLevel"`},
+		{gpt2File, `"type":"ByteLevel","add_prefix_space":false`, `"type":"Metaspace","replacement":"▁"`,
+			`decoder {"type":"ByteLevel"`},
 		{gpt2File, `"add_prefix_space":false,`, `"add_prefix_space":false,"use_regexp":false,`, "use_regexp"},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`, `{"type":"Split","pattern":{"Regex":"(a"},"behavior":"Isolated"}`, `pre_tokenizer {"type":"Split"`},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`, `{"type":"Split","pattern":{"Regex":"a"},"behavior":"Apart"}`, `pre_tokenizer {"type":"Split"`},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`, `{"type":"Split","pattern":{"String":""},"behavior":"Isolated"}`, `pre_tokenizer {"type":"Split"`},
-		{gpt2File, `"pre_tokenizer":{`, `"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]},"was":{`, "ByteLevel as the last one"},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`,
+			`{"type":"Split","pattern":{"Regex":"(a"},"behavior":"Isolated"}`, `pre_tokenizer {"type":"Split"`},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`,
+			`{"type":"Split","pattern":{"Regex":"a"},"behavior":"Apart"}`, `pre_tokenizer {"type":"Split"`},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true}`,
+			`{"type":"Split","pattern":{"String":""},"behavior":"Isolated"}`, `pre_tokenizer {"type":"Split"`},
+		{gpt2File, `"pre_tokenizer":{`,
+			`"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]},"was":{`,
+			"ByteLevel as the last one"},
 		{gpt2File, `"pre_tokenizer":{`, `"pre_tokenizer":{"type":"Sequence","pretokenizers":7},"was":{`, "pretokenizers"},
 		{gpt2File, `"decoder":{"type":"ByteLevel"`, `"decoder":{"type":"Fuse"`, "decoder"},
 		{gpt2File, `"post_processor":{"type":"ByteLevel"`, `"post_processor":{"type":"TemplateProcessing"`, "post_processor"},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`, `{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}`, "post_processor"},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`, `{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[5]}}}`, "token 5 is outside the vocabulary of 5"},
-		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`, `{"type":"RobertaProcessing"}`, `post_processor {"type":"RobertaProcessing"}`},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`,
+			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}`, "post_processor"},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`,
+			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[5]}}}`, "token 5 is outside the vocabulary of 5"},
+		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`, `{"type":"RobertaProcessing"}`,
+			`post_processor {"type":"RobertaProcessing"}`},
 		{gpt2File, `"content":"<|endoftext|>"`, `"content":""`, "empty"},
 		{gpt2File, `"content":"<|endoftext|>"`, `"content":"a"`, "added token \"a\" has ID 4, but 0"},
 		{gpt2File, `"model":{`, `"model":{"type":"Unigram",`, `model type "Unigram"`},
@@ -148,7 +164,8 @@ func TestUnmarshalRefuses(t *testing.T) {
 			t.Fatalf("%q is not in the file", test.old)
 		}
 		tok, err := Unmarshal([]byte(strings.Replace(test.file, test.old, test.new, 1)))
-		if err == nil || tok != nil || !strings.HasPrefix(err.Error(), "tokenizer.json: ") || !strings.Contains(err.Error(), test.want) {
+		if err == nil || tok != nil || !strings.HasPrefix(err.Error(), "tokenizer.json: ") ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s -> %s: error %v, want %q", test.old, test.new, err, test.want)
 		}
 	}
@@ -184,7 +201,8 @@ func TestSettingsOfACallArePassedOver(t *testing.T) {
 
 func TestLoadGPT2Refuses(t *testing.T) {
 	const encoder, merges = `{"a":0,"b":1,"ab":2}`, "#version: 0.2\na b\n"
-	if b, err := LoadGPT2(strings.NewReader(encoder), strings.NewReader(merges)); err != nil || !slices.Equal(must(b.Encode("abb")).IDs, []ID{2, 1}) {
+	if b, err := LoadGPT2(strings.NewReader(encoder), strings.NewReader(merges)); err != nil ||
+		!slices.Equal(must(b.Encode("abb")).IDs, []ID{2, 1}) {
 		t.Errorf("a small vocabulary: %v", err)
 	}
 	for _, test := range []struct{ encoder, merges, want string }{
@@ -193,7 +211,8 @@ func TestLoadGPT2Refuses(t *testing.T) {
 		{`{"a":0,"b":1}`, merges, "merge 1"},
 		{`{"a":0,"b":7,"ab":2}`, merges, "has ID 7"},
 	} {
-		if _, err := LoadGPT2(strings.NewReader(test.encoder), strings.NewReader(test.merges)); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := LoadGPT2(strings.NewReader(test.encoder), strings.NewReader(test.merges)); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q, %q: error %v, want %q", test.encoder, test.merges, err, test.want)
 		}
 	}

@@ -36,7 +36,8 @@ func readWordLevel(doc document) (Tokenizer, error) {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if len(doc.Added) > 0 {
-		return nil, fmt.Errorf("added token %q: lmkit reads added tokens with BPE only: keep it in the vocabulary alone", doc.Added[0].Content)
+		return nil, fmt.Errorf("added token %q: lmkit reads added tokens with BPE only: keep it in the vocabulary alone",
+			doc.Added[0].Content)
 	}
 	if !isNull(doc.PostProcessor) {
 		return nil, unsupported("post_processor", doc.PostProcessor, "none with WordLevel")
@@ -70,5 +71,6 @@ func readWordLevel(doc document) (Tokenizer, error) {
 		}
 		return newWord(tokens, unknown)
 	}
-	return nil, unsupported("pre_tokenizer", doc.PreTokenizer, "with WordLevel: WhitespaceSplit (words), or Split on [\\s\\S] (characters)")
+	return nil, unsupported("pre_tokenizer", doc.PreTokenizer, "with WordLevel: WhitespaceSplit (words), or Split on "+
+		"[\\s\\S] (characters)")
 }

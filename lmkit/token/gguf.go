@@ -191,7 +191,8 @@ func (g *GGUF) byBytes(vocab map[string]ID, added []addedToken) (*BPE, bool, err
 func (g *GGUF) byScores(vocab map[string]ID, added []addedToken) (*BPE, bool, error) {
 	const space = `{"type":"Replace","pattern":{"String":" "},"content":"▁"}`
 	normal := []string{space}
-	decode := []string{`{"type":"Replace","pattern":{"String":"▁"},"content":" "}`, `{"type":"ByteFallback"}`, `{"type":"Fuse"}`}
+	decode := []string{`{"type":"Replace","pattern":{"String":"▁"},"content":" "}`, `{"type":"ByteFallback"}`,
+		`{"type":"Fuse"}`}
 	if g.AddSpacePrefix == nil || *g.AddSpacePrefix {
 		normal = []string{`{"type":"Prepend","prepend":"▁"}`, space}
 		decode = append(decode, `{"type":"Strip","content":" ","start":1,"stop":0}`)

@@ -9,7 +9,8 @@ import (
 func smallGGUF() GGUF {
 	return GGUF{
 		Model: "gpt2", Pre: "llama-bpe", BOS: new(ID(4)), EOS: new(ID(4)),
-		Tokens: []string{"a", "b", "Ġ", "ab", "<s>", "Ġab", "\n\n"}, Types: []int32{1, 1, 1, 1, 3, 1, 4}, Merges: []string{"a b"},
+		Tokens: []string{"a", "b", "Ġ", "ab", "<s>", "Ġab", "\n\n"}, Types: []int32{1, 1, 1, 1, 3, 1, 4},
+		Merges: []string{"a b"},
 	}
 }
 

@@ -145,7 +145,8 @@ func listTokens(vocab map[string]ID, added []addedToken) ([]string, error) {
 		case id < 0 || int(id) >= n:
 			return fmt.Errorf("token %q has ID %d: the IDs of %d tokens must be 0 to %d, each once", t, id, n, n-1)
 		case taken[id] && tokens[id] != t:
-			return fmt.Errorf("tokens %q and %q share ID %d: the IDs of %d tokens must be 0 to %d, each once", min(t, tokens[id]), max(t, tokens[id]), id, n, n-1)
+			return fmt.Errorf("tokens %q and %q share ID %d: the IDs of %d tokens must be 0 to %d, each once",
+				min(t, tokens[id]), max(t, tokens[id]), id, n, n-1)
 		}
 		tokens[id], taken[id] = t, true
 		return nil

@@ -12,13 +12,15 @@ import (
 
 func TestParseSpec(t *testing.T) {
 	for text, want := range map[string]Spec{
-		"": {Kind: KindWord}, "word": {Kind: KindWord}, "char": {Kind: KindChar}, "bpe": {Kind: KindBPE}, "bpe:300": {Kind: KindBPE, Size: 300},
+		"": {Kind: KindWord}, "word": {Kind: KindWord}, "char": {Kind: KindChar}, "bpe": {Kind: KindBPE},
+		"bpe:300": {Kind: KindBPE, Size: 300},
 	} {
 		if got, err := ParseSpec(text); err != nil || got != want {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"letters", "word:5", "char:", ":", "bpe:", "bpe:x", "bpe:0", "bpe:255", "bpe:-1", "bpe:1048577", "bpe:99999999999999999999", "BPE"} {
+	for _, text := range []string{"letters", "word:5", "char:", ":", "bpe:", "bpe:x", "bpe:0", "bpe:255", "bpe:-1",
+		"bpe:1048577", "bpe:99999999999999999999", "BPE"} {
 		if got, err := ParseSpec(text); err == nil || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}

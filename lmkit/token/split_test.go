@@ -100,7 +100,8 @@ func TestWordsTileAndNestInSentences(t *testing.T) {
 
 // scripts draws texts in many scripts, with and without spaces.
 func scripts() *rapid.Generator[string] {
-	bits := []string{" ", " ", "\n", "\u3000", "café", "noir", "😀", "👨‍👩‍👧", "東京", "は", "猫", "。", "！", "「", "」", "«", "»", "oui.", "ไทย", "हिन्दी", "।", "שלום",
+	bits := []string{" ", " ", "\n", "\u3000", "café", "noir", "😀", "👨‍👩‍👧", "東京", "は", "猫", "。", "！", "「", "」", "«", "»",
+		"oui.", "ไทย", "हिन्दी", "।", "שלום",
 		"مرحبا", "؟", "e\u0301", "...", "…", "3.14", "a-b", "(", ")", "한국어", "カタカナ", "x", "!?", "\"", "'s"}
 	return rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOf(rapid.SampledFrom(bits)).Draw(t, "bits"), "")
@@ -128,7 +129,8 @@ func TestGroupsOfBytesSpellTheWords(t *testing.T) {
 	})
 }
 
-// Whatever the tokenizer, each token that is not held is in one group, in order, and a group's name is what its tokens cover.
+// Whatever the tokenizer, each token that is not held is in one group, in order, and a group's name is what its tokens
+// cover.
 func TestGroups(t *testing.T) {
 	c, w, b := fixtures(t)
 	f := readFamilies(t)

@@ -104,5 +104,8 @@ func EndsInSpace(t Tokenizer, prompt string) bool {
 	if err != nil || len(e.IDs) == 0 || strings.TrimSpace(e.Piece(len(e.IDs)-1)) != "" {
 		return false
 	}
-	return slices.ContainsFunc(b.tokens, func(t string) bool { return t != "" && t[0] == ' ' && strings.TrimSpace(t) != "" })
+	return slices.ContainsFunc(b.tokens, func(t string) bool {
+		return t != "" && t[0] == ' ' &&
+			strings.TrimSpace(t) != ""
+	})
 }

@@ -109,8 +109,10 @@ func checkTiling(t interface{ Fatalf(string, ...any) }, e Encoding) {
 
 // anyText draws texts that are rich in what tokenizers trip over.
 func anyText() *rapid.Generator[string] {
-	bits := []string{" ", "  ", "\n", "\t", "\r\n", "\u0085", "\u00a0", "\u3000", "\x1c", "'", "\"", "'s", "'ll", "don't", "the", " The", "A", ".", ",", "!", "?", "(", ")", ";", ":",
-		"<br />", "<BR />", "<unk>", "<|endoftext|>", "<|", "é", "e\u0301", "İ", "ß", "Σ", "灯台", "😀", "👨‍👩‍👧", "🇸🇪", "0", "1871", "½", "\\x41", "\\", "\ufffd", "\x00", "aaaa"}
+	bits := []string{" ", "  ", "\n", "\t", "\r\n", "\u0085", "\u00a0", "\u3000", "\x1c", "'", "\"", "'s", "'ll", "don't",
+		"the", " The", "A", ".", ",", "!", "?", "(", ")", ";", ":",
+		"<br />", "<BR />", "<unk>", "<|endoftext|>", "<|", "é", "e\u0301", "İ", "ß", "Σ", "灯台", "😀", "👨‍👩‍👧", "🇸🇪", "0",
+		"1871", "½", "\\x41", "\\", "\ufffd", "\x00", "aaaa"}
 	return rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOf(rapid.OneOf(rapid.SampledFrom(bits), rapid.StringN(1, 4, 16))).Draw(t, "bits"), "")
 	})
@@ -164,7 +166,8 @@ func TestLookupIsTheInverseOfToken(t *testing.T) {
 		if _, ok := tok.Lookup("no such token"); ok {
 			t.Errorf("%T: found a token that is not there", tok)
 		}
-		if _, err := tok.Encode("ab\xe2\x82"); err == nil || !strings.Contains(err.Error(), "byte 0xE2 at offset 2 is not UTF-8") {
+		if _, err := tok.Encode("ab\xe2\x82"); err == nil ||
+			!strings.Contains(err.Error(), "byte 0xE2 at offset 2 is not UTF-8") {
 			t.Errorf("%T: invalid UTF-8: %v", tok, err)
 		}
 	}

@@ -17,7 +17,8 @@ import (
 // size. The order of texts does not matter. Texts are cut at special tokens.
 func TrainBPE(ctx context.Context, texts iter.Seq[string], size int, special ...string) (*BPE, error) {
 	if least := 256 + len(special); size < least || size > math.MaxInt32 {
-		return nil, fmt.Errorf("train BPE: a vocabulary of %d tokens: give %d (the bytes and the special tokens) or more", size, least)
+		return nil, fmt.Errorf("train BPE: a vocabulary of %d tokens: give %d (the bytes and the special tokens) or more",
+			size, least)
 	}
 	added, err := newSpecial(special, 0)
 	if err != nil {
@@ -193,7 +194,8 @@ type pairHeap []pairCount
 func (h pairHeap) Len() int { return len(h) }
 func (h pairHeap) Less(i, j int) bool {
 	a, b := h[i], h[j]
-	return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.pair.left, b.pair.left), cmp.Compare(a.pair.right, b.pair.right)) < 0
+	return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.pair.left, b.pair.left),
+		cmp.Compare(a.pair.right, b.pair.right)) < 0
 }
 func (h pairHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 func (h *pairHeap) Push(x any)   { *h = append(*h, x.(pairCount)) }

@@ -85,7 +85,8 @@ func referenceTrain(text string, size int) []merge {
 
 func TestTrainAgreesWithCountingAnew(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "aa", " ", "é", "."}), 1, 80).Draw(t, "text"), "")
+		text := strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "aa", " ", "é", "."}), 1, 80).Draw(t,
+			"text"), "")
 		size := rapid.IntRange(256, 300).Draw(t, "size")
 		b := must(TrainBPE(context.Background(), one(text), size))
 		if want := referenceTrain(text, size); !slices.Equal(b.merges, want) {
@@ -130,7 +131,8 @@ func TestTrainRefuses(t *testing.T) {
 		{"abc", 300, []string{""}, "special token"},
 		{"abc", 300, []string{"<s>", "<s>"}, "given twice"},
 	} {
-		if _, err := TrainBPE(t.Context(), one(test.text), test.size, test.special...); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := TrainBPE(t.Context(), one(test.text), test.size, test.special...); err == nil ||
+			!strings.Contains(err.Error(), test.want) {
 			t.Errorf("%q, %d, %q: error %v, want %q", test.text, test.size, test.special, err, test.want)
 		}
 	}

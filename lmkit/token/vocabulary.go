@@ -48,7 +48,8 @@ func (v *vocabulary) join(ids []ID, sep string) (string, error) {
 	size := 0
 	for i, id := range ids {
 		if id < 0 || int(id) >= len(v.tokens) {
-			return "", fmt.Errorf("decode: ID %d at position %d is outside the vocabulary: IDs run from 0 to %d", id, i, len(v.tokens)-1)
+			return "", fmt.Errorf("decode: ID %d at position %d is outside the vocabulary: IDs run from 0 to %d", id, i,
+				len(v.tokens)-1)
 		}
 		size += len(v.tokens[id]) + len(sep)
 	}

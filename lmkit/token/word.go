@@ -67,7 +67,8 @@ func NewWord(texts iter.Seq[string], cfg WordConfig) (*Word, error) {
 	}
 	delete(counts, UnknownWord)
 	if len(counts) == 0 {
-		return nil, fmt.Errorf("word tokenizer: no word in %d texts: give the training text, whose words become the vocabulary", n)
+		return nil, fmt.Errorf("word tokenizer: no word in %d texts: give the training text, whose words become "+
+			"the vocabulary", n)
 	}
 	words := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
 		return cmp.Or(cmp.Compare(*counts[b], *counts[a]), strings.Compare(a, b))

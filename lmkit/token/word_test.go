@@ -33,7 +33,8 @@ func TestWordsOfRealText(t *testing.T) {
 	o := readOracle(t)
 	for name, want := range o.Streams {
 		got := words(realData(t, name))
-		if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(got, "\n")))); len(got) != want.Words || sum != want.WordsSum {
+		if sum := fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(got, "\n")))); len(got) != want.Words ||
+			sum != want.WordsSum {
 			t.Errorf("%s: %d words, want %d: not the same words", name, len(got), want.Words)
 		}
 	}

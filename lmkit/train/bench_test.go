@@ -20,9 +20,12 @@ func BenchmarkStep(b *testing.B) {
 		model  lm.Config
 		config Config
 	}{
-		{"nanoGPT", lm.Config{Arch: lm.Transformer, Vocab: 65, Width: 128, Heads: 4, Layers: 4, Context: 64, Tied: true}, Config{Rows: 12}},
-		{"LSTM-12k", lm.Config{Arch: lm.LSTM, Vocab: 12000, Width: 200, Hidden: 200, Layers: 2, Dropout: 0.5}, Config{Rows: 20, Length: 35}},
-		{"LSTM-29k", lm.Config{Arch: lm.LSTM, Vocab: 28782, Width: 200, Hidden: 200, Layers: 2, Dropout: 0.5}, Config{Rows: 20, Length: 35}},
+		{"nanoGPT", lm.Config{Arch: lm.Transformer, Vocab: 65, Width: 128, Heads: 4, Layers: 4, Context: 64, Tied: true},
+			Config{Rows: 12}},
+		{"LSTM-12k", lm.Config{Arch: lm.LSTM, Vocab: 12000, Width: 200, Hidden: 200, Layers: 2, Dropout: 0.5},
+			Config{Rows: 20, Length: 35}},
+		{"LSTM-29k", lm.Config{Arch: lm.LSTM, Vocab: 28782, Width: 200, Hidden: 200, Layers: 2, Dropout: 0.5},
+			Config{Rows: 20, Length: 35}},
 	} {
 		b.Run(size.name, func(b *testing.B) {
 			rng := rand.New(rand.NewPCG(1, 1))

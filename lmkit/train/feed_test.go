@@ -45,7 +45,8 @@ func openRun(t *testing.T, mc lm.Config, c Config, call func(i int) error) *Run 
 // step.
 func TestReadsAhead(t *testing.T) {
 	asked := make(chan int, 100)
-	r := openRun(t, tinyTransformer, Config{Steps: 5, Rows: 4, Length: 8, LogEvery: 1, EvalEvery: 5}, func(i int) error { asked <- i; return nil })
+	r := openRun(t, tinyTransformer, Config{Steps: 5, Rows: 4, Length: 8, LogEvery: 1, EvalEvery: 5},
+		func(i int) error { asked <- i; return nil })
 	for e, err := range r.Events(context.Background()) {
 		if err != nil {
 			t.Fatal(err)

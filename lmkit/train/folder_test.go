@@ -45,7 +45,8 @@ func TestOneRunAFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	stored, err := Read(dir)
-	if err != nil || stored.Step != c.Steps || string(stored.Source) != string(d.Source) || stored.Model != mc.WithDefaults() {
+	if err != nil || stored.Step != c.Steps || string(stored.Source) != string(d.Source) ||
+		stored.Model != mc.WithDefaults() {
 		t.Errorf("%+v, %v", stored, err)
 	}
 }

@@ -29,7 +29,8 @@ import (
 // resumable is a run with dropout, a schedule, carried states, a last batch that is shorter, and events, evaluations
 // and checkpoints that do not fall together.
 func resumable(arch string) (lm.Config, Config) {
-	c := Config{Steps: 37, Rows: 4, Length: 8, LearningRate: 0.01, Clip: 1, LogEvery: 3, EvalEvery: 9, SaveEvery: 7, Seed: 5}
+	c := Config{Steps: 37, Rows: 4, Length: 8, LearningRate: 0.01, Clip: 1, LogEvery: 3, EvalEvery: 9, SaveEvery: 7,
+		Seed: 5}
 	if arch == lm.LSTM {
 		c.Schedule, c.Gamma = StepLR, 0.7
 		return tinyLSTM, c
@@ -205,7 +206,8 @@ func TestResumeErrors(t *testing.T) {
 		{"strange slot", edit("last/state.json", slots[0], "../../x"), d, "state.json is damaged"},
 		{"impossible settings", edit("last/state.json", `"clip": 1`, `"clip": -1`), d, "state.json is damaged"},
 		{"damaged tensors", edit("last/a.safetensors", `data_offsets`, `data_offsetz`), d, "a.safetensors is damaged"},
-		{"missing tensors", func(dir string) error { return os.Remove(filepath.Join(dir, "last", "a.safetensors")) }, d, "no such file"},
+		{"missing tensors", func(dir string) error { return os.Remove(filepath.Join(dir, "last", "a.safetensors")) }, d,
+			"no such file"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "run")
@@ -237,7 +239,8 @@ func TestFullDisk(t *testing.T) {
 	for _, err := range r.Events(context.Background()) {
 		failed = err
 	}
-	if failed == nil || !strings.Contains(failed.Error(), "the checkpoint of step 7 cannot be written") || !strings.Contains(failed.Error(), "resume from step 0") {
+	if failed == nil || !strings.Contains(failed.Error(), "the checkpoint of step 7 cannot be written") ||
+		!strings.Contains(failed.Error(), "resume from step 0") {
 		t.Fatalf("got %v", failed)
 	}
 	r.Close()
@@ -260,7 +263,8 @@ func TestKilledRunIsTheSame(t *testing.T) {
 	for _, arch := range []string{lm.LSTM, lm.Transformer} {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
-			unbroken, killed, timed := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), filepath.Join(t.TempDir(), "c")
+			unbroken, killed, timed := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"),
+				filepath.Join(t.TempDir(), "c")
 			if err := child(unbroken, arch, 0, 0); err != nil {
 				t.Fatal(err)
 			}

@@ -39,9 +39,10 @@ func TestDevicesAgree(t *testing.T) {
 		model  lm.Config
 		masked bool
 	}{
-		"lstm":               {lm.Config{Arch: lm.LSTM, Vocab: 12, Width: 8, Hidden: 12, Layers: 2}, false},
-		"lstm masked":        {tinyLSTM, true},
-		"transformer":        {lm.Config{Arch: lm.Transformer, Vocab: 12, Width: 8, Heads: 2, Layers: 1, Context: 8, Tied: true}, false},
+		"lstm":        {lm.Config{Arch: lm.LSTM, Vocab: 12, Width: 8, Hidden: 12, Layers: 2}, false},
+		"lstm masked": {tinyLSTM, true},
+		"transformer": {lm.Config{Arch: lm.Transformer, Vocab: 12, Width: 8, Heads: 2, Layers: 1, Context: 8,
+			Tied: true}, false},
 		"transformer masked": {tinyTransformer, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,8 +68,10 @@ func TestDevicesAgree(t *testing.T) {
 			want, weights := train(1)
 			got, spread := train(map[bool]int{false: 2, true: 4}[x.masked])
 			for i, w := range want {
-				if g := got[i]; math.Abs(g.TrainLoss-w.TrainLoss) > 1e-5 || math.Abs(g.GradNorm-w.GradNorm) > 1e-5*max(1, w.GradNorm) {
-					t.Errorf("step %d: the loss is %v and the gradient %v, on one device %v and %v", w.Step, g.TrainLoss, g.GradNorm, w.TrainLoss, w.GradNorm)
+				if g := got[i]; math.Abs(g.TrainLoss-w.TrainLoss) > 1e-5 ||
+					math.Abs(g.GradNorm-w.GradNorm) > 1e-5*max(1, w.GradNorm) {
+					t.Errorf("step %d: the loss is %v and the gradient %v, on one device %v and %v", w.Step, g.TrainLoss, g.GradNorm,
+						w.TrainLoss, w.GradNorm)
 				}
 			}
 			for n, w := range weights {
@@ -120,7 +123,8 @@ type fakeDevices struct {
 func (f fakeDevices) NumDevices() int { return f.n }
 
 func TestShare(t *testing.T) {
-	cpu, gpus := &backend.Engine{Backend: fakeDevices{n: 4}, Kind: backend.XLACPU}, &backend.Engine{Backend: fakeDevices{n: 4}, Kind: backend.XLACUDA}
+	cpu, gpus := &backend.Engine{Backend: fakeDevices{n: 4}, Kind: backend.XLACPU},
+		&backend.Engine{Backend: fakeDevices{n: 4}, Kind: backend.XLACUDA}
 	for _, x := range []struct {
 		engine        *backend.Engine
 		devices, rows int
@@ -135,13 +139,15 @@ func TestShare(t *testing.T) {
 		{gpus, 0, 2, 2, ""},
 		{gpus, 1, 12, 1, ""},
 		{gpus, 3, 12, 3, ""},
-		{cpu, 5, 10, 0, "5 devices are asked for, and the engine xla:cpu has 4: ask for fewer, or name the engine xla:cpu,devices=5"},
+		{cpu, 5, 10, 0, "5 devices are asked for, and the engine xla:cpu has 4: ask for fewer, or name the engine " +
+			"xla:cpu,devices=5"},
 		{gpus, 5, 10, 0, "5 devices are asked for, and the engine xla:cuda has 4: ask for fewer, or for 0"},
 		{cpu, 4, 10, 0, "10 rows cannot be shared equally among 4 devices: take a multiple of 4 rows, or fewer devices"},
 	} {
 		got, err := Config{Devices: x.devices}.share(x.engine, x.rows)
 		if got != x.want || (err == nil) != (x.wantErr == "") || err != nil && !strings.Contains(err.Error(), x.wantErr) {
-			t.Errorf("%d devices of %s for %d rows: %d, %v; want %d, %s", x.devices, x.engine.Kind, x.rows, got, err, x.want, x.wantErr)
+			t.Errorf("%d devices of %s for %d rows: %d, %v; want %d, %s", x.devices, x.engine.Kind, x.rows, got, err, x.want,
+				x.wantErr)
 		}
 	}
 	if err := (Config{Devices: -1}).Validate(); err == nil || !strings.Contains(err.Error(), "devices is -1") {

@@ -117,7 +117,8 @@ func TestStepsAreAdam(t *testing.T) {
 }
 
 // gradients are those of the loss of a step's batch, their norm, and the state after it.
-func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, params map[string][]float64, state [][]float32, step int) (map[string][]float64, float64, [][]float32) {
+func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, params map[string][]float64,
+	state [][]float32, step int) (map[string][]float64, float64, [][]float32) {
 	t.Helper()
 	b, err := r.data.Train.At(step % r.epoch)
 	if err != nil {
@@ -146,7 +147,8 @@ func gradients(t *testing.T, r *Run, mc lm.Config, like map[string]lm.Array, par
 		}
 	}
 	gradients, err := program.New(r.engine, func(in []*graph.Node) []*graph.Node {
-		l := net.Loss(mc, net.NewWeights(mc, in[4:]), net.Batch{IDs: in[0], Targets: in[1], Hidden: in[2:3], Cell: in[3:4]}, false)
+		l := net.Loss(mc, net.NewWeights(mc, in[4:]), net.Batch{IDs: in[0], Targets: in[1], Hidden: in[2:3], Cell: in[3:4]},
+			false)
 		return append(append(append([]*graph.Node{}, l.Hidden...), l.Cell...), graph.Gradient(l.Mean, in[4:]...)...)
 	})
 	if err != nil {
@@ -193,7 +195,8 @@ func TestSchedules(t *testing.T) {
 		{"cosine's middle", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 101}, 50, 0, 2},
 		{"cosine ends", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 101}, 100, 0, 1},
 		{"cosine after warm-up", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 111, Warmup: 10}, 10, 0, 3},
-		{"cosine's middle after warm-up", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 111, Warmup: 10}, 60, 0, 2},
+		{"cosine's middle after warm-up", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 111, Warmup: 10}, 60,
+			0, 2},
 		{"a cosine of one step", Config{LearningRate: 3, MinRate: 1, Schedule: Cosine, Steps: 1}, 0, 0, 3},
 	} {
 		if got := c.config.rate(c.step, c.epoch); math.Abs(got-c.want) > 1e-12 {

@@ -19,7 +19,8 @@ import (
 
 var (
 	tinyLSTM        = lm.Config{Arch: lm.LSTM, Vocab: 12, Width: 8, Hidden: 12, Layers: 2, Dropout: 0.1}
-	tinyTransformer = lm.Config{Arch: lm.Transformer, Vocab: 12, Width: 8, Heads: 2, Layers: 1, Context: 8, Tied: true, Dropout: 0.1}
+	tinyTransformer = lm.Config{Arch: lm.Transformer, Vocab: 12, Width: 8, Heads: 2, Layers: 1, Context: 8, Tied: true,
+		Dropout: 0.1}
 )
 
 // text is n tokens of a sequence with something to learn: two cycles, and a rare slip.
@@ -114,7 +115,8 @@ func TestLearns(t *testing.T) {
 				if last.Valid.Loss > 1 || last.TrainLoss > 1.2 {
 					t.Errorf("after 150 steps the loss is %v, in validation %v", last.TrainLoss, last.Valid.Loss)
 				}
-				if want := last.Valid.Loss / math.Ln2 / 2; last.Valid.BitsPerByte != want || last.Valid.Perplexity != math.Exp(last.Valid.Loss) {
+				if want := last.Valid.Loss / math.Ln2 / 2; last.Valid.BitsPerByte != want ||
+					last.Valid.Perplexity != math.Exp(last.Valid.Loss) {
 					t.Errorf("evaluation %+v does not agree with itself", last.Valid)
 				}
 				trained, err := r.Model()
@@ -260,7 +262,8 @@ func TestDivergenceKeepsTheLastGoodCheckpoint(t *testing.T) {
 			r.config.LearningRate = 1e38
 		}
 	}
-	if !errors.Is(failed, ErrDiverged) || !strings.Contains(failed.Error(), "step 10") || strings.Contains(failed.Error(), "\n") {
+	if !errors.Is(failed, ErrDiverged) || !strings.Contains(failed.Error(), "step 10") ||
+		strings.Contains(failed.Error(), "\n") {
 		t.Fatalf("diverged: %v", failed)
 	}
 	if s, err := readState(dir); err != nil || s.Step != 10 {
@@ -309,11 +312,14 @@ func TestStartErrors(t *testing.T) {
 		{"file", tinyLSTM, nil, ok, aFile, "not a directory"},
 		{"mistakes", tinyLSTM, nil, Config{Steps: -1, LearningRate: math.NaN()}, "", "the learning rate is NaN"},
 		{"no data", tinyLSTM, func(Config) Data { return Data{} }, ok, "", "no data"},
-		{"too long", tinyTransformer, func(Config) Data { return textData(t, tinyTransformer, long) }, long, "", "longer than the model's context of 8"},
-		{"vocabulary", lm.Config{Arch: lm.LSTM, Vocab: 5, Width: 8, Hidden: 12, Layers: 1}, nil, ok, "", "outside the model's vocabulary of 5"},
+		{"too long", tinyTransformer, func(Config) Data { return textData(t, tinyTransformer, long) }, long, "",
+			"longer than the model's context of 8"},
+		{"vocabulary", lm.Config{Arch: lm.LSTM, Vocab: 5, Width: 8, Hidden: 12, Layers: 1}, nil, ok, "",
+			"outside the model's vocabulary of 5"},
 		{"endless epochs", tinyTransformer, nil, Config{Epochs: 2, Rows: 4, Length: 8}, "", "give a number of steps"},
 		{"endless schedule", tinyTransformer, nil, Config{Steps: 2, Schedule: StepLR, Rows: 4, Length: 8}, "", "no epochs"},
-		{"endless validation", tinyTransformer, func(Config) Data { return Data{Train: endless, Valid: endless} }, ok, "", "the data to validate on have no end"},
+		{"endless validation", tinyTransformer, func(Config) Data { return Data{Train: endless, Valid: endless} }, ok, "",
+			"the data to validate on have no end"},
 		{"long warm-up", tinyLSTM, nil, Config{Steps: 5, Warmup: 5, Rows: 4, Length: 8}, "", "does not fit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -330,10 +336,12 @@ func TestStartErrors(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Text(tinyLSTM, ok, nil, text(5, 1), nil); err == nil || !strings.Contains(err.Error(), "the corpus has 5 tokens") {
+	if _, err := Text(tinyLSTM, ok, nil, text(5, 1), nil); err == nil ||
+		!strings.Contains(err.Error(), "the corpus has 5 tokens") {
 		t.Errorf("a corpus that is too short: %v", err)
 	}
-	if _, err := Evaluate(context.Background(), newModel(t, e, tinyTransformer), endless, 0); err == nil || !strings.Contains(err.Error(), "no end") {
+	if _, err := Evaluate(context.Background(), newModel(t, e, tinyTransformer), endless, 0); err == nil ||
+		!strings.Contains(err.Error(), "no end") {
 		t.Errorf("an evaluation without end: %v", err)
 	}
 }

@@ -71,7 +71,8 @@ func Train(ctx context.Context, e *backend.Engine, task *plant.Task, c Config) (
 		return nil, err
 	}
 	defer fresh.Close()
-	run, err := train.Start(fresh, data, train.Config{Optimizer: train.AdamW, LearningRate: 2e-3, WeightDecay: 0.1, Clip: 1,
+	run, err := train.Start(fresh, data, train.Config{Optimizer: train.AdamW, LearningRate: 2e-3, WeightDecay: 0.1,
+		Clip:  1,
 		Steps: c.Steps, EvalEvery: evalEvery, LogEvery: 10, Seed: c.Seed}, "")
 	if err != nil {
 		return nil, err

@@ -11,7 +11,8 @@ type kind struct {
 	size, least, most int // default and bounds of Config.Size
 	labels            []string
 	words             [][]string // everything that may be in Item.Tokens
-	// make returns an item, all but Text and Label. honest says whether the shortcut, if there is one, points to the label.
+	// make returns an item, all but Text and Label. honest says whether the shortcut, if there is one, points to the
+	// label.
 	make func(d draw, size, label int, honest bool) Item
 }
 
@@ -32,17 +33,22 @@ var (
 	yesNo     = []string{"yes", "no"}
 	markers   = []string{"ruby", "jade"} // yes, no; as a pair: the first of the two says which
 	shortcuts = []string{"plum", "lime"} // goes with yes, goes with no
-	fillers   = []string{"river", "stone", "cloud", "table", "paper", "window", "garden", "street", "bridge", "winter", "music",
-		"letter", "silver", "engine", "forest", "candle", "mirror", "pocket", "ladder", "button", "carpet", "island", "valley", "hammer"}
+	fillers   = []string{"river", "stone", "cloud", "table", "paper", "window", "garden", "street", "bridge", "winter",
+		"music",
+		"letter", "silver", "engine", "forest", "candle", "mirror", "pocket", "ladder", "button", "carpet", "island",
+		"valley", "hammer"}
 
 	keys = []string{"anna", "boris", "clara", "david", "elena", "felix", "greta", "hugo", "irene", "jonas", "karin", "leo",
 		"maria", "nils", "olga", "peter"}
-	values = []string{"red", "green", "blue", "yellow", "white", "black", "purple", "orange", "pink", "brown", "grey", "gold"}
+	values = []string{"red", "green", "blue", "yellow", "white", "black", "purple", "orange", "pink", "brown", "grey",
+		"gold"}
 
 	verbs    = []string{"is", "are"}
-	singular = []string{"key", "box", "book", "lamp", "knife", "man", "woman", "child", "mouse", "farmer", "letter", "bottle"}
-	plural   = []string{"keys", "boxes", "books", "lamps", "knives", "men", "women", "children", "mice", "farmers", "letters", "bottles"}
-	between  = []string{"near", "behind", "beside", "above", "below", "with"}
+	singular = []string{"key", "box", "book", "lamp", "knife", "man", "woman", "child", "mouse", "farmer", "letter",
+		"bottle"}
+	plural = []string{"keys", "boxes", "books", "lamps", "knives", "men", "women", "children", "mice", "farmers",
+		"letters", "bottles"}
+	between = []string{"near", "behind", "beside", "above", "below", "with"}
 )
 
 const article = "the"
@@ -63,9 +69,12 @@ var kinds = []kind{
 			it.Foil = yesNo[1-label]
 			return it
 		}},
-	{name: "recall", size: 4, least: 2, most: len(values), labels: values, words: [][]string{keys, {ask, query}}, make: recall},
-	{name: "agreement", size: 2, least: 1, most: 256, labels: verbs, words: [][]string{{article}, singular, plural, between}, make: agreement},
-	{name: "shortcut", size: 12, least: 5, most: 1024, labels: yesNo, words: [][]string{markers, shortcuts, fillers, {query}},
+	{name: "recall", size: 4, least: 2, most: len(values), labels: values, words: [][]string{keys, {ask, query}},
+		make: recall},
+	{name: "agreement", size: 2, least: 1, most: 256, labels: verbs, words: [][]string{{article}, singular, plural,
+		between}, make: agreement},
+	{name: "shortcut", size: 12, least: 5, most: 1024, labels: yesNo, words: [][]string{markers, shortcuts, fillers,
+		{query}},
 		make: func(d draw, size, label int, honest bool) Item {
 			it := d.among(size, markers[label])
 			place := d.IntN(size - 1) // any but that of the marker

@@ -16,15 +16,16 @@ import (
 // End is the token that follows the label where an item is part of a longer text.
 const End = "."
 
-// Item is a text that a model reads, and the label that it is to predict as the next token. All tokens are words of lower
-// case or marks that the usual word tokenizers keep whole.
+// Item is a text that a model reads, and the label that it is to predict as the next token. All tokens are words of
+// lower case or marks that the usual word tokenizers keep whole.
 type Item struct {
 	Text   string   `json:"text"`   // Tokens, with spaces between
 	Tokens []string `json:"tokens"` // what the model reads
 	Label  string   `json:"label"`  // the right next token
 	Foil   string   `json:"foil"`   // the wrong alternative
 
-	// Cause has the positions in Tokens, ascending, of the tokens that determine the label: as long as these stay, it stays.
+	// Cause has the positions in Tokens, ascending, of the tokens that determine the label: as long as these stay, it
+	// stays.
 	Cause []int `json:"cause"`
 	// Decoys has the positions, ascending, of tokens that may tempt a model but do not matter: the shortcut, the nouns in
 	// between, the pairs that are not asked for.
@@ -54,9 +55,9 @@ type Config struct {
 	// Bias is the share of items in which the shortcut points to the label, 0.5 to 1, in training and validation; in
 	// testing it is always one half. 0 means 0.9. Only "shortcut" uses it.
 	Bias float64 `json:"bias,omitempty"`
-	// Unknown is the share of the words of training items that are hidden: token.UnknownWord stands in their place, also in
-	// that of causes. A model that has seen it knows what it is not to know a word, so that the unknown token is a fair
-	// baseline of explanations. Without it, what a model makes of that token is accident.
+	// Unknown is the share of the words of training items that are hidden: token.UnknownWord stands in their place, also
+	// in that of causes. A model that has seen it knows what it is not to know a word, so that the unknown token is a
+	// fair baseline of explanations. Without it, what a model makes of that token is accident.
 	Unknown float64 `json:"unknown,omitempty"`
 }
 
@@ -82,13 +83,15 @@ func (c Config) Validate() error {
 	}
 	var errs []error
 	if c.Size != 0 && (c.Size < k.least || c.Size > k.most) {
-		errs = append(errs, fmt.Errorf("planted task %s: size %d: need %d to %d, or 0 for %d", c.Task, c.Size, k.least, k.most, k.size))
+		errs = append(errs, fmt.Errorf("planted task %s: size %d: need %d to %d, or 0 for %d", c.Task, c.Size, k.least,
+			k.most, k.size))
 	}
 	if c.Bias != 0 && !(c.Bias >= 0.5 && c.Bias <= 1) {
 		errs = append(errs, fmt.Errorf("planted task %s: bias %g: need 0.5 to 1, or 0 for %g", c.Task, c.Bias, defaultBias))
 	}
 	if !(c.Unknown >= 0 && c.Unknown < 1) {
-		errs = append(errs, fmt.Errorf("planted task %s: share of unknown words %g: need 0 or more, and less than 1", c.Task, c.Unknown))
+		errs = append(errs, fmt.Errorf("planted task %s: share of unknown words %g: need 0 or more, and less than 1", c.Task,
+			c.Unknown))
 	}
 	return errors.Join(errs...)
 }
@@ -122,8 +125,8 @@ func (t *Task) Config() Config { return t.config }
 // Labels returns the labels in a fixed order. They are equally frequent.
 func (t *Task) Labels() []string { return slices.Clone(t.kind.labels) }
 
-// Vocabulary returns every token that an item, its label or End may be, each once, in a fixed order, but for the unknown
-// one.
+// Vocabulary returns every token that an item, its label or End may be, each once, in a fixed order, but for the
+// unknown one.
 func (t *Task) Vocabulary() []string {
 	words := []string{End}
 	for _, list := range append([][]string{t.kind.labels}, t.kind.words...) {
@@ -136,8 +139,8 @@ func (t *Task) Vocabulary() []string {
 	return words
 }
 
-// Item returns item i >= 0 of a part. It depends on the configuration, seed, part and i alone. Any n successive items from a multiple
-// of n on have each label once, where n is the number of labels.
+// Item returns item i >= 0 of a part. It depends on the configuration, seed, part and i alone. Any n successive items
+// from a multiple of n on have each label once, where n is the number of labels.
 func (t *Task) Item(seed uint64, part Part, i int) Item {
 	n := len(t.kind.labels)
 	block := rand.New(rand.NewPCG(seed, uint64(i/n)*8+4+uint64(part)))
@@ -195,7 +198,8 @@ func (t *Task) Items(seed uint64, part Part, n int) []Item {
 	return items
 }
 
-// Corpus returns training text of n items, one a line (see Item.Line), with an eighth as many for validation and for testing.
+// Corpus returns training text of n items, one a line (see Item.Line), with an eighth as many for validation and for
+// testing.
 func (t *Task) Corpus(seed uint64, n int) *corpus.Corpus {
 	doc := func(part Part, name string, n int) []corpus.Document {
 		return []corpus.Document{{Name: t.config.Task + " " + name, Text: Text(t.Items(seed, part, n))}}
@@ -229,7 +233,8 @@ func Examples(tok token.Tokenizer, items []Item) ([]corpus.Example, error) {
 		}
 		n := len(text.IDs)
 		if len(whole.IDs) <= n || !slices.Equal(text.IDs, whole.IDs[:n]) {
-			return nil, fmt.Errorf("encode planted item %d: the tokenizer does not keep the label %q apart from the text: take a word tokenizer", i, it.Label)
+			return nil, fmt.Errorf("encode planted item %d: the tokenizer does not keep the label %q apart from the text: "+
+				"take a word tokenizer", i, it.Label)
 		}
 		examples[i] = corpus.Example{Tokens: whole.IDs, Scored: len(whole.IDs) - n}
 	}

@@ -289,7 +289,8 @@ func TestShortcutBias(t *testing.T) {
 		}
 		sd := math.Sqrt(n * tt.want * (1 - tt.want))
 		if math.Abs(float64(agree)-n*tt.want) > 4*sd {
-			t.Errorf("bias %g part %d: the shortcut agrees in %d of %d items, want about %g", tt.bias, tt.part, agree, n, n*tt.want)
+			t.Errorf("bias %g part %d: the shortcut agrees in %d of %d items, want about %g", tt.bias, tt.part, agree, n,
+				n*tt.want)
 		}
 	}
 }
@@ -348,7 +349,8 @@ func wordTokenizer(t *testing.T, task *Task) *token.Word {
 	return w
 }
 
-// TestTokensAreWords checks that token i of an item is token i of the model's input, so that positions of causes hold there.
+// TestTokensAreWords checks that token i of an item is token i of the model's input, so that positions of causes hold
+// there.
 func TestTokensAreWords(t *testing.T) {
 	for _, name := range Tasks() {
 		task, err := New(Config{Task: name})

@@ -203,8 +203,9 @@ func matrix(ctx context.Context, p *explain.Problem, of method) (explain.MatrixS
 
 // meaning says what the weights of a method are.
 func meaning(p *explain.Problem, of method, x [][]float64) explain.MatrixScores {
-	s := explain.MatrixScores{Axes: [2]string{"reader", "read"}, Values: x, Unit: "share", Settings: of, Estimated: estimate(p, of),
-		Promise: &explain.Promise{Total: 1, Of: "the whole of what a token holds", Each: explain.EachRow}}
+	s := explain.MatrixScores{Axes: [2]string{"reader", "read"}, Values: x, Unit: "share", Settings: of,
+		Estimated: estimate(p, of),
+		Promise:   &explain.Promise{Total: 1, Of: "the whole of what a token holds", Each: explain.EachRow}}
 	for _, t := range p.Tokens {
 		s.Rows, s.Columns = append(s.Rows, t.Text), append(s.Columns, t.Text)
 	}

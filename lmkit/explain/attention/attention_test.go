@@ -19,7 +19,8 @@ import (
 var bg = context.Background()
 
 // methods is all of them; those with settings of their own are set.
-var methods = []method{Raw{}, Raw{Layers: []int{1}, Heads: []int{0}}, Rollout{}, Flow{}, Gradient{}, ValueZeroing{}, ValueZeroing{Layers: []int{0}}, Norm{},
+var methods = []method{Raw{}, Raw{Layers: []int{1}, Heads: []int{0}}, Rollout{}, Flow{}, Gradient{}, ValueZeroing{},
+	ValueZeroing{Layers: []int{0}}, Norm{},
 	Norm{Layers: []int{1}}, ALTI{}}
 
 func prepare(t *testing.T, q explain.Question) *explain.Problem {
@@ -61,8 +62,10 @@ func TestMethods(t *testing.T) {
 			}
 			explaintest.CheckMatrix(t, all)
 			equal(t, [][]float64{a.Scores}, all.Values[n-1:])
-			if _, weighted := method.(Gradient); all.Unit != a.Unit || (all.Promise == nil) != weighted || !weighted && !all.Evidence.Completeness.Holds {
-				t.Errorf("%s: a matrix in %s that promises %+v: %+v", method.Name(), all.Unit, all.Promise, all.Evidence.Completeness)
+			if _, weighted := method.(Gradient); all.Unit != a.Unit || (all.Promise == nil) != weighted || !weighted &&
+				!all.Evidence.Completeness.Holds {
+				t.Errorf("%s: a matrix in %s that promises %+v: %+v", method.Name(), all.Unit, all.Promise,
+					all.Evidence.Completeness)
 			}
 		}
 	}
@@ -75,7 +78,8 @@ func TestFeaturesGetWhatTheirTokensGet(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		grouped, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Groups: [][]int{{0, 6}, {2, 3}}}, method)
+		grouped, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Groups: [][]int{{0, 6}, {2, 3}}},
+			method)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,8 +151,8 @@ func TestReadsReconstruct(t *testing.T) {
 	}
 }
 
-// The same in models with groups of keys and values, with norms after attention and over sums, and without biases. Only a
-// norm's own bias belongs to no part.
+// The same in models with groups of keys and values, with norms after attention and over sums, and without biases.
+// Only a norm's own bias belongs to no part.
 func TestReadsOfFamilies(t *testing.T) {
 	for _, name := range []string{"llama", "mistral", "gemma2", "olmo2", "gpt_neox", "opt-post", "phi3"} {
 		t.Run(name, func(t *testing.T) {
@@ -223,7 +227,8 @@ func TestValueZeroingByHand(t *testing.T) {
 			t.Fatal(err)
 		}
 		for j := range p.IDs {
-			x, err := p.Model.Trace(bg, [][]token.ID{p.IDs}, []lm.Tap{out}, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", l), Positions: []int{j}})
+			x, err := p.Model.Trace(bg, [][]token.ID{p.IDs}, []lm.Tap{out}, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", l),
+				Positions: []int{j}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -244,7 +249,8 @@ func TestGradientByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := p.Model.Gradient(bg, [][]token.ID{p.IDs}, []lm.Objective{p.Objective}, []lm.Tap{"block.0.attn.pattern", "block.1.attn.pattern"})
+	g, err := p.Model.Gradient(bg, [][]token.ID{p.IDs}, []lm.Objective{p.Objective},
+		[]lm.Tap{"block.0.attn.pattern", "block.1.attn.pattern"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +279,8 @@ func TestOnlyGradientDependsOnTheTarget(t *testing.T) {
 	for _, method := range methods {
 		var scores [][]float64
 		for _, target := range []token.ID{2, 6} {
-			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: &target, Objective: explain.LogProb}, method)
+			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: &target,
+				Objective: explain.LogProb}, method)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -320,7 +327,8 @@ func TestErrors(t *testing.T) {
 	lstm.Close()
 	q := explain.Question{IDs: explaintest.IDs()}
 	for _, method := range methods {
-		if _, err := explaintest.Explain(bg, lstm, q, method); err == nil || !strings.Contains(err.Error(), "which has no attention: use deeplift") {
+		if _, err := explaintest.Explain(bg, lstm, q, method); err == nil ||
+			!strings.Contains(err.Error(), "which has no attention: use deeplift") {
 			t.Errorf("%s: got error %v", method.Name(), err)
 		}
 	}

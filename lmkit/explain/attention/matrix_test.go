@@ -91,14 +91,16 @@ func TestProduct(t *testing.T) {
 		}
 		equal(t, Accumulate([][][]float64{a, b}), Product([][][]float64{plus(a), plus(b)}))
 	})
-	last := Product([][][]float64{{{1, 0}, {0.25, 0.75}}, {{1, 0}, {0.5, 0.5}}}) // the last layer is multiplied from the left
+	// The last layer is multiplied from the left.
+	last := Product([][][]float64{{{1, 0}, {0.25, 0.75}}, {{1, 0}, {0.5, 0.5}}})
 	equal(t, last, [][]float64{{1, 0}, {0.5 + 0.125, 0.375}})
 }
 
 // A part that is all of the sum contributes its size, one that is nothing contributes nothing, and one that points the
 // other way neither.
 func TestContributions(t *testing.T) {
-	got := Contributions([]float64{1, -2, 3}, [][]float64{{1, -2, 3}, {0, 0, 0}, {-1, 2, -3}, {1, 0, 0}, {2, 0, 0}, {5, -2, 3}})
+	got := Contributions([]float64{1, -2, 3}, [][]float64{{1, -2, 3}, {0, 0, 0}, {-1, 2, -3}, {1, 0, 0}, {2, 0, 0},
+		{5, -2, 3}})
 	equal(t, [][]float64{got}, [][]float64{{6, 0, 0, 1, 0, 2}})
 }
 
@@ -121,8 +123,8 @@ func TestMaximumOfKnownNetworks(t *testing.T) {
 	}
 }
 
-// Any network carries as much as its narrowest cut lets through (Ford and Fulkerson), found here by trying all cuts. What
-// flows into a node flows out of it, and no edge carries more than it can.
+// Any network carries as much as its narrowest cut lets through (Ford and Fulkerson), found here by trying all cuts.
+// What flows into a node flows out of it, and no edge carries more than it can.
 func TestMaximum(t *testing.T) {
 	type link struct {
 		from, to int
@@ -202,7 +204,8 @@ func TestDistance(t *testing.T) {
 	for _, tt := range []struct {
 		a, b []float32
 		want float64
-	}{{[]float32{1, 2}, []float32{2, 4}, 0}, {[]float32{1, 0}, []float32{0, 3}, 1}, {[]float32{1, 0}, []float32{-2, 0}, 2}, {[]float32{1, 0}, []float32{0, 0}, 0}} {
+	}{{[]float32{1, 2}, []float32{2, 4}, 0}, {[]float32{1, 0}, []float32{0, 3}, 1}, {[]float32{1, 0}, []float32{-2, 0},
+		2}, {[]float32{1, 0}, []float32{0, 0}, 0}} {
 		if got := distance(tt.a, tt.b); math.Abs(got-tt.want) > 1e-12 {
 			t.Errorf("%v and %v are %v apart, want %v", tt.a, tt.b, got, tt.want)
 		}

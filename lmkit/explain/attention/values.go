@@ -354,7 +354,8 @@ func zeroed(ctx context.Context, p *explain.Problem, layers []int) ([][][]float6
 		}
 		for k, x := range todo[:n] {
 			q.Rows = append(q.Rows, p.IDs)
-			q.Edits = append(q.Edits, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", layers[x.layer]), Rows: []int{k + 1}, Positions: []int{x.token}})
+			q.Edits = append(q.Edits, lm.Edit{Tap: fmt.Sprintf("block.%d.attn.v", layers[x.layer]), Rows: []int{k + 1},
+				Positions: []int{x.token}})
 		}
 		a, err := p.Run(ctx, q)
 		if err != nil {

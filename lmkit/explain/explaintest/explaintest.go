@@ -21,7 +21,8 @@ func Models(t testing.TB) map[string]*lm.Model {
 	_, here, _, _ := runtime.Caller(0)
 	ms := map[string]*lm.Model{}
 	for _, name := range []string{"gpt2", "lstm"} {
-		m, err := lm.Open(backendtest.PureGo(t), filepath.Join(filepath.Dir(here), "..", "..", "lm", "testdata", "reference", name))
+		m, err := lm.Open(backendtest.PureGo(t), filepath.Join(filepath.Dir(here), "..", "..", "lm", "testdata", "reference",
+			name))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,13 +18,18 @@ func TestAgreeByHand(t *testing.T) {
 		k    int
 		want faithful.Agreement
 	}{
-		{"the same", []float64{3, -2, 1}, []float64{3, -2, 1}, 2, faithful.Agreement{Feature: 1, Rank: 1, Sign: 1, SignedRank: 1, Correlation: 1, Pairwise: 1}},
-		{"opposite signs", []float64{3, -2, 1}, []float64{-3, 2, -1}, 2, faithful.Agreement{Feature: 1, Rank: 1, Correlation: 1, Pairwise: 1}},
-		{"top two swapped", []float64{3, -2, 1}, []float64{2, -3, 1}, 2, faithful.Agreement{Feature: 1, Sign: 1, Correlation: 0.5, Pairwise: 2. / 3}},
+		{"the same", []float64{3, -2, 1}, []float64{3, -2, 1}, 2, faithful.Agreement{Feature: 1, Rank: 1, Sign: 1,
+			SignedRank: 1, Correlation: 1, Pairwise: 1}},
+		{"opposite signs", []float64{3, -2, 1}, []float64{-3, 2, -1}, 2, faithful.Agreement{Feature: 1, Rank: 1,
+			Correlation: 1, Pairwise: 1}},
+		{"top two swapped", []float64{3, -2, 1}, []float64{2, -3, 1}, 2, faithful.Agreement{Feature: 1, Sign: 1,
+			Correlation: 0.5, Pairwise: 2. / 3}},
 		{"reversed", []float64{4, 3, 2, 1}, []float64{1, 2, 3, 4}, 2, faithful.Agreement{Correlation: -1}},
-		{"one swapped and one turned", []float64{4, 3, 2, 1}, []float64{4, 2, -3, 1}, 3, faithful.Agreement{Feature: 1, Rank: 1. / 3, Sign: 2. / 3, SignedRank: 1. / 3, Correlation: 0.8, Pairwise: 5. / 6}},
+		{"one swapped and one turned", []float64{4, 3, 2, 1}, []float64{4, 2, -3, 1}, 3,
+			faithful.Agreement{Feature: 1, Rank: 1. / 3, Sign: 2. / 3, SignedRank: 1. / 3, Correlation: 0.8, Pairwise: 5. / 6}},
 		{"constant", []float64{1, 1}, []float64{1, 2}, 9, faithful.Agreement{Feature: 1, Sign: 1, Correlation: math.NaN()}},
-		{"single", []float64{1}, []float64{2}, 1, faithful.Agreement{Feature: 1, Rank: 1, Sign: 1, SignedRank: 1, Correlation: math.NaN(), Pairwise: math.NaN()}},
+		{"single", []float64{1}, []float64{2}, 1, faithful.Agreement{Feature: 1, Rank: 1, Sign: 1, SignedRank: 1,
+			Correlation: math.NaN(), Pairwise: math.NaN()}},
 	} {
 		got := must[faithful.Agreement](t)(faithful.Agree(tt.a, tt.b, tt.k))
 		check(t, tt.name+": feature agreement", got.Feature, tt.want.Feature)
@@ -78,12 +83,16 @@ func TestFindByHand(t *testing.T) {
 		want   faithful.Finding
 	}{
 		{"found", []float64{0, 3, 0, 1}, []int{1, 3}, faithful.Finding{Precision: 1, MeanRank: 1.5, Mass: 1, Pointing: 1}},
-		{"half", []float64{2, 3, 0, 1}, []int{1, 3}, faithful.Finding{Precision: 0.5, MeanRank: 2, Mass: 4. / 6, Pointing: 1}},
+		{"half", []float64{2, 3, 0, 1}, []int{1, 3}, faithful.Finding{Precision: 0.5, MeanRank: 2, Mass: 4. / 6,
+			Pointing: 1}},
 		{"negative", []float64{0, -3, 1, 0}, []int{1}, faithful.Finding{MeanRank: 4}},
-		{"all alike", []float64{2, 2, 2, 2}, []int{0}, faithful.Finding{Precision: 0.25, MeanRank: 2.5, Mass: 0.25, Pointing: 0.25}},
+		{"all alike", []float64{2, 2, 2, 2}, []int{0}, faithful.Finding{Precision: 0.25, MeanRank: 2.5, Mass: 0.25,
+			Pointing: 0.25}},
 		{"all zero", []float64{0, 0, 0, 0}, []int{0}, faithful.Finding{Precision: 0.25, MeanRank: 2.5, Pointing: 0.25}},
-		{"tied for the second place", []float64{5, 1, 1, 0}, []int{0, 1}, faithful.Finding{Precision: 0.75, MeanRank: 1.75, Mass: 6. / 7, Pointing: 1}},
-		{"nearly the largest numbers", []float64{math.MaxFloat64, math.MaxFloat64, 0}, []int{0}, faithful.Finding{Precision: 0.5, MeanRank: 1.5, Mass: 0.5, Pointing: 0.5}},
+		{"tied for the second place", []float64{5, 1, 1, 0}, []int{0, 1}, faithful.Finding{Precision: 0.75, MeanRank: 1.75,
+			Mass: 6. / 7, Pointing: 1}},
+		{"nearly the largest numbers", []float64{math.MaxFloat64, math.MaxFloat64, 0}, []int{0},
+			faithful.Finding{Precision: 0.5, MeanRank: 1.5, Mass: 0.5, Pointing: 0.5}},
 	} {
 		got := must[faithful.Finding](t)(faithful.Find(tt.scores, tt.causes))
 		check(t, tt.name+": precision", got.Precision, tt.want.Precision)
@@ -113,7 +122,8 @@ func TestFindAveragesOverTies(t *testing.T) {
 				broken[i] += float64(p[i]) * 1e-6
 			}
 			f := must[faithful.Finding](t)(faithful.Find(broken, causes))
-			mean.Precision, mean.MeanRank, mean.Pointing = mean.Precision+f.Precision, mean.MeanRank+f.MeanRank, mean.Pointing+f.Pointing
+			mean.Precision, mean.MeanRank, mean.Pointing = mean.Precision+f.Precision, mean.MeanRank+f.MeanRank,
+				mean.Pointing+f.Pointing
 		})
 		check(t, "precision", got.Precision, mean.Precision/n)
 		check(t, "mean rank", got.MeanRank, mean.MeanRank/n)
@@ -159,7 +169,8 @@ func TestVerify(t *testing.T) {
 		{"a wrong answer", additive(-9, []float64{4, 4}), []int{0, 1}, false, false, false},
 	} {
 		v := must[faithful.Verification](t)(faithful.Verify(ctx, tt.game, tt.causes))
-		if v.Right() != tt.right || v.Necessary() != tt.necessary || v.Sufficient() != tt.sufficient || v.Holds() != (tt.necessary && tt.sufficient) {
+		if v.Right() != tt.right || v.Necessary() != tt.necessary || v.Sufficient() != tt.sufficient ||
+			v.Holds() != (tt.necessary && tt.sufficient) {
 			t.Errorf("%s: %+v: right %v, necessary %v, sufficient %v", tt.name, v, v.Right(), v.Necessary(), v.Sufficient())
 		}
 	}

@@ -161,7 +161,8 @@ func TestErasureOfAnAdditiveGame(t *testing.T) {
 		base := exact.Draw(t, "base")
 		order := faithful.Order(w)
 		k := rapid.IntRange(0, len(w)).Draw(t, "k")
-		e := must[*faithful.Erasure](t)(faithful.Erase(ctx, additive(base, w), order, []float64{float64(k) / float64(len(w))}))
+		e := must[*faithful.Erasure](t)(faithful.Erase(ctx, additive(base, w), order,
+			[]float64{float64(k) / float64(len(w))}))
 		top := 0.0
 		for _, f := range order[:k] {
 			top += w[f]
@@ -183,7 +184,8 @@ func TestErasureOfAnAdditiveGame(t *testing.T) {
 			t.Fatalf("insertion in order %v has more area than the best", other)
 		}
 		// Deleting in one order is inserting in the reverse, read backwards.
-		del, ins := must[faithful.Curve](t)(faithful.Deletion(ctx, g, order)), must[faithful.Curve](t)(faithful.Insertion(ctx, g, faithful.Order(negated(w))))
+		del, ins := must[faithful.Curve](t)(faithful.Deletion(ctx, g, order)),
+			must[faithful.Curve](t)(faithful.Insertion(ctx, g, faithful.Order(negated(w))))
 		slices.Reverse(ins)
 		for i := range del {
 			if distinct(w) {
@@ -223,7 +225,8 @@ func TestErasureByHand(t *testing.T) {
 		check(t, tt.name+": sufficiency", e.Sufficiency(), tt.suff)
 		check(t, tt.name+": log-odds", must[float64](t)(e.LogOdds()), tt.odds)
 	}
-	if c := must[faithful.Curve](t)(faithful.Deletion(ctx, g, []int{2, 0, 1, 3, 4, 5, 6, 7, 8, 9})); !near(c.Area(), 0.2+0.6/20) {
+	if c := must[faithful.Curve](t)(faithful.Deletion(ctx, g, []int{2, 0, 1, 3, 4, 5, 6, 7, 8, 9})); !near(c.Area(),
+		0.2+0.6/20) {
 		t.Errorf("the deletion curve %v has area %v", c, c.Area())
 	}
 	flat := faithful.Curve{3, 3, 3, 3}
@@ -257,7 +260,8 @@ func TestSumsOfAnAdditiveGame(t *testing.T) {
 		}
 		plain, scaled, err = faithful.Infidelity(ctx, g, wrong, sets)
 		if err != nil || math.Abs(plain-want) > 1e-9*max(1, want) || scaled > 1e-15*max(1, want) {
-			t.Fatalf("the infidelity of %v times the truth is %v (want %v), scaled %v, error %v", factor, plain, want, scaled, err)
+			t.Fatalf("the infidelity of %v times the truth is %v (want %v), scaled %v, error %v", factor, plain, want, scaled,
+				err)
 		}
 		c := must[float64](t)(faithful.FaithfulnessCorrelation(ctx, g, wrong, sets))
 		if !math.IsNaN(c) {
@@ -325,7 +329,8 @@ func TestGameErrors(t *testing.T) {
 		return err
 	}
 	odds := func() error {
-		_, err := must[*faithful.Erasure](t)(faithful.Erase(ctx, additive(-1, []float64{1, 2}), []int{1, 0}, []float64{1})).LogOdds()
+		_, err := must[*faithful.Erasure](t)(faithful.Erase(ctx, additive(-1, []float64{1, 2}), []int{1, 0},
+			[]float64{1})).LogOdds()
 		return err
 	}
 	infidelity := func(scores []float64, sets [][]int) error {

@@ -18,12 +18,14 @@ func markerTask(t testing.TB) *plant.Task {
 
 func wordsOf(t testing.TB, task *plant.Task) *token.Word {
 	t.Helper()
-	return must[*token.Word](t)(token.NewWord(slices.Values([]string{strings.Join(task.Vocabulary(), " ")}), token.WordConfig{}))
+	return must[*token.Word](t)(token.NewWord(slices.Values([]string{strings.Join(task.Vocabulary(), " ")}),
+		token.WordConfig{}))
 }
 
 // markerModel is an LSTM of one unit with weights set by hand, of which the truth is known exactly. It adds up the
-// embeddings it reads, each through tanh(5x), in its only cell: c = tanh(5 ruby) per "ruby", c = tanh(5 jade) per "jade", and
-// nothing for any other word. The logits are 4 tanh(c) of "yes", bias - 4 tanh(c) of "no", and -10 of all others.
+// embeddings it reads, each through tanh(5x), in its only cell: c = tanh(5 ruby) per "ruby", c = tanh(5 jade) per
+// "jade", and nothing for any other word. The logits are 4 tanh(c) of "yes", bias - 4 tanh(c) of "no", and -10 of all
+// others.
 func markerModel(t testing.TB, ruby, jade, bias float32) *lm.Model {
 	t.Helper()
 	tok := wordsOf(t, markerTask(t))
@@ -45,15 +47,16 @@ func markerModel(t testing.TB, ruby, jade, bias float32) *lm.Model {
 	set(out, "no", -4)
 	set(biases, "yes", 0)
 	set(biases, "no", bias)
-	m, err := lm.FromWeights(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: V, Width: 1, Hidden: 1, Layers: 1}, tok, map[string]lm.Array{
-		"embed.weight":         {Dims: []int{V, 1}, Data: embedding},
-		"lstm.0.input.weight":  {Dims: []int{4, 1}, Data: []float32{0, 0, 5, 0}}, // i, f, g, o
-		"lstm.0.hidden.weight": {Dims: []int{4, 1}, Data: make([]float32, 4)},
-		"lstm.0.input.bias":    {Dims: []int{4}, Data: []float32{30, 30, 0, 30}}, // open gates
-		"lstm.0.hidden.bias":   {Dims: []int{4}, Data: make([]float32, 4)},
-		"head.weight":          {Dims: []int{V, 1}, Data: out},
-		"head.bias":            {Dims: []int{V}, Data: biases},
-	})
+	m, err := lm.FromWeights(backendtest.PureGo(t), lm.Config{Arch: lm.LSTM, Vocab: V, Width: 1, Hidden: 1, Layers: 1},
+		tok, map[string]lm.Array{
+			"embed.weight":         {Dims: []int{V, 1}, Data: embedding},
+			"lstm.0.input.weight":  {Dims: []int{4, 1}, Data: []float32{0, 0, 5, 0}}, // i, f, g, o
+			"lstm.0.hidden.weight": {Dims: []int{4, 1}, Data: make([]float32, 4)},
+			"lstm.0.input.bias":    {Dims: []int{4}, Data: []float32{30, 30, 0, 30}}, // open gates
+			"lstm.0.hidden.bias":   {Dims: []int{4}, Data: make([]float32, 4)},
+			"head.weight":          {Dims: []int{V, 1}, Data: out},
+			"head.bias":            {Dims: []int{V}, Data: biases},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,8 @@ func Verify(ctx context.Context, g explain.Game, causes []int) (Verification, er
 	if err := checkSet(M, causes); err != nil {
 		return Verification{}, fmt.Errorf("the causes: %w", err)
 	}
-	v, err := play(ctx, g, []explain.Coalition{explain.All(M), explain.All(M).Without(causes...), explain.Only(M, causes...)})
+	v, err := play(ctx, g, []explain.Coalition{explain.All(M), explain.All(M).Without(causes...),
+		explain.Only(M, causes...)})
 	if err != nil {
 		return Verification{}, err
 	}

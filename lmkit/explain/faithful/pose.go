@@ -59,7 +59,8 @@ func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item, counts map[token.ID
 	for _, id := range ids {
 		counts[id]++
 	}
-	p := posed{question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast, Baseline: s.Baseline, Memory: s.Memory}}
+	p := posed{question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast,
+		Baseline: s.Baseline, Memory: s.Memory}}
 	for w, word := range it.Tokens {
 		isCause := slices.Contains(it.Cause, w)
 		if slices.Contains(s.Keep, word) {

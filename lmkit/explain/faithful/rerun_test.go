@@ -20,12 +20,14 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Scores a·(x+δ) with one number each have the sensitivity max |δ| ‖a‖ / ‖a x‖: known up to how large |δ| happens to be.
+// Scores a·(x+δ) with one number each have the sensitivity max |δ| ‖a‖ / ‖a x‖: known up to how large |δ| happens to
+// be.
 func TestMaxSensitivityOfALine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := rapid.SliceOfN(rapid.Float64Range(0.5, 4), 1, 6).Draw(t, "slopes")
 		x := rapid.Float64Range(0.5, 4).Draw(t, "x")
-		n := faithful.Noise{Radius: rapid.Float64Range(0.01, 1).Draw(t, "radius"), Samples: 200, Seed: rapid.Uint64().Draw(t, "seed")}
+		n := faithful.Noise{Radius: rapid.Float64Range(0.01, 1).Draw(t, "radius"), Samples: 200,
+			Seed: rapid.Uint64().Draw(t, "seed")}
 		got := must[float64](t)(faithful.MaxSensitivity(ctx, 1, n, func(_ context.Context, d []float32) ([]float64, error) {
 			out := make([]float64, len(a))
 			for i := range a {
@@ -46,7 +48,8 @@ func TestMaxSensitivityByHand(t *testing.T) {
 	for name, tt := range map[string]struct {
 		explain func(context.Context, []float32) ([]float64, error)
 		want    float64
-	}{"scores that ignore the input": {fixed, 0}, "scores of nothing but noise": {noise, math.Inf(1)}, "zeros": {zero, 0}} {
+	}{"scores that ignore the input": {fixed, 0}, "scores of nothing but noise": {noise, math.Inf(1)}, "zeros": {zero,
+		0}} {
 		if got := must[float64](t)(faithful.MaxSensitivity(ctx, 3, faithful.Noise{Radius: 1}, tt.explain)); got != tt.want {
 			t.Errorf("%s: max-sensitivity is %v, want %v", name, got, tt.want)
 		}
@@ -72,7 +75,8 @@ func TestMaxSensitivityByHand(t *testing.T) {
 		{ctx, 1, faithful.Noise{Radius: 1}, endless, "must be finite"},
 		{gone, 1, faithful.Noise{Radius: 1}, fixed, "canceled"},
 	} {
-		if _, err := faithful.MaxSensitivity(tt.ctx, tt.width, tt.noise, tt.explain); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := faithful.MaxSensitivity(tt.ctx, tt.width, tt.noise, tt.explain); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
 		}
 	}
@@ -97,7 +101,8 @@ func TestEmbeddingSensitivity(t *testing.T) {
 		q := explain.Question{IDs: explaintest.IDs(), Baseline: "#5"}
 		// Noise below the last bit of a float32 changes nothing; and setting the output matrix apart must not, either.
 		var found [][]float64
-		s := must[float64](t)(faithful.EmbeddingSensitivity(ctx, m, spy{perturb.Occlusion{}, &found}, q, faithful.Noise{Radius: 1e-30, Samples: 2}))
+		s := must[float64](t)(faithful.EmbeddingSensitivity(ctx, m, spy{perturb.Occlusion{}, &found}, q,
+			faithful.Noise{Radius: 1e-30, Samples: 2}))
 		a := must[*explain.Attribution](t)(explaintest.Explain(ctx, m, q, perturb.Occlusion{}))
 		if s != 0 || len(found) != 3 || !slices.Equal(found[0], a.Scores) {
 			t.Errorf("%s: without noise, the sensitivity is %v and the scores %v, want %v", name, s, found, a.Scores)
@@ -116,7 +121,8 @@ func TestEmbeddingSensitivity(t *testing.T) {
 }
 
 func TestRandomize(t *testing.T) {
-	want := map[string][]string{"gpt2": {"head", "block.1", "block.0", "embed"}, "lstm": {"head", "lstm.1", "lstm.0", "embed"}}
+	want := map[string][]string{"gpt2": {"head", "block.1", "block.0", "embed"}, "lstm": {"head", "lstm.1", "lstm.0",
+		"embed"}}
 	for name, m := range explaintest.Models(t) {
 		before := must[map[string]lm.Array](t)(m.Weights())
 		embedding := "embed.weight"
@@ -177,10 +183,12 @@ func TestParameterRandomization(t *testing.T) {
 			t.Errorf("of random scores and occlusion is left %v, want all of the first and %+v", all.Values, stages)
 		}
 	}
-	if _, err := explain.ExplainMatrix(ctx, m, q, faithful.Randomised{}); err == nil || !strings.Contains(err.Error(), "no method is given") {
+	if _, err := explain.ExplainMatrix(ctx, m, q, faithful.Randomised{}); err == nil ||
+		!strings.Contains(err.Error(), "no method is given") {
 		t.Errorf("got error %v", err)
 	}
-	if _, err := faithful.ParameterRandomization(ctx, m, failing{}, q, 1); err == nil || !strings.Contains(err.Error(), "cannot explain") {
+	if _, err := faithful.ParameterRandomization(ctx, m, failing{}, q, 1); err == nil ||
+		!strings.Contains(err.Error(), "cannot explain") {
 		t.Errorf("got error %v, want that of the method", err)
 	}
 }
@@ -207,7 +215,8 @@ func TestRowsToCompareWith(t *testing.T) {
 		}
 		other := q
 		other.Seed = 2
-		if a, b, c := scores(faithful.Random{}, q), scores(faithful.Random{}, q), scores(faithful.Random{}, other); !slices.Equal(a, b) || slices.Equal(a, c) {
+		if a, b, c := scores(faithful.Random{}, q), scores(faithful.Random{}, q),
+			scores(faithful.Random{}, other); !slices.Equal(a, b) || slices.Equal(a, c) {
 			t.Errorf("%s: seed 1 draws %v and %v, seed 2 %v", name, a, b, c)
 		}
 		// Texts are "#4", "#1", "#12", ...
@@ -216,7 +225,8 @@ func TestRowsToCompareWith(t *testing.T) {
 		}
 		got := scores(rare, q)
 		for i, id := range ids {
-			check(t, fmt.Sprintf("%s: the rarity of token %d", name, i), got[i], -math.Log(float64(rare.Counts[id]+1)/float64(9*4+2+13)))
+			check(t, fmt.Sprintf("%s: the rarity of token %d", name, i), got[i],
+				-math.Log(float64(rare.Counts[id]+1)/float64(9*4+2+13)))
 		}
 	}
 }
@@ -225,8 +235,10 @@ func TestRowsToCompareWith(t *testing.T) {
 func TestSaturatedModel(t *testing.T) {
 	m := markerModel(t, 1, -1, 0)
 	item := markerTask(t).Item(0, 0, 0)
-	a := must[*explain.Attribution](t)(explaintest.Explain(ctx, m, explain.Question{Prompt: item.Text}, gradient.Saliency{}))
-	if f := must[faithful.Finding](t)(faithful.Find(a.Scores, item.Cause)); f.Precision != 0 || f.MeanRank != float64(len(a.Scores)) {
+	a := must[*explain.Attribution](t)(explaintest.Explain(ctx, m, explain.Question{Prompt: item.Text},
+		gradient.Saliency{}))
+	if f := must[faithful.Finding](t)(faithful.Find(a.Scores, item.Cause)); f.Precision != 0 ||
+		f.MeanRank != float64(len(a.Scores)) {
 		t.Errorf("saliency %v finds %v: %+v", a.Scores, item.Cause, f)
 	}
 }

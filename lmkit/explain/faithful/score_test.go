@@ -36,8 +36,10 @@ func rowOf(t testing.TB, table *faithful.Table, name string) faithful.Row {
 func TestScoreOnAModelThatLearnedTheRule(t *testing.T) {
 	m := markerModel(t, 1, -1, 0)
 	items := markerTask(t).Items(0, plant.Test, 24)
-	table := must[*faithful.Table](t)(faithful.Score(ctx, m, items, []explain.Method{perturb.Occlusion{}, gradient.Saliency{}}, faithful.Scoring{}))
-	for what, e := range map[string]faithful.Interval{"right": table.Right, "necessary": table.Necessary, "sufficient": table.Sufficient, "verified": table.Verified} {
+	table := must[*faithful.Table](t)(faithful.Score(ctx, m, items, []explain.Method{perturb.Occlusion{},
+		gradient.Saliency{}}, faithful.Scoring{}))
+	for what, e := range map[string]faithful.Interval{"right": table.Right, "necessary": table.Necessary,
+		"sufficient": table.Sufficient, "verified": table.Verified} {
 		if want := (faithful.Interval{Mean: 1, Low: 1, High: 1, Count: 24}); e != want {
 			t.Errorf("the share that is %s is %+v, want %+v", what, e, want)
 		}
@@ -81,7 +83,8 @@ func TestScoreOnAModelThatLearnedTheRule(t *testing.T) {
 		}
 	}
 	// 1 of 12 words is at rank 6.5 by chance; the markers have four letters, most other words more.
-	if e := rowOf(t, table, "random").All.Size.MeanRank; math.Abs(e.Mean-6.5) > 3*3.45/math.Sqrt(24) { // three standard errors
+	// Three standard errors.
+	if e := rowOf(t, table, "random").All.Size.MeanRank; math.Abs(e.Mean-6.5) > 3*3.45/math.Sqrt(24) {
 		t.Errorf("chance finds the cause at rank %+v", e)
 	}
 	if r := rowOf(t, table, "longest"); r.All.Size.MeanRank.Mean < 9 {
@@ -89,14 +92,17 @@ func TestScoreOnAModelThatLearnedTheRule(t *testing.T) {
 	}
 }
 
-// The model knows "ruby", and takes everything else for "no": it is always right, and half of the planted truth is false.
+// The model knows "ruby", and takes everything else for "no": it is always right, and half of the planted truth is
+// false.
 func TestScoreOnAModelThatLearnedHalfOfTheRule(t *testing.T) {
 	m := markerModel(t, 1, 0, 1)
 	items := markerTask(t).Items(0, plant.Test, 12)
 	occlusion := []explain.Method{perturb.Occlusion{}}
 	table := must[*faithful.Table](t)(faithful.Score(ctx, m, items, occlusion, faithful.Scoring{}))
-	if table.Right.Mean != 1 || table.Verified.Mean != 0.5 || table.Necessary.Mean != 0.5 || table.Sufficient.Mean != 1 || table.Verified.Low >= 0.5 || table.Verified.High <= 0.5 {
-		t.Errorf("right %+v, verified %+v, necessary %+v, sufficient %+v", table.Right, table.Verified, table.Necessary, table.Sufficient)
+	if table.Right.Mean != 1 || table.Verified.Mean != 0.5 || table.Necessary.Mean != 0.5 || table.Sufficient.Mean != 1 ||
+		table.Verified.Low >= 0.5 || table.Verified.High <= 0.5 {
+		t.Errorf("right %+v, verified %+v, necessary %+v, sufficient %+v", table.Right, table.Verified, table.Necessary,
+			table.Sufficient)
 	}
 	row := rowOf(t, table, "occlusion")
 	if p := row.Verified.Signed.Precision; p != (faithful.Interval{Mean: 1, Low: 1, High: 1, Count: 6}) {
@@ -117,7 +123,8 @@ func TestScoreOnAModelThatLearnedHalfOfTheRule(t *testing.T) {
 
 	// Nothing is verified on a model that knows nothing.
 	table = must[*faithful.Table](t)(faithful.Score(ctx, markerModel(t, 0, 0, 1), items, occlusion, faithful.Scoring{}))
-	if row := rowOf(t, table, "occlusion"); table.Right.Mean != 0.5 || table.Verified.Mean != 0 || row.Verified != nil || row.All == nil {
+	if row := rowOf(t, table, "occlusion"); table.Right.Mean != 0.5 || table.Verified.Mean != 0 || row.Verified != nil ||
+		row.All == nil {
 		t.Errorf("a model that knows nothing: %+v", table)
 	}
 }
@@ -140,7 +147,8 @@ func TestScoreIsReproducible(t *testing.T) {
 	if other := score(items, 6); reflect.DeepEqual(rowOf(t, other, "random").All, rowOf(t, table, "random").All) {
 		t.Error("another seed draws the same random scores")
 	}
-	if r := rowOf(t, table, "failing"); r.All != nil || r.Verified != nil || r.Error != "this method cannot explain an LSTM" {
+	if r := rowOf(t, table, "failing"); r.All != nil || r.Verified != nil ||
+		r.Error != "this method cannot explain an LSTM" {
 		t.Errorf("a method that fails: %+v", r)
 	}
 
@@ -170,11 +178,14 @@ func TestScoreIsReproducible(t *testing.T) {
 func TestScoreBySubwords(t *testing.T) {
 	task := markerTask(t)
 	item := task.Item(0, plant.Test, 0)
-	tok := must[*token.BPE](t)(token.TrainBPE(ctx, slices.Values([]string{plant.Text(task.Items(0, plant.Train, 50))}), 330))
-	m := must[*lm.Model](t)(lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 8, Heads: 2, Layers: 1, Context: 128}, tok, 1))
+	tok := must[*token.BPE](t)(token.TrainBPE(ctx, slices.Values([]string{plant.Text(task.Items(0, plant.Train, 50))}),
+		330))
+	m := must[*lm.Model](t)(lm.New(backendtest.PureGo(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 8,
+		Heads: 2, Layers: 1, Context: 128}, tok, 1))
 	t.Cleanup(m.Close)
 	see := &watcher{}
-	table := must[*faithful.Table](t)(faithful.Score(ctx, m, []plant.Item{item}, []explain.Method{see}, faithful.Scoring{Baseline: "mean,zero"}))
+	table := must[*faithful.Table](t)(faithful.Score(ctx, m, []plant.Item{item}, []explain.Method{see},
+		faithful.Scoring{Baseline: "mean,zero"}))
 	enc := must[token.Encoding](t)(tok.Encode(item.Text))
 	if table.Items != 1 || len(enc.IDs) <= len(item.Tokens) {
 		t.Fatalf("%d items, %d tokens of %d words", table.Items, len(enc.IDs), len(item.Tokens))
@@ -225,21 +236,27 @@ func TestScoreErrors(t *testing.T) {
 		{ctx, m, one, faithful.Scoring{Baseline: "nothing"}, "planted item 0: there is no baseline"},
 		{ctx, m, change(func(it *plant.Item) { it.Cause = []int{99} }), faithful.Scoring{}, "not places of its 13 words"},
 		{ctx, m, change(func(it *plant.Item) { it.Cause = nil }), faithful.Scoring{}, "not places of its 13 words"},
-		{ctx, m, change(func(it *plant.Item) { it.Label = "maybe" }), faithful.Scoring{}, `"maybe" is not in the model's vocabulary`},
+		{ctx, m, change(func(it *plant.Item) { it.Label = "maybe" }), faithful.Scoring{},
+			`"maybe" is not in the model's vocabulary`},
 		{ctx, m, change(func(it *plant.Item) { it.Label = "" }), faithful.Scoring{}, "take a word tokenizer"},
 		{ctx, m, change(func(it *plant.Item) { it.Foil = it.Label }), faithful.Scoring{}, "begin with the same token"},
-		{ctx, m, change(func(it *plant.Item) { it.Tokens = append(slices.Clone(it.Tokens), ";") }), faithful.Scoring{}, `the word ";" has no token of its own`},
+		{ctx, m, change(func(it *plant.Item) { it.Tokens = append(slices.Clone(it.Tokens), ";") }), faithful.Scoring{},
+			`the word ";" has no token of its own`},
 		{gone, m, one, faithful.Scoring{}, "canceled"},
 	} {
-		if _, err := faithful.Score(tt.ctx, tt.model, tt.items, nil, tt.s); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := faithful.Score(tt.ctx, tt.model, tt.items, nil, tt.s); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("got error %v, want one with %q", err, tt.want)
 		}
 	}
-	if _, err := faithful.Tabulate(m, nil, faithful.Scoring{}); err == nil || !strings.Contains(err.Error(), "no scored items") {
+	if _, err := faithful.Tabulate(m, nil, faithful.Scoring{}); err == nil ||
+		!strings.Contains(err.Error(), "no scored items") {
 		t.Errorf("got error %v", err)
 	}
-	mixed := []faithful.ItemScore{{Methods: []faithful.MethodScore{{Method: explain.MethodInfo{Name: "a"}}}}, {Methods: []faithful.MethodScore{{Method: explain.MethodInfo{Name: "b"}}}}}
-	if _, err := faithful.Tabulate(m, mixed, faithful.Scoring{}); err == nil || !strings.Contains(err.Error(), "other methods") {
+	mixed := []faithful.ItemScore{{Methods: []faithful.MethodScore{{Method: explain.MethodInfo{Name: "a"}}}},
+		{Methods: []faithful.MethodScore{{Method: explain.MethodInfo{Name: "b"}}}}}
+	if _, err := faithful.Tabulate(m, mixed, faithful.Scoring{}); err == nil ||
+		!strings.Contains(err.Error(), "other methods") {
 		t.Errorf("got error %v", err)
 	}
 }

@@ -47,7 +47,8 @@ func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.Mat
 	}
 	f := found[0]
 	s := explain.MatrixScores{
-		Axes: [2]string{"token", "all"}, Rows: texts(p.Tokens), Columns: []string{"all"}, Values: f.scores, Base: &f.base, Settings: x,
+		Axes: [2]string{"token", "all"}, Rows: texts(p.Tokens), Columns: []string{"all"}, Values: f.scores, Base: &f.base,
+		Settings:  x,
 		Promise:   &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
 		Estimated: estimate(p, 1, x.Steps),
 	}
@@ -93,7 +94,8 @@ func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 	}
 	s := explain.MatrixScores{
 		Axes: [2]string{"layer", "token"}, Rows: rows, Columns: texts(p.Tokens), Settings: x,
-		Promise:   &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Each: explain.EachRow, Cure: cure(x.Steps, x.MaxSteps)},
+		Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Each: explain.EachRow,
+			Cure: cure(x.Steps, x.MaxSteps)},
 		Estimated: estimate(p, len(taps), x.Steps),
 	}
 	for _, f := range found {
@@ -293,7 +295,8 @@ func (w way) gauss(ctx context.Context, n int) (scores [][]float64, base float64
 	if err != nil {
 		return nil, 0, err
 	}
-	token, head := strings.IndexByte(w.info.Axes, 'T')-1, strings.IndexAny(w.info.Axes, "HG")-1 // axes of w.to, or negative
+	// Axes of w.to, or negative.
+	token, head := strings.IndexByte(w.info.Axes, 'T')-1, strings.IndexAny(w.info.Axes, "HG")-1
 	heads := 1
 	if head >= 0 {
 		heads = w.to.Dims[head]

@@ -127,7 +127,8 @@ func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.Matrix
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
-	out := explain.MatrixScores{Axes: [2]string{"part", "all"}, Columns: []string{"score"}, Promise: s.Promise, Settings: c, Estimated: s.Estimated}
+	out := explain.MatrixScores{Axes: [2]string{"part", "all"}, Columns: []string{"score"}, Promise: s.Promise,
+		Settings: c, Estimated: s.Estimated}
 	settings := s.Settings.(carriedSettings)
 	for _, tap := range stateTaps(p.Model) {
 		out.Rows, out.Values = append(out.Rows, tap), append(out.Values, []float64{settings.State[tap]})
@@ -185,11 +186,13 @@ func (c Carried) integrate(
 	last := lm.Query{Of: []lm.Objective{p.Objective}, Wrt: append(stateTaps(p.Model), embed)}
 	for i, x := range points {
 		for _, at := range []float64{x.at - aside, x.at, x.at + aside} {
-			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens, Keep: at, With: lm.FromValues(base)})
+			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens,
+				Keep: at, With: lm.FromValues(base)})
 			first.Rows = append(first.Rows, p.IDs[:c.Cut])
 		}
 		last.Rows = append(last.Rows, p.IDs[c.Cut:])
-		last.Edits = append(last.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: behind, Keep: x.at, With: lm.FromValues(base)})
+		last.Edits = append(last.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: behind, Keep: x.at,
+			With: lm.FromValues(base)})
 	}
 	states, err := p.Run(ctx, first)
 	if err != nil {

@@ -56,7 +56,8 @@ func TestCarriedAddsUpToTheUncutText(t *testing.T) {
 			}
 			for i, s := range a.Scores {
 				if !near(s, want[i], 3e-3*size) {
-					t.Errorf("baseline %s, cut after %d: feature %d (%s) has %v, uncut %v", q.Baseline, cut, i, a.Features[i].Text, s, want[i])
+					t.Errorf("baseline %s, cut after %d: feature %d (%s) has %v, uncut %v", q.Baseline, cut, i, a.Features[i].Text, s,
+						want[i])
 				}
 			}
 			if c := a.Evidence.Completeness; c == nil || !c.Holds {
@@ -94,7 +95,8 @@ func TestCarriedErrors(t *testing.T) {
 		{"lstm", gradient.Carried{Cut: 2}, [][]int{{3}}, "no feature lies before the cut"},
 	} {
 		q.Groups = tt.groups
-		if _, err := tt.method.Explain(context.Background(), ms[tt.model], q); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := tt.method.Explain(context.Background(), ms[tt.model], q); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
 	}

@@ -68,10 +68,12 @@ func TestIntegratedAgainstMidpoints(t *testing.T) {
 		}
 		base := table.Index(5)
 		q := lm.Query{Of: []lm.Objective{{Unit: lm.Logit, Terms: []lm.Term{
-			{Pos: -1, ID: token.ID(a.Target.ID), Weight: 1}, {Pos: -1, ID: token.ID(a.Foil.ID), Weight: -1}}}}, Wrt: []lm.Tap{"embed"}}
+			{Pos: -1, ID: token.ID(a.Target.ID), Weight: 1}, {Pos: -1, ID: token.ID(a.Foil.ID), Weight: -1}}}},
+			Wrt: []lm.Tap{"embed"}}
 		for i := range n {
 			q.Rows = append(q.Rows, ids)
-			q.Edits = append(q.Edits, lm.Edit{Tap: "embed", Rows: []int{i}, Keep: (float64(i) + 0.5) / n, With: lm.FromValues(base)})
+			q.Edits = append(q.Edits, lm.Edit{Tap: "embed", Rows: []int{i}, Keep: (float64(i) + 0.5) / n,
+				With: lm.FromValues(base)})
 		}
 		g, err := m.Run(context.Background(), q)
 		if err != nil {
@@ -136,8 +138,10 @@ func TestGroups(t *testing.T) {
 // A rule too coarse for the model says so, and how to cure it.
 func TestCoarseRuleIsFlagged(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
-		a := run(t, m, gradient.Integrated{Steps: 1}, explain.Question{IDs: explaintest.IDs(), Baseline: "mean", Tolerance: 1e-4})
-		if a.Evidence.Completeness.Holds || len(a.Warnings) == 0 || !strings.Contains(a.Warnings[0], "leave the number of steps out") {
+		a := run(t, m, gradient.Integrated{Steps: 1}, explain.Question{IDs: explaintest.IDs(), Baseline: "mean",
+			Tolerance: 1e-4})
+		if a.Evidence.Completeness.Holds || len(a.Warnings) == 0 ||
+			!strings.Contains(a.Warnings[0], "leave the number of steps out") {
 			t.Errorf("%s: one step is said to be enough: %+v %v", name, a.Evidence.Completeness, a.Warnings)
 		}
 	}
@@ -175,11 +179,13 @@ func TestSaliencyAndInputXGradient(t *testing.T) {
 		ids := explaintest.IDs()
 		q := explain.Question{IDs: ids, Objective: explain.LogProb}
 		target := run(t, m, gradient.Saliency{}, q).Target.ID
-		g, err := m.Gradient(context.Background(), [][]token.ID{ids}, []lm.Objective{{Unit: lm.LogProb, Terms: []lm.Term{{Pos: -1, ID: token.ID(target), Weight: 1}}}}, []lm.Tap{"embed"})
+		g, err := m.Gradient(context.Background(), [][]token.ID{ids},
+			[]lm.Objective{{Unit: lm.LogProb, Terms: []lm.Term{{Pos: -1, ID: token.ID(target), Weight: 1}}}}, []lm.Tap{"embed"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		l1, l2, product := run(t, m, gradient.Saliency{Norm: 1}, q), run(t, m, gradient.Saliency{}, q), run(t, m, gradient.InputXGradient{}, q)
+		l1, l2, product := run(t, m, gradient.Saliency{Norm: 1}, q), run(t, m, gradient.Saliency{}, q),
+			run(t, m, gradient.InputXGradient{}, q)
 		for p := range ids {
 			var one, two, dot float64
 			for d, v := range g.Grad["embed"].Index(0, p).Data {
@@ -187,8 +193,10 @@ func TestSaliencyAndInputXGradient(t *testing.T) {
 				two += float64(v) * float64(v)
 				dot += float64(v) * float64(g.At["embed"].Index(0, p).Data[d])
 			}
-			if !near(l1.Scores[p], one, 1e-6*one) || !near(l2.Scores[p], math.Sqrt(two), 1e-6*one) || !near(product.Scores[p], dot, 1e-6) {
-				t.Errorf("%s: token %d: %v %v %v, want %v %v %v", name, p, l1.Scores[p], l2.Scores[p], product.Scores[p], one, math.Sqrt(two), dot)
+			if !near(l1.Scores[p], one, 1e-6*one) || !near(l2.Scores[p], math.Sqrt(two), 1e-6*one) ||
+				!near(product.Scores[p], dot, 1e-6) {
+				t.Errorf("%s: token %d: %v %v %v, want %v %v %v", name, p, l1.Scores[p], l2.Scores[p], product.Scores[p], one,
+					math.Sqrt(two), dot)
 			}
 		}
 		if l1.Evidence.Completeness != nil || product.Evidence.Completeness != nil {
@@ -256,7 +264,8 @@ func TestErrors(t *testing.T) {
 		{gradient.Expected{Samples: 1}, "at least 2"},
 		{gradient.Expected{References: [][]token.ID{{1}}}, "has 1 tokens, the input 7"},
 	} {
-		if _, err := explaintest.Explain(context.Background(), m, q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(context.Background(), m, q, tt.method); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
 	}

@@ -96,7 +96,8 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	}
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cure(s.Steps, s.MaxSteps)}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s, Estimated: estimated + len(single)}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s, Estimated: estimated +
+		len(single)}, nil
 }
 
 func checkSteps(name string, steps, most int) error {
@@ -271,7 +272,8 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "draw more samples: the error of a mean falls with the root of their number"}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x, Estimated: 3 * x.Samples}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x,
+		Estimated: 3 * x.Samples}, nil
 }
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.
@@ -296,7 +298,8 @@ func (x Expected) draw(
 		baselines = append(baselines, b)
 		alpha := (float64(k) + rng.Float64()) / float64(x.Samples)
 		at.Edits = append(at.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, With: lm.FromValues(b)})
-		way.Edits = append(way.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, Keep: alpha, With: lm.FromValues(b)})
+		way.Edits = append(way.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, Keep: alpha,
+			With: lm.FromValues(b)})
 	}
 	a, err := p.Run(ctx, at)
 	if err != nil {

@@ -51,7 +51,8 @@ func TestPredictions(t *testing.T) {
 					}
 					one := run(t, m, method, explain.Question{IDs: ids[:i+1], Target: &next, Objective: objective})
 					if !near(all.RowValues[i], one.Value, 1e-5) || all.Rows[i] != one.Target.Text || all.Unit != one.Unit {
-						t.Errorf("%s: prediction %d is %v of %s (%s), alone %v of %s (%s)", name, i, all.RowValues[i], all.Rows[i], all.Unit, one.Value, one.Target.Text, one.Unit)
+						t.Errorf("%s: prediction %d is %v of %s (%s), alone %v of %s (%s)", name, i, all.RowValues[i], all.Rows[i],
+							all.Unit, one.Value, one.Target.Text, one.Unit)
 					}
 					for j, s := range all.Values[i] {
 						if j > i && s != 0 {
@@ -74,12 +75,14 @@ func TestActivation(t *testing.T) {
 		for k, info := range m.Taps() {
 			x := gradient.Activation{Tap: info.Name}
 			if !strings.Contains(info.Axes, "T") {
-				if _, err := matrix(m, x, explain.Question{IDs: ids}); err == nil || !strings.Contains(err.Error(), "not computed from tokens") {
+				if _, err := matrix(m, x, explain.Question{IDs: ids}); err == nil ||
+					!strings.Contains(err.Error(), "not computed from tokens") {
 					t.Errorf("%s: got error %v", info.Name, err)
 				}
 				continue
 			}
-			q := explain.Question{IDs: ids, Baseline: "mean", Tolerance: 1e-3, Objective: explain.Objectives[k%len(explain.Objectives)]}
+			q := explain.Question{IDs: ids, Baseline: "mean", Tolerance: 1e-3,
+				Objective: explain.Objectives[k%len(explain.Objectives)]}
 			got, err := matrix(m, x, q)
 			if err != nil {
 				t.Fatal(err)
@@ -89,10 +92,12 @@ func TestActivation(t *testing.T) {
 			for _, s := range got.ColumnSums() {
 				sum += s
 			}
-			if c := got.Evidence.Completeness; !c.Holds && math.Abs(got.Value-got.Base) > 1e-4 || !near(sum-(got.Value-got.Base), c.Error, 1e-9) {
+			if c := got.Evidence.Completeness; !c.Holds && math.Abs(got.Value-got.Base) > 1e-4 ||
+				!near(sum-(got.Value-got.Base), c.Error, 1e-9) {
 				t.Errorf("%s, %s: %v of %v - %v: %+v", name, info.Name, sum, got.Value, got.Base, c)
 			}
-			if heads := strings.Contains(info.Axes, "H"); heads != (len(got.Rows) == len(ids) && len(got.Columns) == 2 && got.Axes[1] == "head") {
+			if heads := strings.Contains(info.Axes, "H"); heads != (len(got.Rows) == len(ids) && len(got.Columns) == 2 &&
+				got.Axes[1] == "head") {
 				t.Errorf("%s has axes %s, its matrix %v (%v)", info.Name, info.Axes, got.Columns, got.Axes)
 			}
 		}
@@ -114,7 +119,8 @@ func TestActivation(t *testing.T) {
 func TestActivationBase(t *testing.T) {
 	m := explaintest.Models(t)["gpt2"]
 	ids := explaintest.IDs()
-	got, err := matrix(m, gradient.Activation{Tap: "block.1.attn.z"}, explain.Question{IDs: ids, Baseline: "#5", Objective: explain.LogProb})
+	got, err := matrix(m, gradient.Activation{Tap: "block.1.attn.z"}, explain.Question{IDs: ids, Baseline: "#5",
+		Objective: explain.LogProb})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +128,8 @@ func TestActivationBase(t *testing.T) {
 	for i := range five {
 		five[i] = 5
 	}
-	p, err := explain.Prepare(context.Background(), m, explain.Question{IDs: ids, Baseline: "#5", Objective: explain.LogProb})
+	p, err := explain.Prepare(context.Background(), m, explain.Question{IDs: ids, Baseline: "#5",
+		Objective: explain.LogProb})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +160,8 @@ func TestMatrixErrors(t *testing.T) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.x, err, tt.want)
 		}
 	}
-	coarse, err := matrix(m, gradient.Activation{Tap: "block.0.resid.mid", Steps: 1}, explain.Question{IDs: q.IDs, Baseline: "mean", Tolerance: 1e-6})
+	coarse, err := matrix(m, gradient.Activation{Tap: "block.0.resid.mid", Steps: 1},
+		explain.Question{IDs: q.IDs, Baseline: "mean", Tolerance: 1e-6})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,8 +170,8 @@ func TestMatrixErrors(t *testing.T) {
 	}
 }
 
-// Layers adds up to value - base in every row, begins with integrated gradients and ends at the last token; Heads adds up
-// to what the activations of heads do.
+// Layers adds up to value - base in every row, begins with integrated gradients and ends at the last token; Heads adds
+// up to what the activations of heads do.
 func TestLayersAndHeads(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		q := explain.Question{IDs: explaintest.IDs(), Baseline: "mean,#5", Tolerance: 1e-3}
@@ -172,7 +180,8 @@ func TestLayersAndHeads(t *testing.T) {
 			t.Fatal(err)
 		}
 		shaped(t, got)
-		if n := m.Config().Layers + 1; len(got.Rows) != n || len(got.Columns) != len(q.IDs) || !got.Evidence.Completeness.Holds {
+		if n := m.Config().Layers + 1; len(got.Rows) != n || len(got.Columns) != len(q.IDs) ||
+			!got.Evidence.Completeness.Holds {
 			t.Errorf("%s: %d rows, %d columns, %+v", name, len(got.Rows), len(got.Columns), got.Evidence.Completeness)
 		}
 		for i, row := range got.Values {
@@ -225,7 +234,8 @@ func TestLayersAndHeads(t *testing.T) {
 		if len(single.Values) != 1 || !near(single.Values[0][0], heads.Values[1][0], 1e-6) {
 			t.Errorf("of layer 1 alone %v, of all %v", single.Values, heads.Values)
 		}
-		if _, err := matrix(m, gradient.Heads{Layers: []int{2}}, q); err == nil || !strings.Contains(err.Error(), "no layer 2; there are 0 to 1") {
+		if _, err := matrix(m, gradient.Heads{Layers: []int{2}}, q); err == nil ||
+			!strings.Contains(err.Error(), "no layer 2; there are 0 to 1") {
 			t.Errorf("got error %v", err)
 		}
 	}
@@ -249,7 +259,8 @@ func TestCarriedMatrix(t *testing.T) {
 	for _, row := range got.Values[:n] {
 		parts += row[0]
 	}
-	if !near(parts, a.Scores[0], 1e-9) || len(got.Rows) != n+len(a.Scores)-1 || !near(got.Values[n][0], a.Scores[1], 1e-9) || !got.Evidence.Completeness.Holds {
+	if !near(parts, a.Scores[0], 1e-9) || len(got.Rows) != n+len(a.Scores)-1 ||
+		!near(got.Values[n][0], a.Scores[1], 1e-9) || !got.Evidence.Completeness.Holds {
 		t.Errorf("the matrix %v of %v, the scores %v", got.Values, got.Rows, a.Scores)
 	}
 }

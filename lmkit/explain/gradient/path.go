@@ -31,7 +31,8 @@ func slopes(ctx context.Context, p *explain.Problem, lines []line, points []poin
 	q := lm.Query{Rows: p.Rows(len(points)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
 	for i, x := range points {
 		l := lines[x.line]
-		q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: l.positions, Keep: x.at, With: lm.FromValues(l.baseline)})
+		q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: l.positions, Keep: x.at,
+			With: lm.FromValues(l.baseline)})
 	}
 	a, err := p.Run(ctx, q)
 	if err != nil {

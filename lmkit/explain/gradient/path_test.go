@@ -28,7 +28,8 @@ func TestGauss(t *testing.T) {
 	})
 }
 
-// Each rule holds the points of the one before, its weights add up to 1, and it is exact up to its degree and no further.
+// Each rule holds the points of the one before, its weights add up to 1, and it is exact up to its degree and no
+// further.
 func TestPatterson(t *testing.T) {
 	for r, n := range rules {
 		integral := func(degree int) (sum float64) {
@@ -52,8 +53,8 @@ func TestPatterson(t *testing.T) {
 	}
 }
 
-// Refined scores are within sqrt(M) tolerances of the truth, for what is smooth, steep or oscillating, and within twice that for
-// what is kinked; what is smooth takes few points.
+// Refined scores are within sqrt(M) tolerances of the truth, for what is smooth, steep or oscillating, and within
+// twice that for what is kinked; what is smooth takes few points.
 func TestRefine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tolerance := math.Pow(10, -rapid.Float64Range(1, 4).Draw(t, "digits"))

@@ -44,7 +44,8 @@ func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.Ma
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
-	s := explain.MatrixScores{Axes: [2]string{"prediction", "token"}, Rows: labels, Columns: texts(p.Tokens), Values: zeros(T, T),
+	s := explain.MatrixScores{Axes: [2]string{"prediction", "token"}, Rows: labels, Columns: texts(p.Tokens),
+		Values:    zeros(T, T),
 		RowValues: a.Values, Settings: x, Estimated: 2*T + 1}
 	for i, row := range s.Values {
 		for t := range row {

@@ -65,7 +65,8 @@ func TestOcclusionAgainstReplacedTokens(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		for _, objective := range explain.Objectives {
 			ids := explaintest.IDs()
-			a, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: ids, Objective: objective, Baseline: "#5"}, perturb.Occlusion{})
+			a, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: ids, Objective: objective,
+				Baseline: "#5"}, perturb.Occlusion{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +114,8 @@ func TestOcclusionAgainstReplacedTokens(t *testing.T) {
 func TestLeaveOneOut(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		ids := explaintest.IDs()
-		a, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: ids, Objective: explain.LogProb}, perturb.LeaveOneOut{})
+		a, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: ids, Objective: explain.LogProb},
+			perturb.LeaveOneOut{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +145,8 @@ func TestErrors(t *testing.T) {
 		{perturb.Occlusion{Window: -1}, explaintest.IDs(), "must be positive"},
 		{perturb.LeaveOneOut{}, []token.ID{3}, "nothing is left"},
 	} {
-		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: tt.ids}, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: tt.ids}, tt.method); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
 	}

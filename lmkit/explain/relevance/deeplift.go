@@ -28,7 +28,8 @@ func (d DeepLIFT) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 		replaced = append(replaced, f.Tokens...)
 	}
 	for b, baseline := range p.Baselines {
-		query.Edits = append(query.Edits, lm.Edit{Tap: embed, Rows: []int{2*b + 1}, Positions: replaced, With: lm.FromValues(baseline.Vector)})
+		query.Edits = append(query.Edits, lm.Edit{Tap: embed, Rows: []int{2*b + 1}, Positions: replaced,
+			With: lm.FromValues(baseline.Vector)})
 	}
 	a, err := p.Run(ctx, query)
 	if err != nil {

@@ -100,7 +100,8 @@ func suits(m *lm.Model, q explain.Question, rules lm.Rules, name string) error {
 // propagate runs a method of the LRP family.
 func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name string) (explain.Scores, error) {
 	tokens, states := entrance(p.Model), stateTaps(p)
-	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: append(states, tokens), Rules: rules})
+	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: append(states, tokens),
+		Rules: rules})
 	if err != nil {
 		return explain.Scores{}, err
 	}

@@ -144,7 +144,8 @@ func TestDeepLIFTIsComplete(t *testing.T) {
 		for _, objective := range explain.Objectives {
 			for _, baseline := range []string{"mean", "zero", "#5", "zero,mean,#2"} {
 				for _, n := range []int{1, 7, 12} {
-					a := run(t, m, relevance.DeepLIFT{}, explain.Question{IDs: ids(n), Objective: objective, Baseline: baseline, Tolerance: 1e-4})
+					a := run(t, m, relevance.DeepLIFT{}, explain.Question{IDs: ids(n), Objective: objective, Baseline: baseline,
+						Tolerance: 1e-4})
 					if c := a.Evidence.Completeness; c == nil || !c.Holds {
 						t.Errorf("%s, %s, %s, %d tokens: %+v", name, objective, baseline, n, c)
 					}
@@ -185,13 +186,17 @@ func TestErrors(t *testing.T) {
 		q      explain.Question
 		want   string
 	}{
-		{"lstm", relevance.AttnLRP{}, explain.Question{IDs: ids(3)}, "attn-lrp is for a Transformer, and this model is an LSTM; use lrp"},
+		{"lstm", relevance.AttnLRP{}, explain.Question{IDs: ids(3)}, "attn-lrp is for a Transformer, and this model is an " +
+			"LSTM; use lrp"},
 		{"lstm", relevance.CPLRP{}, explain.Question{IDs: ids(3)}, "cp-lrp is for a Transformer"},
-		{"gpt2", relevance.LRP{}, explain.Question{IDs: ids(3)}, "lrp is for an LSTM, and this model is a Transformer; use attn-lrp"},
+		{"gpt2", relevance.LRP{}, explain.Question{IDs: ids(3)}, "lrp is for an LSTM, and this model is a Transformer; " +
+			"use attn-lrp"},
 		{"gpt2", relevance.LRPHalf{}, explain.Question{IDs: ids(3)}, "lrp-half is for an LSTM"},
-		{"gpt2", relevance.AttnLRP{}, explain.Question{IDs: ids(3), Objective: explain.Prob}, "choose contrast or logit, or the method deeplift"},
+		{"gpt2", relevance.AttnLRP{}, explain.Question{IDs: ids(3), Objective: explain.Prob},
+			"choose contrast or logit, or the method deeplift"},
 	} {
-		if _, err := explaintest.Explain(context.Background(), ms[tt.model], tt.q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := explaintest.Explain(context.Background(), ms[tt.model], tt.q, tt.method); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got error %v, want one with %q", tt.method.Name(), err, tt.want)
 		}
 	}

@@ -42,7 +42,8 @@ func TestBudgetThatAMessageNames(t *testing.T) {
 			}
 			least, _ := strconv.Atoi(m[1])
 			for b := 1; b < least; b++ {
-				if err := play(g, b); err == nil || !regexp.MustCompile(fmt.Sprintf("at least %d;", least)).MatchString(err.Error()) {
+				if err := play(g, b); err == nil ||
+					!regexp.MustCompile(fmt.Sprintf("at least %d;", least)).MatchString(err.Error()) {
 					t.Fatalf("%s of %d features: at %d of %d: %v", name, M, b, least, err)
 				}
 			}

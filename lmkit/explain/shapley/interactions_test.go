@@ -75,7 +75,8 @@ func compare(t rapid.TB, g table, budget int, seed uint64, same func(got, want, 
 				spread = p.Spread[i][j]
 			}
 			if p.Values[i][j] != p.Values[j][i] || !same(p.Values[i][j], want.Values[i][j], spread) {
-				t.Fatalf("%d features, pair %d, %d: %v and %v, want %v", g.features, i, j, p.Values[i][j], p.Values[j][i], want.Values[i][j])
+				t.Fatalf("%d features, pair %d, %d: %v and %v, want %v", g.features, i, j, p.Values[i][j], p.Values[j][i],
+					want.Values[i][j])
 			}
 		}
 	}

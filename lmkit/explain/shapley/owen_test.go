@@ -88,7 +88,8 @@ func TestOwenWithLittleBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e.Asked > budget || !near(sum(e.Scores), e.Full-e.Empty, 1e-9) || (e.Warnings == nil) != (e.Asked == full.Asked) {
-			t.Errorf("budget %d: asked for %d, scores add up to %v of %v, warnings %q", budget, e.Asked, sum(e.Scores), e.Full-e.Empty, e.Warnings)
+			t.Errorf("budget %d: asked for %d, scores add up to %v of %v, warnings %q", budget, e.Asked, sum(e.Scores),
+				e.Full-e.Empty, e.Warnings)
 		}
 		if budget >= 4 && !near(sum(e.Scores[:4]), sum(full.Scores[:4]), 1e-9) {
 			t.Errorf("budget %d: the left half has %v, want %v", budget, sum(e.Scores[:4]), sum(full.Scores[:4]))
@@ -130,7 +131,8 @@ func TestTokenTree(t *testing.T) {
 // Any pieces give a valid tree.
 func TestTokenTreeOfAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		pieces := rapid.SliceOfN(rapid.StringOfN(rapid.SampledFrom([]rune("ab .,\n(;\"\u00a0—")), 0, 4, -1), 1, 40).Draw(t, "pieces")
+		pieces := rapid.SliceOfN(rapid.StringOfN(rapid.SampledFrom([]rune("ab .,\n(;\"\u00a0—")), 0, 4, -1), 1, 40).Draw(t,
+			"pieces")
 		if err := shapley.TokenTree(pieces).Validate(len(pieces)); err != nil {
 			t.Fatal(err)
 		}

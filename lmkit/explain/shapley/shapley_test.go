@@ -361,7 +361,8 @@ func TestAutoSaysWhatItTook(t *testing.T) {
 		features, budget int
 		want             string
 	}{
-		{12, 0, "shapley-exact"}, {14, 0, "kernel-shap"}, {14, 1 << 14, "shapley-exact"}, {14, 230, "kernel-shap"}, {14, 200, "permutation-shapley"}, {14, 20, "owen"},
+		{12, 0, "shapley-exact"}, {14, 0, "kernel-shap"}, {14, 1 << 14, "shapley-exact"}, {14, 230, "kernel-shap"},
+		{14, 200, "permutation-shapley"}, {14, 20, "owen"},
 	} {
 		e, c, err := shapley.Auto{Budget: tt.budget}.Play(ctx, random(tt.features, 3, 1), 1)
 		if err != nil {
@@ -381,12 +382,22 @@ func TestErrors(t *testing.T) {
 		play func() error
 		want string
 	}{
-		{"too many", func() error { _, err := shapley.Exact{}.Play(ctx, random(13, 2, 1)); return err }, "at most 12 features"},
+		{"too many", func() error { _, err := shapley.Exact{}.Play(ctx, random(13, 2, 1)); return err },
+			"at most 12 features"},
 		{"most", func() error { _, err := shapley.Exact{Most: 21}.Play(ctx, random(3, 2, 1)); return err }, "1 to 20"},
-		{"kernel", func() error { _, err := shapley.Kernel{Budget: 20}.Play(ctx, random(13, 2, 1), 1); return err }, "at least 28"},
-		{"permutation", func() error { _, err := shapley.Permutation{Budget: 20}.Play(ctx, random(13, 2, 1), 1); return err }, "at least 26"},
+		{"kernel", func() error { _, err := shapley.Kernel{Budget: 20}.Play(ctx, random(13, 2, 1), 1); return err },
+			"at least 28"},
+		{"permutation", func() error {
+			_, err := shapley.Permutation{Budget: 20}.Play(ctx, random(13, 2, 1),
+				1)
+			return err
+		}, "at least 26"},
 		{"owen", func() error { _, err := shapley.Owen{Budget: -1}.Play(ctx, random(13, 2, 1)); return err }, "at least 2"},
-		{"interactions", func() error { _, err := shapley.Interactions{Budget: 20}.Play(ctx, random(13, 2, 1), 1); return err }, "at least 171"},
+		{"interactions", func() error {
+			_, err := shapley.Interactions{Budget: 20}.Play(ctx, random(13, 2, 1),
+				1)
+			return err
+		}, "at least 171"},
 		{"tree", func() error {
 			_, err := shapley.Owen{Tree: &shapley.Tree{Left: &shapley.Tree{Feature: 4}}}.Play(ctx, random(2, 2, 1))
 			return err
@@ -430,7 +441,9 @@ func TestOnModels(t *testing.T) {
 				t.Errorf("%s: feature %d has %v on the diagonal, and the score %v", name, i, pairs.Values[i][i], s)
 			}
 		}
-		for _, method := range []explain.Method{shapley.Exact{}, shapley.Kernel{Budget: 128}, shapley.Kernel{Budget: 40}, shapley.Permutation{Budget: 128}, shapley.Permutation{Budget: 60}, shapley.Owen{}, shapley.Owen{Budget: 10}, shapley.Auto{}} {
+		for _, method := range []explain.Method{shapley.Exact{}, shapley.Kernel{Budget: 128}, shapley.Kernel{Budget: 40},
+			shapley.Permutation{Budget: 128}, shapley.Permutation{Budget: 60}, shapley.Owen{}, shapley.Owen{Budget: 10},
+			shapley.Auto{}} {
 			a, err := explaintest.Explain(ctx, m, q, method)
 			if err != nil {
 				t.Fatal(err)

@@ -129,7 +129,8 @@ func (g GlobalTree) Fit(inputs [][]string, values [][]float64, outputs []string)
 	for _, t := range tests {
 		names = append(names, t.String())
 	}
-	out := &Global{Tree: &Tree{Outputs: outputs, Root: named(root, names, root.Weight)}, Fitted: len(fitted), HeldOut: held}
+	out := &Global{Tree: &Tree{Outputs: outputs, Root: named(root, names, root.Weight)}, Fitted: len(fitted),
+		HeldOut: held}
 	common := commonest(Y)
 	X, Y = rows(slices.Sorted(slices.Values(order[:held])))
 	agree, usual := 0, 0
@@ -170,7 +171,8 @@ func (g GlobalTree) defaults() GlobalTree {
 }
 
 func (g GlobalTree) check(inputs [][]string, values [][]float64, outputs []string) error {
-	if g.Depth < 1 || g.Depth > 20 || g.MinRows < 1 || g.MinCount < 1 || g.MaxTests < 1 || !(g.HeldOut > 0 && g.HeldOut < 1) {
+	if g.Depth < 1 || g.Depth > 20 || g.MinRows < 1 || g.MinCount < 1 || g.MaxTests < 1 ||
+		!(g.HeldOut > 0 && g.HeldOut < 1) {
 		return fmt.Errorf("a global tree with these settings cannot be: %+v; depth is 1 to 20, counts are positive, "+
 			"the share held out is between 0 and 1", g)
 	}

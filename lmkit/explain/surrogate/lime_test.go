@@ -174,7 +174,8 @@ func TestSeedAndDuplicates(t *testing.T) {
 
 func TestOnModels(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
-		for _, method := range []explain.Method{surrogate.LIME{}, surrogate.LIME{Samples: 60, Features: 3}, surrogate.LocalTree{}, surrogate.LocalTree{Samples: 60}} {
+		for _, method := range []explain.Method{surrogate.LIME{}, surrogate.LIME{Samples: 60, Features: 3},
+			surrogate.LocalTree{}, surrogate.LocalTree{Samples: 60}} {
 			a, err := explaintest.Explain(ctx, m, explain.Question{IDs: explaintest.IDs(), Seed: 3}, method)
 			if err != nil {
 				t.Fatal(err)

@@ -170,7 +170,8 @@ func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*Loca
 	if err != nil {
 		return nil, fmt.Errorf("surrogate-tree: %w", err)
 	}
-	fit := &LocalFit{Scores: shapley(root, M), Prediction: root.Leaf(X[0]).Mean[0], Value: y[0], Asked: game.Asked(), Enumerated: near.all, root: root}
+	fit := &LocalFit{Scores: shapley(root, M), Prediction: root.Leaf(X[0]).Mean[0], Value: y[0], Asked: game.Asked(),
+		Enumerated: near.all, root: root}
 	fit.R2 = r2(root, X[held:], Y[held:], near.weight[held:])
 	return fit, nil
 }

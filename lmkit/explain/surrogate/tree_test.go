@@ -38,7 +38,8 @@ func TestLocalTreeFindsAnInteraction(t *testing.T) {
 		}
 	}
 	rules := fit.Tree([]string{`"not"`, `"good"`, `"film"`, `"the"`}, "contrast").Rules()
-	for _, want := range []string{`if "not":` + "\n" + `  if "good": contrast -2  (`, "otherwise:\n" + `  if "good": contrast 3  (`, "  otherwise: contrast 0  ("} {
+	for _, want := range []string{`if "not":` + "\n" + `  if "good": contrast -2  (`, "otherwise:\n" +
+		`  if "good": contrast 3  (`, "  otherwise: contrast 0  ("} {
 		if !strings.Contains(rules, want) {
 			t.Errorf("the rules\n%sdo not hold %q", rules, want)
 		}
@@ -79,7 +80,8 @@ func TestLocalTreeScoresAreShapleyValues(t *testing.T) {
 // Where versions are sampled, R2 is measured on those held out: of noise, nothing is explained.
 func TestLocalTreeOnNoise(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	fit, err := surrogate.LocalTree{Samples: 500}.Play(ctx, game{features: 30, value: func(explain.Coalition) float64 { return rng.NormFloat64() }}, 1)
+	fit, err := surrogate.LocalTree{Samples: 500}.Play(ctx,
+		game{features: 30, value: func(explain.Coalition) float64 { return rng.NormFloat64() }}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,11 +122,13 @@ func TestGlobalTreeFindsTheRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Agreement < 0.999 || g.R2 < 0.999 || g.Commonest > 0.9 || g.HeldOut != 100 || g.Fitted != 300 || g.Warnings != nil {
+	if g.Agreement < 0.999 || g.R2 < 0.999 || g.Commonest > 0.9 || g.HeldOut != 100 || g.Fitted != 300 ||
+		g.Warnings != nil {
 		t.Errorf("got %+v", g)
 	}
 	rules := g.Tree.Rules()
-	if !strings.Contains(rules, `contains "good"`) || !strings.Contains(rules, `contains "not"`) || !strings.Contains(rules, `"positive" with 0.90`) {
+	if !strings.Contains(rules, `contains "good"`) || !strings.Contains(rules, `contains "not"`) ||
+		!strings.Contains(rules, `"positive" with 0.90`) {
 		t.Errorf("the rules are\n%s", rules)
 	}
 	again, _ := surrogate.GlobalTree{Depth: 3}.Fit(inputs, values, []string{"positive", "negative"})

@@ -47,8 +47,8 @@ var (
 )
 
 // File makes sure that the file is at req.Dest. A file that is already there is kept, unless req.SHA256 says that it is
-// another one. Bytes arrive in Dest + ".part", which stays when the download is cut or cancelled, and is continued by the
-// next call; it takes the name Dest only when it is complete and verified. Cut connections and busy servers are
+// another one. Bytes arrive in Dest + ".part", which stays when the download is cut or cancelled, and is continued by
+// the next call; it takes the name Dest only when it is complete and verified. Cut connections and busy servers are
 // tried again. Calls for the same Dest, in this process or another one, wait for each other.
 func File(ctx context.Context, req Request) error {
 	d, err := newDownload(req)

@@ -126,20 +126,24 @@ func TestFile(t *testing.T) {
 			wantRanges: "bytes=1234-"},
 		{name: "part was complete", server: &server{body: body}, sum: sum(body), part: body, wantRanges: "bytes=300000-"},
 		{name: "part is too long", server: &server{body: other}, sum: sum(other), part: body, wantRanges: "bytes=300000-,"},
-		{name: "part of another file", server: &server{body: body}, sum: sum(body), part: other, wantRanges: "bytes=200000-,"},
+		{name: "part of another file", server: &server{body: body}, sum: sum(body), part: other,
+			wantRanges: "bytes=200000-,"},
 		{name: "part of unknown version, no sum", server: &server{body: body}, part: other, wantRanges: ""},
 		{name: "the file changed on the server", server: &server{body: body, etag: `"2"`}, part: other,
 			tag: []byte("URL\n\"1\""), wantRanges: "bytes=200000-"},
-		{name: "busy, then well", server: &server{body: body, status: []int{503, 429, 500}}, sum: sum(body), wantRanges: ",,,"},
+		{name: "busy, then well", server: &server{body: body, status: []int{503, 429, 500}}, sum: sum(body),
+			wantRanges: ",,,"},
 		{name: "already there", server: &server{body: body}, sum: sum(body), dest: body, wantRanges: "none"},
 		{name: "already there, no sum", server: &server{body: body}, dest: body, wantRanges: "none"},
 		{name: "another one there", server: &server{body: body}, sum: sum(body), dest: other},
 
-		{name: "wrong sum", server: &server{body: body}, sum: sum(other), wantErr: "wrong checksum: expected SHA-256 " + sum(other)},
+		{name: "wrong sum", server: &server{body: body}, sum: sum(other), wantErr: "wrong checksum: expected SHA-256 " +
+			sum(other)},
 		{name: "wrong sum after continuing", server: &server{body: body}, sum: sum(other), part: body[:10],
 			wantErr: "wrong checksum", wantRanges: "bytes=10-,"},
 		{name: "not found", server: &server{body: body, status: []int{404}}, wantErr: "404 Not Found: check the address"},
-		{name: "always busy", server: &server{body: body, status: []int{503, 503, 503, 503}}, wantErr: "503 Service Unavailable (gave up",
+		{name: "always busy", server: &server{body: body, status: []int{503, 503, 503, 503}},
+			wantErr:    "503 Service Unavailable (gave up",
 			wantRanges: ",,,"},
 		{name: "bad sum", server: &server{body: body}, sum: "abc", wantErr: "not a SHA-256 checksum", wantRanges: "none"},
 	} {
@@ -240,7 +244,8 @@ func TestSizeIsKnown(t *testing.T) {
 	}))
 	defer srv.Close()
 	blob := sha1.Sum(append([]byte("blob 300000\x00"), body...))
-	req := Request{URL: srv.URL, Dest: filepath.Join(t.TempDir(), "file"), Size: 300_000, Blob: hex.EncodeToString(blob[:]),
+	req := Request{URL: srv.URL, Dest: filepath.Join(t.TempDir(), "file"), Size: 300_000,
+		Blob:   hex.EncodeToString(blob[:]),
 		Header: http.Header{"Authorization": {"Bearer me"}}}
 	if err := File(t.Context(), req); err != nil {
 		t.Fatal(err)

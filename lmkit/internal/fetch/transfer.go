@@ -27,7 +27,8 @@ func (d *download) transfer(ctx context.Context) (resumed bool, err error) {
 	if t.size, err = f.Seek(0, io.SeekEnd); err != nil {
 		return false, err
 	}
-	if t.size > 0 && d.version() == "" && d.SHA256 == "" && d.Blob == "" { // nothing would notice a mixture of two versions
+	// Nothing would notice a mixture of two versions.
+	if t.size > 0 && d.version() == "" && d.SHA256 == "" && d.Blob == "" {
 		if err := t.restart(); err != nil {
 			return false, err
 		}
@@ -178,7 +179,8 @@ func (t *transfer) receive(resp *http.Response, watchdog *time.Timer) error {
 	for {
 		n, err := resp.Body.Read(buf)
 		if t.Size != 0 && t.size+int64(n) > t.Size {
-			return &finalError{errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file has", t.Size), t.restart())}
+			return &finalError{errors.Join(fmt.Errorf("the server sends more than the %d bytes that the file has", t.Size),
+				t.restart())}
 		}
 		if n > 0 {
 			watchdog.Reset(stall)

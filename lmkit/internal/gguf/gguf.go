@@ -27,9 +27,9 @@ type tensor struct {
 	at, size int   // bytes, from the beginning of the file; size is -1 for a kind whose size is not known
 }
 
-// Open reads the settings and the directory of tensors of a file of version 2 or 3; no tensor is read yet. What the file
-// claims is checked against its size before memory is taken for it. Two settings or tensors of one name are an error, as
-// are two tensors on the same bytes.
+// Open reads the settings and the directory of tensors of a file of version 2 or 3; no tensor is read yet. What the
+// file claims is checked against its size before memory is taken for it. Two settings or tensors of one name are an
+// error, as are two tensors on the same bytes.
 func Open(path string) (*File, error) {
 	m, err := mapped.Open(path)
 	if err != nil {
@@ -58,8 +58,8 @@ func (f *File) whole() error {
 // Names lists the tensors in alphabetical order.
 func (f *File) Names() []string { return slices.Clone(f.names) }
 
-// Shape returns a tensor's sizes, outermost first (GGUF itself counts them the other way round), and how its numbers are
-// stored.
+// Shape returns a tensor's sizes, outermost first (GGUF itself counts them the other way round), and how its numbers
+// are stored.
 func (f *File) Shape(name string) (dims []int, kind number.Kind, ok bool) {
 	t, ok := f.tensors[name]
 	return slices.Clone(t.dims), t.kind, ok
@@ -98,8 +98,8 @@ type Value interface {
 	bool | int | float64 | string | []bool | []int | []float64 | []string
 }
 
-// Get returns a setting, and whether the file has it. It is an error that the file has it as something else. Integers of
-// all widths are int, and a whole number may be read as a float64.
+// Get returns a setting, and whether the file has it. It is an error that the file has it as something else. Integers
+// of all widths are int, and a whole number may be read as a float64.
 func Get[T Value](f *File, key string) (value T, found bool, err error) {
 	v, found := f.metadata[key]
 	if !found {
@@ -158,8 +158,8 @@ func kindOf(id uint32) number.Kind {
 	return number.Kind(fmt.Sprintf("number %d", id))
 }
 
-// place fills in where a tensor is, from its offset in the data, which begin at byte start of a file of so many bytes. A
-// row, the last of the dimensions, must be made of whole blocks.
+// place fills in where a tensor is, from its offset in the data, which begin at byte start of a file of so many bytes.
+// A row, the last of the dimensions, must be made of whole blocks.
 func (t *tensor) place(offset uint64, start, bytes int) error {
 	count := 1
 	for _, d := range t.dims {

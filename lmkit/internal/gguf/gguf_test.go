@@ -180,7 +180,8 @@ func TestWrongFiles(t *testing.T) {
 		{"the same bytes", begin(2, 0).tensor("v", 0, 0, 8).tensor("w", 0, 0, 8).data(64), `"w" shares its bytes with "v"`},
 		{"some of the same bytes", begin(2, 0).tensor("v", 0, 32, 8).tensor("w", 0, 0, 9).data(96),
 			`"v" shares its bytes with "w"`},
-		{"unknown type on the same bytes", begin(2, 0).tensor("v", 99, 0, 8).tensor("w", 0, 0, 8).data(64), "shares its bytes"},
+		{"unknown type on the same bytes", begin(2, 0).tensor("v", 99, 0, 8).tensor("w", 0, 0, 8).data(64),
+			"shares its bytes"},
 	}
 	for _, tt := range tests {
 		_, err := open(t, tt.file)

@@ -19,8 +19,8 @@ type Options struct {
 }
 
 // Find returns the file or folder of a model, which is fetched where it is not at hand. A name is smollm2 or
-// hf:OWNER/NAME; hf:OWNER/NAME/FILE.gguf is one file of such a model. Anything else is a path already, as is smollm2 where
-// there is a file or folder of that name.
+// hf:OWNER/NAME; hf:OWNER/NAME/FILE.gguf is one file of such a model. Anything else is a path already, as is smollm2
+// where there is a file or folder of that name.
 func Find(ctx context.Context, name string, o Options) (path string, err error) {
 	return get(ctx, name, o, false)
 }

@@ -147,7 +147,8 @@ func TestPullAndFind(t *testing.T) {
 	if again, err := Find(t.Context(), "hf:some/model@"+commit, Options{Offline: true}); again != path || err != nil {
 		t.Errorf("by its commit: %s, %v", again, err)
 	}
-	if again, err := Pull(t.Context(), "hf:some/model", Options{}); again != path || err != nil || len(s.asked) != before+1 {
+	if again, err := Pull(t.Context(), "hf:some/model", Options{}); again != path || err != nil ||
+		len(s.asked) != before+1 {
 		t.Errorf("pulled again: %s, %v, %d more requests, want one that asks for changes", again, err, len(s.asked)-before)
 	}
 	all := List()
@@ -213,8 +214,10 @@ func TestPullFromABadServer(t *testing.T) {
 		{"has no such model", always("main", status(404)), "no such model or revision"},
 		{"keeps it back", always("main", status(401)), "set HF_TOKEN"},
 		{"keeps a file back", always("config.json", status(403)), "set HF_TOKEN"},
-		{"sends no JSON", always("main", func(w http.ResponseWriter, _ []byte) { fmt.Fprint(w, "<html>") }), "no description"},
-		{"names no commit", always("main", func(w http.ResponseWriter, _ []byte) { fmt.Fprint(w, `{"sha":"../../x"}`) }), "names no commit"},
+		{"sends no JSON", always("main", func(w http.ResponseWriter, _ []byte) { fmt.Fprint(w, "<html>") }),
+			"no description"},
+		{"names no commit", always("main", func(w http.ResponseWriter, _ []byte) { fmt.Fprint(w, `{"sha":"../../x"}`) }),
+			"names no commit"},
 		{"names no checksum", say("config.json", "blobId", ""), "names no checksum"},
 		{"names a path", say("config.json", "blobId", "../../../../../../etc/passwd0123456789abcd"), "names no checksum"},
 		{"has no config", func(s *site) { delete(s.files, "config.json") }, "no whole model"},
@@ -233,7 +236,8 @@ func TestPullFromABadServer(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, err := os.ReadFile(filepath.Join(path, "model.safetensors")); err != nil || !bytes.Equal(got, s.files["model.safetensors"]) {
+				if got, err := os.ReadFile(filepath.Join(path, "model.safetensors")); err != nil ||
+					!bytes.Equal(got, s.files["model.safetensors"]) {
 					t.Errorf("%d bytes of weights, %v", len(got), err)
 				}
 				return
@@ -320,7 +324,8 @@ func TestOneFile(t *testing.T) {
 	if got, err := os.ReadFile(path); err != nil || string(got) != "GGUF and so on" || s.count("safetensors") != 0 {
 		t.Errorf("%q, %v, asked for %q", got, err, s.asked)
 	}
-	if _, err := Find(t.Context(), "hf:some/model/other.gguf", Options{}); err == nil || !strings.Contains(err.Error(), "no file other.gguf") {
+	if _, err := Find(t.Context(), "hf:some/model/other.gguf", Options{}); err == nil ||
+		!strings.Contains(err.Error(), "no file other.gguf") {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -329,7 +334,8 @@ func TestNames(t *testing.T) {
 	newSite(t)
 	for name, want := range map[string]string{
 		"hf:": "hf:OWNER/NAME", "hf:model": "hf:OWNER/NAME", "hf:../model": "hf:OWNER/NAME", "hf:a/..": "hf:OWNER/NAME",
-		"hf:a/b/../c.gguf": "no GGUF file", "hf:a/b/c.bin": "no GGUF file", "hf:a/b@../../x": "no revision", "hf:a/b@x y": "no revision",
+		"hf:a/b/../c.gguf": "no GGUF file", "hf:a/b/c.bin": "no GGUF file", "hf:a/b@../../x": "no revision",
+		"hf:a/b@x y":     "no revision",
 		"hf:a/b\x1b[31m": "hf:OWNER/NAME",
 	} {
 		if _, err := Find(t.Context(), name, Options{Offline: true}); err == nil || !strings.Contains(err.Error(), want) {
@@ -366,7 +372,8 @@ func TestSmolLM2(t *testing.T) {
 	carrier.SHA256, carrier.MemberSHA256 = hexOf(sum[:]), hexOf(inner[:])
 	carrier.Size, carrier.MemberSize = int64(b.Len()), int64(len(model))
 
-	if _, err := Find(t.Context(), SmolLM2, Options{Offline: true}); err == nil || !strings.Contains(err.Error(), "set "+EnvWheel) {
+	if _, err := Find(t.Context(), SmolLM2, Options{Offline: true}); err == nil ||
+		!strings.Contains(err.Error(), "set "+EnvWheel) {
 		t.Errorf("offline: %v", err)
 	}
 	if err := os.WriteFile("copy.whl", b.Bytes(), 0o644); err != nil {

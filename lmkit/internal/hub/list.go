@@ -25,8 +25,8 @@ type Model struct {
 	Licence string `json:"licence,omitempty"` // as the model's maker names it
 }
 
-// List returns what is at hand: what lmkit has fetched, and the whole models in the cache of the Hugging Face tools. What
-// cannot be read is left out.
+// List returns what is at hand: what lmkit has fetched, and the whole models in the cache of the Hugging Face tools.
+// What cannot be read is left out.
 func List() []Model {
 	var found []Model
 	if s, err := models(); err == nil {

@@ -74,7 +74,8 @@ func (r repo) pull(ctx context.Context, o Options, folder string) (string, error
 			return "", explained(err)
 		}
 		if err := place(folder, blob, about.Commit, f.Name); err != nil {
-			return "", fmt.Errorf("the cache folder of models cannot be written (%w): set HF_HOME to a folder you can write", err)
+			return "", fmt.Errorf("the cache folder of models cannot be written (%w): set HF_HOME to a folder you can write",
+				err)
 		}
 	}
 	if err := r.refer(folder, about.Commit); err != nil {

@@ -94,7 +94,8 @@ func TestLoopsAgree(t *testing.T) {
 			}
 			var outs []*Node
 			for _, loop := range []loopFunc{unrolledLoop, whileLoop} {
-				last, stacked := loop(5, backwards, []*Node{Const(g, []float32{0.3, 0.7})}, []shapes.Shape{shapes.Make(dtypes.Float32, 2)}, body)
+				last, stacked := loop(5, backwards, []*Node{Const(g, []float32{0.3, 0.7})},
+					[]shapes.Shape{shapes.Make(dtypes.Float32, 2)}, body)
 				outs = append(outs, last[0], Reshape(stacked[0], 10))
 			}
 			return outs

@@ -52,7 +52,8 @@ func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float3
 				}
 				return n
 			}
-			ids, logProbs := net.Choose(logits, net.Sampling{Temperature: take(kind[0]), Draws: take(kind[0]), TopK: take(kind[1]), TopP: take(kind[2])})
+			ids, logProbs := net.Choose(logits, net.Sampling{Temperature: take(kind[0]), Draws: take(kind[0]),
+				TopK: take(kind[1]), TopP: take(kind[2])})
 			return []*graph.Node{graph.ConvertDType(ids, logits.DType()), logProbs}
 		})
 		if err != nil {
@@ -170,7 +171,8 @@ func TestChooseByDefinition(t *testing.T) {
 			}
 			rapid.Check(t, func(t *rapid.T) {
 				V := rapid.SampledFrom(sizes).Draw(t, "V")
-				number := rapid.OneOf(rapid.Float32Range(-20, 20), rapid.Map(rapid.IntRange(-2, 2), func(i int) float32 { return float32(i) }),
+				number := rapid.OneOf(rapid.Float32Range(-20, 20),
+					rapid.Map(rapid.IntRange(-2, 2), func(i int) float32 { return float32(i) }),
 					rapid.SampledFrom([]float32{0, float32(math.Copysign(0, -1)), 1e-30, -1e-30, 1e30, -1e30}))
 				s := settings{
 					temperature: rapid.SampledFrom([]float64{0, 0.05, 0.5, 1, 2, 100}).Draw(t, "temperature"),
@@ -199,7 +201,8 @@ func TestChooseByDefinition(t *testing.T) {
 						}
 					}
 					// Tokens between these are as likely as rounding, or less.
-					if ids[i] < slices.Min(want) || ids[i] > slices.Max(want) || !slices.Contains(want, ids[i]) && probabilities(l, s.temperature)[ids[i]] > 3*rounding {
+					if ids[i] < slices.Min(want) || ids[i] > slices.Max(want) || !slices.Contains(want, ids[i]) &&
+						probabilities(l, s.temperature)[ids[i]] > 3*rounding {
 						t.Fatalf("row %d: chose %d, want one of %v", i, ids[i], want)
 					}
 					if p := math.Log(probabilities(l, 1)[ids[i]]); !(math.Abs(float64(logProbs[i])-p) <= 1e-5*(1+math.Abs(p))) {
@@ -281,7 +284,8 @@ func TestChooseAtTheEnds(t *testing.T) {
 	logits := []float32{-400, float32(math.Log(1)), float32(math.Log(3)), -400}
 	for _, e := range engines(t) {
 		draws := []float32{0, .2499, .2501, math.Nextafter32(1, 0), 1}
-		ids, _ := newChooser(e).choose(t, [][]float32{logits, logits, logits, logits, logits}, settings{temperature: 1}, draws)
+		ids, _ := newChooser(e).choose(t, [][]float32{logits, logits, logits, logits, logits}, settings{temperature: 1},
+			draws)
 		if want := []int{1, 1, 2, 2, 2}; !slices.Equal(ids, want) {
 			t.Errorf("%s: at %v: tokens %v, want %v", e.Kind, draws, ids, want)
 		}

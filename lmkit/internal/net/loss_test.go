@@ -113,7 +113,8 @@ func TestCarriedStateIsOneLongSequence(t *testing.T) {
 			w, ids := net.NewWeights(c, in[:n]), in[n]
 			part := func(from, to int, before net.LossOf) net.LossOf {
 				return net.Loss(c, w, net.Batch{IDs: graph.Slice(ids, graph.AxisRange(), graph.AxisRange(from, to)),
-					Targets: graph.Slice(ids, graph.AxisRange(), graph.AxisRange(from+1, to+1)), Hidden: before.Hidden, Cell: before.Cell}, e.Loops())
+					Targets: graph.Slice(ids, graph.AxisRange(), graph.AxisRange(from+1, to+1)), Hidden: before.Hidden,
+					Cell: before.Cell}, e.Loops())
 			}
 			whole := part(0, 7, net.LossOf{})
 			first := part(0, 4, net.LossOf{})
@@ -121,7 +122,8 @@ func TestCarriedStateIsOneLongSequence(t *testing.T) {
 			outs := []*graph.Node{whole.Mean, first.Mean, second.Mean}
 			outs = append(append(outs, whole.Hidden...), whole.Cell...)
 			return append(append(outs, second.Hidden...), second.Cell...)
-		}, append(append([]*tensors.Tensor{}, m.Tensors()...), ids(t, e, safetensors.Tensor{Dims: []int{2, 8}, Data: text}))...)
+		}, append(append([]*tensors.Tensor{}, m.Tensors()...),
+			ids(t, e, safetensors.Tensor{Dims: []int{2, 8}, Data: text}))...)
 		near(t, "loss", []float32{(4*outs[1][0] + 3*outs[2][0]) / 7}, outs[0])
 		for i := range 4 {
 			near(t, "state", outs[7+i], outs[3+i])
@@ -140,7 +142,8 @@ func TestDropoutSeeds(t *testing.T) {
 			n := len(c.Params())
 			x := ids(t, e, safetensors.Tensor{Dims: []int{1, 6}, Data: []float32{1, 2, 3, 4, 5, 6}})
 			p, err := program.New(e, func(in []*graph.Node) []*graph.Node {
-				return []*graph.Node{net.Loss(c, net.NewWeights(c, in[:n]), net.Batch{IDs: in[n], Targets: in[n], Seed: in[n+1]}, e.Loops()).Mean}
+				return []*graph.Node{net.Loss(c, net.NewWeights(c, in[:n]), net.Batch{IDs: in[n], Targets: in[n], Seed: in[n+1]},
+					e.Loops()).Mean}
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -181,7 +184,8 @@ func model(t *testing.T, e *backend.Engine, c net.Config) *lm.Model {
 }
 
 // run compiles and runs a graph function once.
-func run(t *testing.T, e *backend.Engine, build func([]*graph.Node) []*graph.Node, args ...*tensors.Tensor) [][]float32 {
+func run(t *testing.T, e *backend.Engine, build func([]*graph.Node) []*graph.Node,
+	args ...*tensors.Tensor) [][]float32 {
 	t.Helper()
 	p, err := program.New(e, build)
 	if err != nil {

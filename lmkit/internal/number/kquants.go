@@ -4,8 +4,8 @@ package number
 // and Q5_K a small integer offset), which the halves d and m of the whole block multiply: a number is
 // (d*scale)*q - (m*offset). The integers q of a block are spread over two arrays where their bits do not fill bytes.
 
-// fromQ2_K reads 16 bytes of scales (lower four bits) and offsets (upper four), 64 bytes of q, then d and m. Each byte of
-// q holds two bits of four numbers that are 32 apart.
+// fromQ2_K reads 16 bytes of scales (lower four bits) and offsets (upper four), 64 bytes of q, then d and m. Each byte
+// of q holds two bits of four numbers that are 32 apart.
 func fromQ2_K(to []float32, from []byte) {
 	for ; len(to) > 0; to, from = to[256:], from[84:] {
 		scales, qs := from[:16], from[16:80]
@@ -20,8 +20,9 @@ func fromQ2_K(to []float32, from []byte) {
 	}
 }
 
-// fromQ3_K reads 32 bytes with the third bit of each q, 64 bytes with its two lower bits, 12 bytes of scales, then d. The
-// third bit counts the other way round: q is its lower bits where the bit is set, and those minus 4 where it is not.
+// fromQ3_K reads 32 bytes with the third bit of each q, 64 bytes with its two lower bits, 12 bytes of scales, then d.
+// The third bit counts the other way round: q is its lower bits where the bit is set, and those minus 4 where it is
+// not.
 func fromQ3_K(to []float32, from []byte) {
 	for ; len(to) > 0; to, from = to[256:], from[110:] {
 		third, qs, packed, d := from[:32], from[32:96], from[96:108], half(from[108:])
@@ -63,8 +64,8 @@ func fromQ4_K(to []float32, from []byte) {
 	}
 }
 
-// fromQ5_K reads what fromQ4_K does, with 32 bytes before q that hold the fifth bits: bit g of byte j is that of number j
-// of group g.
+// fromQ5_K reads what fromQ4_K does, with 32 bytes before q that hold the fifth bits: bit g of byte j is that of
+// number j of group g.
 func fromQ5_K(to []float32, from []byte) {
 	for ; len(to) > 0; to, from = to[256:], from[176:] {
 		d, m, packed, fifth, qs := half(from), half(from[2:]), from[4:16], from[16:48], from[48:176]

@@ -82,8 +82,8 @@ func (k Kind) Size(n int) (int, error) {
 }
 
 // Floats fills to with the numbers that from stores in little-endian order, on all processors. from must have the Size
-// of len(to) numbers. A product that a kind asks for is rounded to float32 before anything is added to it, so that every
-// machine gets the same bits.
+// of len(to) numbers. A product that a kind asks for is rounded to float32 before anything is added to it, so that
+// every machine gets the same bits.
 func Floats(to []float32, k Kind, from []byte) error {
 	size, err := k.Size(len(to))
 	if err != nil {

@@ -1,9 +1,9 @@
 package number
 
 // The blocks of 32 numbers. A block begins with its scale d, and in the kinds that end in _1 its offset m, as halves;
-// then come the 32 integers q. The kinds that end in _0 stand for d*(q - the middle of q's range), the others for d*q + m.
-// Two integers share a byte: its lower half belongs to number j, the upper half to number j+16. Where q has a fifth bit,
-// bit j of a uint32 before the bytes is that of number j.
+// then come the 32 integers q. The kinds that end in _0 stand for d*(q - the middle of q's range), the others for d*q
+// + m. Two integers share a byte: its lower half belongs to number j, the upper half to number j+16. Where q has a
+// fifth bit, bit j of a uint32 before the bytes is that of number j.
 
 func fromQ4_0(to []float32, from []byte) {
 	for ; len(to) > 0; to, from = to[32:], from[18:] {

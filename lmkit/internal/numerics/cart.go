@@ -30,7 +30,8 @@ type Growth struct {
 // first feature, and the lowest threshold.
 func Grow(X, Y [][]float64, w []float64, g Growth) (*Node, error) {
 	if len(X) == 0 || len(X) != len(Y) || len(X) != len(w) {
-		return nil, fmt.Errorf("a tree of %d rows, %d outputs and %d weights: there must be as many of each, and at least one", len(X), len(Y), len(w))
+		return nil, fmt.Errorf("a tree of %d rows, %d outputs and %d weights: there must be as many of each, and "+
+			"at least one", len(X), len(Y), len(w))
 	}
 	rows := make([]int, 0, len(X))
 	for i := range X {

@@ -110,7 +110,9 @@ func ones(n int) []float64 {
 // Quinlan's fourteen days: outlook sunny, overcast, rain as three columns; humid; windy; and whether to play. The best
 // first split by the Gini index is overcast: it takes the impurity from 0.4592 to 0.3571.
 func TestGrowOnAKnownTable(t *testing.T) {
-	X := [][]float64{{1, 0, 0, 1, 0}, {1, 0, 0, 1, 1}, {0, 1, 0, 1, 0}, {0, 0, 1, 1, 0}, {0, 0, 1, 0, 0}, {0, 0, 1, 0, 1}, {0, 1, 0, 0, 1}, {1, 0, 0, 1, 0}, {1, 0, 0, 0, 0}, {0, 0, 1, 0, 0}, {1, 0, 0, 0, 1}, {0, 1, 0, 1, 1}, {0, 1, 0, 0, 0}, {0, 0, 1, 1, 1}}
+	X := [][]float64{{1, 0, 0, 1, 0}, {1, 0, 0, 1, 1}, {0, 1, 0, 1, 0}, {0, 0, 1, 1, 0}, {0, 0, 1, 0, 0}, {0, 0, 1, 0, 1},
+		{0, 1, 0, 0, 1}, {1, 0, 0, 1, 0}, {1, 0, 0, 0, 0}, {0, 0, 1, 0, 0}, {1, 0, 0, 0, 1}, {0, 1, 0, 1, 1},
+		{0, 1, 0, 0, 0}, {0, 0, 1, 1, 1}}
 	var Y [][]float64
 	for _, c := range "nnyyynynyyyyyn" {
 		y := 0.0

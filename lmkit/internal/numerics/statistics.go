@@ -11,8 +11,8 @@ import (
 	"gonum.org/v1/gonum/stat/combin"
 )
 
-// MeanAndError returns the mean of several vectors and its standard error, sqrt(Σ(x - mean)² / (n-1) / n); the error is nil
-// for a single vector, which cannot tell.
+// MeanAndError returns the mean of several vectors and its standard error, sqrt(Σ(x - mean)² / (n-1) / n); the error
+// is nil for a single vector, which cannot tell.
 func MeanAndError(of [][]float64) (mean, spread []float64) {
 	n := float64(len(of))
 	mean = make([]float64, len(of[0]))
@@ -36,8 +36,8 @@ func MeanAndError(of [][]float64) (mean, spread []float64) {
 	return mean, spread
 }
 
-// Binomial returns the number of sets of k among n things, as near as a float64 comes to it; +Inf beyond. (Gonum's is an
-// int, and panics where it does not hold the number.)
+// Binomial returns the number of sets of k among n things, as near as a float64 comes to it; +Inf beyond. (Gonum's is
+// an int, and panics where it does not hold the number.)
 func Binomial(n, k int) float64 {
 	c := 1.0
 	for i := range min(k, n-k) {
@@ -46,8 +46,8 @@ func Binomial(n, k int) float64 {
 	return math.Round(c)
 }
 
-// Combinations yields all sets of k of the numbers 0 to n-1, each ascending, in lexicographic order. A set is valid until
-// the next one.
+// Combinations yields all sets of k of the numbers 0 to n-1, each ascending, in lexicographic order. A set is valid
+// until the next one.
 func Combinations(n, k int) func(yield func([]int) bool) {
 	return func(yield func([]int) bool) {
 		all := combin.NewCombinationGenerator(n, k)
@@ -107,9 +107,9 @@ func Ranks(of []float64) []float64 {
 	return out
 }
 
-// Kendall returns Kendall's tau-b of two lists of one length, from -1 to 1: pairs in the same order minus pairs in opposite
-// order, over the geometric mean of the pairs that each list does not tie. It is NaN where a list is constant or has one
-// entry. Kendall, The treatment of ties in ranking problems, 1945.
+// Kendall returns Kendall's tau-b of two lists of one length, from -1 to 1: pairs in the same order minus pairs in
+// opposite order, over the geometric mean of the pairs that each list does not tie. It is NaN where a list is constant
+// or has one entry. Kendall, The treatment of ties in ranking problems, 1945.
 func Kendall(a, b []float64) float64 {
 	var balance, untiedA, untiedB int
 	for i := range a {
@@ -159,10 +159,10 @@ type Interval struct {
 	Count int     `json:"count"` // of the values
 }
 
-// Bootstrap returns the mean of values and its percentile interval: the middle share Level of the means of as many values
-// drawn with replacement. The interval depends on the values, their order and the seed alone. Lists of one length are
-// resampled alike, so that two methods on the same items are compared on the same draws. It fails without values, or where
-// one is not finite. Efron, Bootstrap methods: another look at the jackknife, 1979.
+// Bootstrap returns the mean of values and its percentile interval: the middle share Level of the means of as many
+// values drawn with replacement. The interval depends on the values, their order and the seed alone. Lists of one
+// length are resampled alike, so that two methods on the same items are compared on the same draws. It fails without
+// values, or where one is not finite. Efron, Bootstrap methods: another look at the jackknife, 1979.
 func Bootstrap(values []float64, r Resampling) (Interval, error) {
 	if err := r.Validate(); err != nil {
 		return Interval{}, err

@@ -21,12 +21,14 @@ func Check(file string) error {
 	}
 	f, err := elf.Open(file)
 	if err != nil {
-		return fmt.Errorf("the plugin %s is not a whole shared library (%s): remove it and start again", file, oneLine(err.Error()))
+		return fmt.Errorf("the plugin %s is not a whole shared library (%s): remove it and start again", file,
+			oneLine(err.Error()))
 	}
 	defer f.Close()
 	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	if want := machines[runtime.GOARCH]; f.Machine != want {
-		return fmt.Errorf("the plugin %s is for %v, this machine is %v: install the plugin for this machine", file, f.Machine, want)
+		return fmt.Errorf("the plugin %s is for %v, this machine is %v: install the plugin for this machine", file,
+			f.Machine, want)
 	}
 	for _, p := range f.Progs {
 		if p.Off+p.Filesz > uint64(info.Size()) {

@@ -10,11 +10,12 @@ import (
 	"github.com/gomlx/go-xla/installer"
 )
 
-// installCUDA takes the plugin and NVIDIA's libraries from Python packages, with the parts of go-xla's installer that are
-// silent. They tell nothing of their progress and cannot be stopped: a cancelled ctx only stops the waiting.
+// installCUDA takes the plugin and NVIDIA's libraries from Python packages, with the parts of go-xla's installer that
+// are silent. They tell nothing of their progress and cannot be stopped: a cancelled ctx only stops the waiting.
 func installCUDA(ctx context.Context, o Options) (Plugin, error) {
 	if o.Offline {
-		return Plugin{}, fmt.Errorf("no CUDA plugin is installed and the network is not to be used: set %s to a plugin's folder",
+		return Plugin{}, fmt.Errorf("no CUDA plugin is installed and the network is not to be used: set %s to a "+
+			"plugin's folder",
 			EnvPlugins)
 	}
 	lib, err := installer.DefaultHomeLibPath()

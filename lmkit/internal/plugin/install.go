@@ -48,7 +48,8 @@ func installCPU(ctx context.Context, o Options, s store.Store) (Plugin, error) {
 		return Plugin{File: file, Origin: "wheel " + from.Given}, err
 	}
 	if o.Offline {
-		return Plugin{}, fmt.Errorf("no XLA plugin is installed and the network is not to be used: set %s to a plugin's folder, or %s to the file %s",
+		return Plugin{}, fmt.Errorf("no XLA plugin is installed and the network is not to be used: set %s to a plugin's "+
+			"folder, or %s to the file %s",
 			EnvPlugins, EnvWheel, Wheel.File)
 	}
 	file, err1 := fromRelease(ctx, o, s)
@@ -71,8 +72,8 @@ func installCPU(ctx context.Context, o Options, s store.Store) (Plugin, error) {
 	return Plugin{}, fmt.Errorf("no XLA plugin could be installed: %w (before that: %w)", err2, err1)
 }
 
-// Cached returns the CPU plugin that an earlier installation left, and its name in the store; "" when there is none that
-// is whole. One that somebody else could have put there is an error.
+// Cached returns the CPU plugin that an earlier installation left, and its name in the store; "" when there is none
+// that is whole. One that somebody else could have put there is an error.
 func Cached() (file, name string, err error) {
 	s, err := Store()
 	if err != nil {

@@ -108,11 +108,15 @@ func TestPipInstallsOnce(t *testing.T) {
 
 func TestDamagedCacheIsInstalledAgain(t *testing.T) {
 	for name, damage := range map[string]func(file string) error{
-		"truncated":        func(file string) error { return os.Truncate(file, 100) },
-		"empty":            func(file string) error { return os.Truncate(file, 0) },
-		"library removed":  os.Remove,
-		"manifest removed": func(file string) error { return os.Remove(filepath.Join(filepath.Dir(file), store.ManifestFile)) },
-		"manifest emptied": func(file string) error { return os.Truncate(filepath.Join(filepath.Dir(file), store.ManifestFile), 0) },
+		"truncated":       func(file string) error { return os.Truncate(file, 100) },
+		"empty":           func(file string) error { return os.Truncate(file, 0) },
+		"library removed": os.Remove,
+		"manifest removed": func(file string) error {
+			return os.Remove(filepath.Join(filepath.Dir(file), store.ManifestFile))
+		},
+		"manifest emptied": func(file string) error {
+			return os.Truncate(filepath.Join(filepath.Dir(file), store.ManifestFile), 0)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := plugintest.New(t)
@@ -134,29 +138,42 @@ func TestInstallErrors(t *testing.T) {
 		setup func(m *plugintest.Machine)
 		want  []string
 	}{
-		{"no python", func(m *plugintest.Machine) {}, []string{"python3 is not found", "install Python 3", plugin.EnvWheel, "go-xla's release"}},
-		{"no pip", func(m *plugintest.Machine) { m.Python("echo 'python3: No module named pip' >&2; exit 1") }, []string{"has no pip", "python3-pip"}},
+		{"no python", func(m *plugintest.Machine) {}, []string{"python3 is not found", "install Python 3", plugin.EnvWheel,
+			"go-xla's release"}},
+		{"no pip", func(m *plugintest.Machine) { m.Python("echo 'python3: No module named pip' >&2; exit 1") },
+			[]string{"has no pip", "python3-pip"}},
 		{"no network", func(m *plugintest.Machine) {
 			m.Python("echo 'WARNING: Retrying: NewConnectionError(...)' >&2; echo 'ERROR: No matching distribution' >&2; exit 1")
 		}, []string{"cannot reach its package index", "check the network"}},
-		{"disk full", func(m *plugintest.Machine) { m.Python("echo '[Errno 28] No space left on device'; exit 2") }, []string{"disk is full"}},
+		{"disk full", func(m *plugintest.Machine) { m.Python("echo '[Errno 28] No space left on device'; exit 2") },
+			[]string{"disk is full"}},
 		{"another failure", func(m *plugintest.Machine) {
 			m.Python("echo odd; echo 'ERROR: No matching distribution found'; exit 1")
 		},
 			[]string{"tiny==1.0", "exit status 1", "ERROR: No matching distribution found"}},
 		{"another file", func(m *plugintest.Machine) { m.GoodPip(m.Calls) }, []string{"wrong checksum", "must be"}},
 		{"nothing downloaded", func(m *plugintest.Machine) { m.Python("exit 0") }, []string{"cannot be read"}},
-		{"wrong library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.MemberSHA256 = plugintest.Sha(nil) }, []string{"wrong checksum"}},
-		{"longer library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.MemberSize-- }, []string{"not the right size"}},
-		{"shorter library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.MemberSize++ }, []string{"not the right size"}},
-		{"no library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.Member = "other.so" }, []string{"lacks other.so"}},
+		{"wrong library", func(m *plugintest.Machine) {
+			m.GoodPip(m.Wheel)
+			plugin.Wheel.MemberSHA256 = plugintest.Sha(
+				nil)
+		}, []string{"wrong checksum"}},
+		{"longer library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.MemberSize-- },
+			[]string{"not the right size"}},
+		{"shorter library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.MemberSize++ },
+			[]string{"not the right size"}},
+		{"no library", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Wheel.Member = "other.so" },
+			[]string{"lacks other.so"}},
 		{"not a zip", func(m *plugintest.Machine) {
 			m.GoodPip(m.File("junk"))
 			plugin.Wheel.SHA256 = plugintest.Sha([]byte("junk"))
 		}, []string{"not a valid zip"}},
-		{"other system", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Platform = "plan9/mips" }, []string{"no plugin for", "pjrt_installer"}},
-		{"cache is a file", func(m *plugintest.Machine) { m.T.Setenv("XDG_CACHE_HOME", m.Wheel) }, []string{"cannot be made", "set XDG_CACHE_HOME"}},
-		{"no home", func(m *plugintest.Machine) { m.T.Setenv("XDG_CACHE_HOME", ""); m.T.Setenv("HOME", "") }, []string{"set HOME or XDG_CACHE_HOME"}},
+		{"other system", func(m *plugintest.Machine) { m.GoodPip(m.Wheel); plugin.Platform = "plan9/mips" },
+			[]string{"no plugin for", "pjrt_installer"}},
+		{"cache is a file", func(m *plugintest.Machine) { m.T.Setenv("XDG_CACHE_HOME", m.Wheel) },
+			[]string{"cannot be made", "set XDG_CACHE_HOME"}},
+		{"no home", func(m *plugintest.Machine) { m.T.Setenv("XDG_CACHE_HOME", ""); m.T.Setenv("HOME", "") },
+			[]string{"set HOME or XDG_CACHE_HOME"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := plugintest.New(t)
@@ -185,7 +202,9 @@ func TestCancelledInstallLeavesNothing(t *testing.T) {
 
 func TestGivenWheel(t *testing.T) {
 	serve := func(t *testing.T, file string) string {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, file) }))
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, file)
+		}))
 		t.Cleanup(server.Close)
 		return server.URL + "/tiny.whl"
 	}

@@ -52,7 +52,8 @@ func fromRelease(ctx context.Context, o Options, s store.Store) (string, error) 
 	}
 	folder := filepath.Join(s.Folder, "download")
 	file := filepath.Join(folder, releaseVersion+"-"+name)
-	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client, Progress: o.Progress, What: "downloading the XLA plugin"})
+	err = fetch.File(ctx, fetch.Request{URL: asset.URL, SHA256: asset.SHA256, Dest: file, Client: client,
+		Progress: o.Progress, What: "downloading the XLA plugin"})
 	if err != nil {
 		return "", err
 	}

@@ -43,7 +43,8 @@ func TestSearchOrder(t *testing.T) {
 
 	m.Write(at("mine", "README"), nil)
 	t.Setenv(plugin.EnvPlugins, at("mine"))
-	if found, err := plugin.Search(plugin.Options{}, plugin.CPU); err != nil || !strings.Contains(found.Note, "holds no plugin") {
+	if found, err := plugin.Search(plugin.Options{}, plugin.CPU); err != nil ||
+		!strings.Contains(found.Note, "holds no plugin") {
 		t.Errorf("a folder without a plugin: %+v, %v; want a note", found, err)
 	}
 	m.Write(at("mine", "pjrt-plugin-cpu.so"), plugintest.Library)

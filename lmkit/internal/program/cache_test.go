@@ -58,7 +58,8 @@ func TestCacheBound(t *testing.T) {
 		build := double(&built, &mu)
 		for n := 1; n <= 300; n++ {
 			runDouble(t, e, c, build, n)
-			if s := c.Stats(); b.Programs > 0 && s.Programs > b.Programs || b.Bytes > 0 && s.Bytes > b.Bytes || s.Programs < min(n, 2) {
+			if s := c.Stats(); b.Programs > 0 && s.Programs > b.Programs || b.Bytes > 0 && s.Bytes > b.Bytes ||
+				s.Programs < min(n, 2) {
 				t.Fatalf("%+v: after %d shapes: %+v", b, n, s)
 			}
 		}

@@ -51,14 +51,16 @@ func TestPanicsBecomeErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, _, err := p.Run([]*tensors.Tensor{x}); err == nil || !strings.Contains(err.Error(), "a bad shape") || strings.Contains(err.Error(), "\n") {
+		if _, _, err := p.Run([]*tensors.Tensor{x}); err == nil || !strings.Contains(err.Error(), "a bad shape") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("got %v, want one line with the panic's text", err)
 		}
 	}
 }
 
 func TestBucket(t *testing.T) {
-	for _, tt := range []struct{ n, least, want int }{{0, 8, 8}, {8, 8, 8}, {9, 8, 12}, {13, 8, 16}, {17, 8, 24}, {65, 8, 96}, {1, 1, 1}, {3, 1, 3}, {5, 1, 6}} {
+	for _, tt := range []struct{ n, least, want int }{{0, 8, 8}, {8, 8, 8}, {9, 8, 12}, {13, 8, 16}, {17, 8, 24},
+		{65, 8, 96}, {1, 1, 1}, {3, 1, 3}, {5, 1, 6}} {
 		if got := program.Bucket(tt.n, tt.least); got != tt.want {
 			t.Errorf("Bucket(%d, %d) = %d, want %d", tt.n, tt.least, got, tt.want)
 		}

@@ -66,8 +66,8 @@ func readHeader(all []byte) (header, error) {
 	return h, apart(h.entries)
 }
 
-// check finds the tensor in the data, which begin at byte start of a file of so many bytes. The size of a type that lmkit
-// does not know is not compared with the shape.
+// check finds the tensor in the data, which begin at byte start of a file of so many bytes. The size of a type that
+// lmkit does not know is not compared with the shape.
 func (w written) check(start, bytes int) (e entry, err error) {
 	if len(w.Offsets) != 2 {
 		return e, fmt.Errorf("it has %d data_offsets; two are needed", len(w.Offsets))

@@ -41,8 +41,8 @@ type entry struct {
 }
 
 // Open reads the headers of a file, of all files that an index (a file that ends in .json) lists, or of the one or the
-// other in a model folder. No tensor is read yet. Tensors may be of any type: what lmkit cannot convert is an error only
-// for those who ask for the numbers.
+// other in a model folder. No tensor is read yet. Tensors may be of any type: what lmkit cannot convert is an error
+// only for those who ask for the numbers.
 func Open(path string) (*File, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		if path, err = inFolder(path); err != nil {

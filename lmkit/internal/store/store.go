@@ -191,7 +191,8 @@ func (s Store) ClearStages() {
 }
 
 // write makes a file that is on the disk when it returns.
-func write(ctx context.Context, file string, from io.Reader, report func(done int64)) (sum string, size int64, err error) {
+func write(ctx context.Context, file string, from io.Reader, report func(done int64)) (sum string, size int64,
+	err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
 	if err != nil {
 		return "", 0, err
@@ -215,7 +216,8 @@ func Checksum(ctx context.Context, from io.Reader) (sum string, size int64, err 
 // Compare fails unless a checksum is the one that it must be.
 func Compare(what, got, want string) error {
 	if got != want {
-		return fmt.Errorf("wrong checksum of %s: sha256 is %s and must be %s; fetch it again from a source you trust", what, got, want)
+		return fmt.Errorf("wrong checksum of %s: sha256 is %s and must be %s; fetch it again from a source you trust", what,
+			got, want)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func keep(t *testing.T) (s Store, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err = s.Put(t.Context(), "one", strings.NewReader("contents"), Manifest{File: "f", Size: 8, Source: "test"}, true, nil)
+	file, err = s.Put(t.Context(), "one", strings.NewReader("contents"), Manifest{File: "f", Size: 8, Source: "test"},
+		true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +85,8 @@ func TestOthersCanWrite(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := s.File("one")
-			if refused && (err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "written by other users")) {
+			if refused && (err == nil || !strings.Contains(err.Error(), path) ||
+				!strings.Contains(err.Error(), "written by other users")) {
 				t.Errorf("%s with mode %v: found %q, %v; want it refused", path, mode, got, err)
 			}
 			if !refused && (got != file || err != nil) {

@@ -56,7 +56,8 @@ func ints(bytes []uint8) (out []int) {
 // A misspelt name is told which one was meant, as long as most of its letters are right.
 func TestNear(t *testing.T) {
 	fields := map[string]int{"prompt": 0, "methods": 1, "by": 2, "seed": 3}
-	for name, want := range map[string]string{"promt": "prompt", "PROMPT": "prompt", "method": "methods", "metods": "methods", "bye": "by",
+	for name, want := range map[string]string{"promt": "prompt", "PROMPT": "prompt", "method": "methods",
+		"metods": "methods", "bye": "by",
 		"sed": "seed", "x": "", "ab": "", "": "", "colour": "", "memory": "", strings.Repeat("p", 1000): ""} {
 		if got := near(name, fields); got != want {
 			t.Errorf("%.20q: did you mean %q? want %q", name, got, want)

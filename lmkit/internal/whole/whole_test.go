@@ -131,8 +131,9 @@ func TestLink(t *testing.T) {
 func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	sorts := map[string][]string{
-		"page": {"<!DOCTYPE html><p>", "\n<HTML>"}, "picture": {"<svg/>", "<?xml version='1.0'?><svg/>"}, "JSON": {"{}", " [1]"},
-		"png": {"\x89PNG\r\n"}, "other": {"hello", "\x08\x00\x00\x00{"},
+		"page": {"<!DOCTYPE html><p>", "\n<HTML>"}, "picture": {"<svg/>", "<?xml version='1.0'?><svg/>"},
+		"JSON": {"{}", " [1]"},
+		"png":  {"\x89PNG\r\n"}, "other": {"hello", "\x08\x00\x00\x00{"},
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		kinds := rapid.SampledFrom([]string{"page", "picture", "JSON", "png", "other"})

@@ -73,7 +73,8 @@ func TestPackAndUnpack(t *testing.T) {
 	}
 }
 
-// Queries, keys and values are side by side in GPT-2's matrix, which is [in, out]: column 4+1 is the first key's second.
+// Queries, keys and values are side by side in GPT-2's matrix, which is [in, out]: column 4+1 is the first key's
+// second.
 func TestFusedMatrix(t *testing.T) {
 	c := shapes[0]
 	f, _, err := Write(c)
@@ -106,9 +107,11 @@ func TestWrongTensors(t *testing.T) {
 		want   string
 	}{
 		{func(l Loaded) { delete(l, "h.1.ln_2.bias") }, `tensor "h.1.ln_2.bias" is missing`},
-		{func(l Loaded) { l["wpe.weight"] = safetensors.Tensor{Dims: []int{2, 4}} }, `tensor "wpe.weight" has shape [2 4], but the configuration asks for [3 4]`},
+		{func(l Loaded) { l["wpe.weight"] = safetensors.Tensor{Dims: []int{2, 4}} },
+			`tensor "wpe.weight" has shape [2 4], but the configuration asks for [3 4]`},
 		{func(l Loaded) { l["h.2.ln_2.bias"] = l["h.1.ln_2.bias"] }, `tensor "h.2.ln_2.bias" belongs to no part`},
-		{func(l Loaded) { l["transformer.ln_f.bias"] = l["ln_f.bias"] }, `"transformer.ln_f.bias" are the same part of the model`},
+		{func(l Loaded) { l["transformer.ln_f.bias"] = l["ln_f.bias"] },
+			`"transformer.ln_f.bias" are the same part of the model`},
 	} {
 		ts := pack(f, c, numbered(c))
 		tt.change(ts)

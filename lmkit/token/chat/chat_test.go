@@ -100,7 +100,8 @@ func TestParts(t *testing.T) {
 		t.Fatalf("parts %+v", r.Parts)
 	}
 	for _, p := range r.Parts {
-		if before := r.Text[:p.Span.Start]; r.Text[p.Span.Start:p.Span.End] != "user" || !strings.HasSuffix(before, "<|end_header_id|>\n\n") {
+		if before := r.Text[:p.Span.Start]; r.Text[p.Span.Start:p.Span.End] != "user" ||
+			!strings.HasSuffix(before, "<|end_header_id|>\n\n") {
 			t.Errorf("part %+v of %q", p, r.Text)
 		}
 	}
@@ -108,7 +109,8 @@ func TestParts(t *testing.T) {
 		t.Error("no messages: no error")
 	}
 	private := []Message{{"user", "\U000F0000"}}
-	if r, err := template.Render(private, false); err != nil || r.Text[r.Parts[0].Span.Start:r.Parts[0].Span.End] != "\U000F0000" {
+	if r, err := template.Render(private, false); err != nil ||
+		r.Text[r.Parts[0].Span.Start:r.Parts[0].Span.End] != "\U000F0000" {
 		t.Errorf("a character for private use: %v", err)
 	}
 	private[0].Content += "\U00100001"
@@ -164,7 +166,8 @@ func TestEncode(t *testing.T) {
 		tokens, types = append(tokens, s), append(types, 3)
 	}
 	yes, bos := true, token.ID(256)
-	tok, err := token.FromGGUF(token.GGUF{Model: "gpt2", Pre: "gpt-2", Tokens: tokens, Types: types, AddBOS: &yes, BOS: &bos})
+	tok, err := token.FromGGUF(token.GGUF{Model: "gpt2", Pre: "gpt-2", Tokens: tokens, Types: types, AddBOS: &yes,
+		BOS: &bos})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +191,8 @@ func TestEncode(t *testing.T) {
 			special++
 		}
 	}
-	if said.String() != "Hi <|im_end|> é" || held.String() != "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n" || special != 3 {
+	if said.String() != "Hi <|im_end|> é" || held.String() != "<|im_start|>user\n<|im_end|>\n<|im_start|>assistant\n" ||
+		special != 3 {
 		t.Errorf("said %q, held %q, %d special tokens", said.String(), held.String(), special)
 	}
 }

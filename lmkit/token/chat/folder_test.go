@@ -16,16 +16,20 @@ func TestReadFolder(t *testing.T) {
 		want   string // the rendering of "x", or the error
 	}{
 		{"in the configuration", fstest.MapFS{
-			"tokenizer_config.json": file(`{"chat_template": "` + source + `", "bos_token": "<s>", "eos_token": {"content": "</s>"}}`)}, "<s>x</s>"},
+			"tokenizer_config.json": file(`{"chat_template": "` + source +
+				`", "bos_token": "<s>", "eos_token": {"content": "</s>"}}`)}, "<s>x</s>"},
 		{"one of several", fstest.MapFS{"tokenizer_config.json": file(
-			`{"chat_template": [{"name": "tool_use", "template": "{{ no }}"}, {"name": "default", "template": "` + source + `"}], "bos_token": null}`)}, "x"},
+			`{"chat_template": [{"name": "tool_use", "template": "{{ no }}"}, {"name": "default", "template": "` + source +
+				`"}], "bos_token": null}`)}, "x"},
 		{"a file of its own", fstest.MapFS{
-			"tokenizer_config.json": file(`{"chat_template": "old", "bos_token": "<s>"}`), "chat_template.jinja": file(source)}, "<s>x"},
+			"tokenizer_config.json": file(`{"chat_template": "old", "bos_token": "<s>"}`), "chat_template.jinja": file(source)},
+			"<s>x"},
 		{"an older file of its own", fstest.MapFS{"chat_template.json": file(`{"chat_template": "` + source + `"}`)}, "x"},
 		{"none", fstest.MapFS{"tokenizer_config.json": file(`{}`)}, ErrNone.Error()},
 		{"null", fstest.MapFS{"tokenizer_config.json": file(`{"chat_template": null}`)}, ErrNone.Error()},
 		{"no files", fstest.MapFS{}, ErrNone.Error()},
-		{"no default", fstest.MapFS{"tokenizer_config.json": file(`{"chat_template": [{"name": "a", "template": ""}]}`)}, "the name default"},
+		{"no default", fstest.MapFS{"tokenizer_config.json": file(`{"chat_template": [{"name": "a", "template": ""}]}`)},
+			"the name default"},
 		{"a number", fstest.MapFS{"tokenizer_config.json": file(`{"chat_template": 7}`)}, "neither a text nor"},
 		{"not JSON", fstest.MapFS{"tokenizer_config.json": file(`{`)}, "tokenizer_config.json: "},
 		{"a token that is a list", fstest.MapFS{"tokenizer_config.json": file(`{"bos_token": []}`)}, "a token is a text"},

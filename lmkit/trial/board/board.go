@@ -154,7 +154,10 @@ func (c Config) Validate() error {
 func (c Config) methods(arch string) ([]explain.Method, error) {
 	var methods []explain.Method
 	for _, name := range c.Methods {
-		if slices.ContainsFunc(lmkit.Methods(), func(m lmkit.MethodInfo) bool { return m.Name == name && m.Arch != "" && m.Arch != arch }) {
+		if slices.ContainsFunc(lmkit.Methods(), func(m lmkit.MethodInfo) bool {
+			return m.Name == name && m.Arch != "" &&
+				m.Arch != arch
+		}) {
 			continue
 		}
 		m, err := lmkit.Method(name, lmkit.Settings{Samples: c.Samples, Budget: c.Budget})

@@ -27,7 +27,8 @@ func TestRun(t *testing.T) {
 	}
 	for _, m := range boards[0].Models {
 		if m.Table.Verified.Mean < 0.5 {
-			t.Errorf("%s: only %.2f of the items are verified after %d steps (loss %.3f)", m.Arch, m.Table.Verified.Mean, m.Steps, m.Loss)
+			t.Errorf("%s: only %.2f of the items are verified after %d steps (loss %.3f)", m.Arch, m.Table.Verified.Mean,
+				m.Steps, m.Loss)
 			continue
 		}
 		if found, chance := precision(m, "occlusion"), precision(m, "random"); found < 0.99 || chance > 0.8 {
@@ -78,7 +79,8 @@ func TestWrongConfig(t *testing.T) {
 		{Config{Width: 30}, "multiple of 4"},
 		{Config{Steps: -1}, "cannot be negative"},
 	} {
-		if _, err := Run(context.Background(), backendtest.PureGo(t), tt.c, nil); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := Run(context.Background(), backendtest.PureGo(t), tt.c, nil); err == nil ||
+			!strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got %v, want %q", tt.c, err, tt.want)
 		}
 	}

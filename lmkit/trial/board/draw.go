@@ -21,8 +21,10 @@ func (r *Result) Text(w io.Writer) error {
 		if len(models) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "%s: how much of the planted cause each method ranks first (precision at k, by signed score)\n", titles[arch])
-		fmt.Fprintf(w, "found: mean over the tasks; then each task, on verified items, and in brackets on all; then more means over the tasks\n\n")
+		fmt.Fprintf(w, "%s: how much of the planted cause each method ranks first (precision at k, by signed score)\n",
+			titles[arch])
+		fmt.Fprintf(w, "found: mean over the tasks; then each task, on verified items, and in brackets on all; then more "+
+			"means over the tasks\n\n")
 		tw := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
 		row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
 		head := []string{"method", "found"}
@@ -49,11 +51,16 @@ func (r *Result) Text(w io.Writer) error {
 		}
 		r.failures(w, models)
 		if half, of, task := widest(models); of != "" {
-			fmt.Fprintf(w, "intervals: %.0f %% by bootstrap, at the widest ±%.2f (%s on %s, verified items); the JSON has them all\n", 100*models[0].Table.Level, half, of, task)
+			fmt.Fprintf(w, "intervals: %.0f %% by bootstrap, at the widest ±%.2f (%s on %s, verified items); the JSON "+
+				"has them all\n", 100*models[0].Table.Level, half, of, task)
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, and with only, the top\nwords; rows: through the model, for one explanation with its evidence; ms: without compilation.\n", r.Config.Items, r.Config.Seed)
+	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, "+
+		"and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: "+
+		"share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, "+
+		"and with only, the top\nwords; rows: through the model, for one explanation with its evidence; ms: without "+
+		"compilation.\n", r.Config.Items, r.Config.Seed)
 	return err
 }
 
@@ -100,7 +107,8 @@ func line(models []Model, name string) []string {
 		rows.add(row.Rows)
 		ms.add(1000 * row.Seconds)
 	}
-	return append(cells, size.text("%.2f"), rank.text("%.1f"), mass.text("%.2f"), compr.text("%.2f"), suff.text("%.2f"), rows.text("%.0f"), ms.text("%.1f"))
+	return append(cells, size.text("%.2f"), rank.text("%.1f"), mass.text("%.2f"), compr.text("%.2f"), suff.text("%.2f"),
+		rows.text("%.0f"), ms.text("%.1f"))
 }
 
 // mean of the numbers added to it.
@@ -139,7 +147,9 @@ func (r *Result) failures(w io.Writer, models []Model) {
 // HTML writes the leaderboard as a page: for each architecture a picture of methods by tasks, and the table.
 func (r *Result) HTML(w io.Writer) error {
 	page := render.Report{Title: "Which explanation methods find the true cause?",
-		Intro: fmt.Sprintf("Small models learned tasks whose true cause is known. Each method explained %d unseen texts of each model. The darker, the more of the true cause it ranks first. Only items count whose cause is verified on the trained model.", r.Config.Items)}
+		Intro: fmt.Sprintf("Small models learned tasks whose true cause is known. Each method explained %d unseen texts "+
+			"of each model. The darker, the more of the true cause it ranks first. Only items count whose cause is verified "+
+			"on the trained model.", r.Config.Items)}
 	for _, arch := range r.Config.Archs {
 		models := r.of(arch)
 		if len(models) == 0 {
@@ -160,9 +170,11 @@ func (r *Result) HTML(w io.Writer) error {
 		var notes []string
 		for _, x := range models {
 			m.Cols = append(m.Cols, x.Task)
-			notes = append(notes, fmt.Sprintf("%s: trained for %d steps, %.0f %% answered right, %.0f %% verified.", x.Task, x.Steps, 100*x.Table.Right.Mean, 100*x.Table.Verified.Mean))
+			notes = append(notes, fmt.Sprintf("%s: trained for %d steps, %.0f %% answered right, %.0f %% verified.", x.Task,
+				x.Steps, 100*x.Table.Right.Mean, 100*x.Table.Verified.Mean))
 		}
-		page.Sections = append(page.Sections, render.Section{Heading: titles[arch], Paragraphs: notes, Figures: []plot.Figure{m}})
+		page.Sections = append(page.Sections, render.Section{Heading: titles[arch], Paragraphs: notes,
+			Figures: []plot.Figure{m}})
 	}
 	return page.HTML(w)
 }

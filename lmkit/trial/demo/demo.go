@@ -96,7 +96,8 @@ func (d *demo) model(ctx context.Context, arch string) error {
 	defer m.Close()
 	curves.Title = "Loss of the " + name
 	d.say("\n── %s: %s numbers to train ──\n", name, thousands(m.Params()))
-	d.say("Trained for %d steps in %.1f s (loss on unseen texts: %.4f nats a label).", trained.Steps, trained.Seconds, trained.Loss)
+	d.say("Trained for %d steps in %.1f s (loss on unseen texts: %.4f nats a label).", trained.Steps, trained.Seconds,
+		trained.Loss)
 	items := d.task.Items(d.Seed, plant.Test, 200)
 	tests, err := examine(ctx, m, items)
 	if err != nil {
@@ -118,7 +119,9 @@ func (d *demo) model(ctx context.Context, arch string) error {
 		return errors.New("there is no text whose planted cause decides the model's answer; try another --seed")
 	}
 	item := items[shown]
-	score := fmt.Sprintf("%d of %d unseen texts are answered right. In %d of them the planted cause is verified on the model: hiding it costs at least half of the margin, and keeping it alone keeps the answer.", right, len(items), verified)
+	score := fmt.Sprintf("%d of %d unseen texts are answered right. In %d of them the planted cause is verified on the "+
+		"model: hiding it costs at least half of the margin, and keeping it alone keeps the answer.", right, len(items),
+		verified)
 	d.say("%s The first of these:\n", score)
 	as, err := d.explain(ctx, m, item)
 	if err != nil {
@@ -205,7 +208,8 @@ func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*ex
 }
 
 // shown are the methods of the demonstration.
-var shown = []string{"saliency", "input-x-gradient", "integrated-gradients", "sequential-ig", "smoothgrad", "expected-gradients", "occlusion"}
+var shown = []string{"saliency", "input-x-gradient", "integrated-gradients", "sequential-ig", "smoothgrad",
+	"expected-gradients", "occlusion"}
 
 // truth is the item's text with its causes in brackets.
 func (d *demo) truth(item plant.Item) string {
@@ -239,5 +243,6 @@ func (d *demo) finish() {
 	if err != nil {
 		abs = d.Report
 	}
-	d.say("\nThe report is in %s (open it in any browser). %.0f s in all.", printable.Clean(abs), time.Since(d.start).Seconds())
+	d.say("\nThe report is in %s (open it in any browser). %.0f s in all.", printable.Clean(abs),
+		time.Since(d.start).Seconds())
 }

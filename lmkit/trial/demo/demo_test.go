@@ -55,7 +55,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Transformer: where each head looks", "LSTM: what it keeps while it reads", "all methods side by side", "<svg"} {
+	for _, want := range []string{"Transformer: where each head looks", "LSTM: what it keeps while it reads",
+		"all methods side by side", "<svg"} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the report has no %q", want)
 		}
@@ -70,7 +71,8 @@ func TestReportCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := demo.Run(context.Background(), demo.Options{Engine: backendtest.PureGo(t), Out: &bytes.Buffer{}, Report: filepath.Join(file, "report.html")})
+	err := demo.Run(context.Background(), demo.Options{Engine: backendtest.PureGo(t), Out: &bytes.Buffer{},
+		Report: filepath.Join(file, "report.html")})
 	if err == nil || !strings.Contains(err.Error(), "could not be written") {
 		t.Errorf("got %v, before anything was trained", err)
 	}

@@ -17,7 +17,8 @@ import (
 )
 
 // report adds a model's sections.
-func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*explain.Attribution, curves plot.Curves, score string) error {
+func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*explain.Attribution, curves plot.Curves,
+	score string) error {
 	name := names[m.Config().Arch]
 	comparison, err := render.Compare(as...)
 	if err != nil {
@@ -30,9 +31,12 @@ func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*e
 	main := slices.IndexFunc(as, func(a *explain.Attribution) bool { return a.Method.Name == "integrated-gradients" })
 	d.sections = append(d.sections,
 		render.Section{Heading: name + ": how it learned", Paragraphs: []string{score}, Figures: []plot.Figure{curves}},
-		render.Section{Heading: name + ": why it answers “" + item.Label + "”", Paragraphs: []string{"The planted cause, in brackets: " + d.truth(item) + "."},
-			Figures: render.Figures(as[main])},
-		render.Section{Heading: name + ": all methods side by side", Paragraphs: []string{"Where each ranks the planted cause: " + strings.Join(found, "; ") + "."}, Figures: []plot.Figure{comparison}})
+		render.Section{Heading: name + ": why it answers “" + item.Label + "”",
+			Paragraphs: []string{"The planted cause, in brackets: " + d.truth(item) + "."},
+			Figures:    render.Figures(as[main])},
+		render.Section{Heading: name + ": all methods side by side",
+			Paragraphs: []string{"Where each ranks the planted cause: " + strings.Join(found, "; ") + "."},
+			Figures:    []plot.Figure{comparison}})
 	if m.Config().Attends() {
 		s, err := attention(ctx, m, as[0])
 		if err != nil {
@@ -52,7 +56,8 @@ func (d *demo) report(ctx context.Context, m *lm.Model, item plant.Item, as []*e
 // attention shows where each head looks.
 func attention(ctx context.Context, m *lm.Model, a *explain.Attribution) (render.Section, error) {
 	s := render.Section{Heading: "Transformer: where each head looks", Paragraphs: []string{
-		"Rows are the tokens that read, columns those that are read. What a head looks at is not yet what decides: compare with the scores above."}}
+		"Rows are the tokens that read, columns those that are read. What a head looks at is not yet what decides: " +
+			"compare with the scores above."}}
 	ids, labels := tokens(a)
 	var taps []lm.Tap
 	for l := range m.Config().Layers {
@@ -66,7 +71,8 @@ func attention(ctx context.Context, m *lm.Model, a *explain.Attribution) (render
 	for l, tap := range taps {
 		g := plot.Grid{Title: fmt.Sprintf("Layer %d", l)}
 		for h := range m.Config().Heads {
-			g.Matrices = append(g.Matrices, plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels, RowName: "reads", ColName: "is read",
+			g.Matrices = append(g.Matrices, plot.Matrix{Title: fmt.Sprintf("head %d", h), Rows: labels, Cols: labels,
+				RowName: "reads", ColName: "is read",
 				Data: matrix(at[tap].Index(0, h)), Max: 1})
 		}
 		p.Tabs = append(p.Tabs, plot.Tab{Name: fmt.Sprint(l), Figure: g})
@@ -78,13 +84,15 @@ func attention(ctx context.Context, m *lm.Model, a *explain.Attribution) (render
 // gates shows what an LSTM keeps and forgets while it reads.
 func gates(ctx context.Context, m *lm.Model, a *explain.Attribution) (render.Section, error) {
 	s := render.Section{Heading: "LSTM: what it keeps while it reads", Paragraphs: []string{
-		"Each column is a token, each row a unit of the cell. The forget gate near 1 keeps what the cell holds; the cell is what is held."}}
+		"Each column is a token, each row a unit of the cell. The forget gate near 1 keeps what the cell holds; the cell " +
+			"is what is held."}}
 	ids, labels := tokens(a)
 	p := plot.Picker{Title: "Show"}
 	for _, of := range []struct {
 		name, tap string
 		scale     plot.Scale
-	}{{"forget gate", "lstm.0.gate.f", plot.Sequential}, {"input gate", "lstm.0.gate.i", plot.Sequential}, {"cell", "lstm.0.cell", plot.Diverging}} {
+	}{{"forget gate", "lstm.0.gate.f", plot.Sequential}, {"input gate", "lstm.0.gate.i", plot.Sequential},
+		{"cell", "lstm.0.cell", plot.Diverging}} {
 		at, err := m.Trace(ctx, ids, []lm.Tap{of.tap})
 		if err != nil {
 			return s, err
@@ -96,8 +104,9 @@ func gates(ctx context.Context, m *lm.Model, a *explain.Attribution) (render.Sec
 				units[u] = append(units[u], x[t][u])
 			}
 		}
-		p.Tabs = append(p.Tabs, plot.Tab{Name: of.name, Figure: plot.Matrix{Title: fmt.Sprintf("%s, first %d units", of.name, len(units)), Cols: labels,
-			RowName: "unit", ColName: "token", Data: units, Scale: of.scale}})
+		p.Tabs = append(p.Tabs, plot.Tab{Name: of.name,
+			Figure: plot.Matrix{Title: fmt.Sprintf("%s, first %d units", of.name, len(units)), Cols: labels,
+				RowName: "unit", ColName: "token", Data: units, Scale: of.scale}})
 	}
 	s.Figures = []plot.Figure{p}
 	return s, nil
