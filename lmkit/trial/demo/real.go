@@ -21,15 +21,15 @@ type asked struct {
 	heading string
 	text    string // what is to be continued, or what a person says
 	reply   string // in a chat: how the answer begins; "": no chat
-	foil    string // rather than which token; "": the second choice
+	foil    string // rather than which token; where it is the first choice itself, the second one
 	method  string // occlusion in a chat, whose many tokens the template wrote
 }
 
 var questions = []asked{
 	{"A fact", "The capital of France is", "", " London", "integrated-gradients"},
-	{"A question in a chat", "What is the capital of France?", "The capital of France is", " London", "occlusion"},
-	{"A sentiment", "Is this review positive or negative? The film was dull and far too long.", "This review is", " positive",
-		"occlusion"},
+	{"A question in a chat", "What is the capital of France?", "The capital is", " London", "occlusion"},
+	{"A sentiment", "Is this review positive or negative? Answer with one word.\n\n" +
+		`"The plot was dull, the acting worse, and I left before the end."`, "This review is", " positive", "occlusion"},
 	{"A mistake", "The capital of Australia is", "", " Canberra", "integrated-gradients"},
 }
 
@@ -94,9 +94,13 @@ func templateOf(path string, tok token.Tokenizer) (t *chat.Template, err error) 
 	return chat.New(source, s)
 }
 
-// explain says why the model's first choice comes, rather than the foil.
+// explain says why the model's first choice comes, and not the foil.
 func (q asked) explain(ctx context.Context, m *lm.Model, template *chat.Template) (*explain.Attribution, error) {
-	question := explain.Question{Prompt: q.text}
+	read, err := m.Tokenizer().Encode(q.text)
+	if err != nil {
+		return nil, err
+	}
+	question := explain.Question{IDs: read.IDs}
 	if q.reply != "" {
 		said, err := template.Encode(m.Tokenizer(), []chat.Message{{Role: "user", Content: q.text}}, true)
 		if err != nil {
@@ -113,11 +117,16 @@ func (q asked) explain(ctx context.Context, m *lm.Model, template *chat.Template
 			}
 		}
 	}
-	if q.foil != "" {
-		foil, err := explain.FindToken(m, "", q.foil)
-		if err != nil {
-			return nil, err
-		}
+	said, err := m.Run(ctx, lm.Query{Rows: [][]token.ID{question.IDs}, Logits: lm.LastLogits})
+	if err != nil {
+		return nil, err
+	}
+	choice := explain.Best(said.Logits[0].Data)
+	foil, err := explain.FindToken(m, "", q.foil)
+	if err != nil {
+		return nil, err
+	}
+	if question.Target = &choice; foil != choice {
 		question.Foil = &foil
 	}
 	method, err := lmkit.Method(q.method, lmkit.Settings{})
