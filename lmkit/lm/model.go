@@ -21,6 +21,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
+	"lmkit.internal/lmkit/lm/format"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -91,18 +92,21 @@ func New(e *backend.Engine, c Config, tok token.Tokenizer, seed uint64) (*Model,
 	if err := Fits(c, 2); err != nil {
 		return nil, err
 	}
+	numbers := format.Fresh(c, func(i int, p net.Param, n int) []float32 {
+		return fresh(p.Init, n, rand.New(rand.NewPCG(seed, uint64(i))))
+	})
 	ws := map[string]Array{}
-	for i, p := range c.Params() {
-		ws[p.Name] = Array{Dims: p.Dims, Data: fresh(p, rand.New(rand.NewPCG(seed, uint64(i))))}
+	for _, p := range c.Params() {
+		ws[p.Name] = Array{Dims: p.Dims, Data: numbers[p.Name]}
 	}
 	return FromWeights(e, c, tok, ws)
 }
 
-// fresh draws the numbers of a parameter.
-func fresh(p net.Param, rng *rand.Rand) []float32 {
-	data := make([]float32, product(p.Dims))
+// fresh draws n numbers that start as x says.
+func fresh(x net.Init, n int, rng *rand.Rand) []float32 {
+	data := make([]float32, n)
 	for k := range data {
-		switch x := p.Init; {
+		switch {
 		case x.Normal > 0:
 			data[k] = float32(x.Value + x.Normal*rng.NormFloat64())
 		case x.Uniform > 0:

@@ -229,3 +229,31 @@ func product(dims []int) int {
 	}
 	return n
 }
+
+// Fresh makes the numbers of a new model, by parameter. It draws tensor by tensor as the model's files hold them, so that
+// a seed gives the same model whatever its parameters are cut into: draw returns the n numbers of tensor number i, which
+// start as those of p do. A model that no family's files hold is drawn parameter by parameter.
+func Fresh(c net.Config, draw func(i int, p net.Param, n int) []float32) map[string][]float32 {
+	rules := map[string]Rule{}
+	if f, _, err := Write(c); err == nil {
+		for _, r := range f.Rules(c) {
+			rules[r.Param] = r
+		}
+	}
+	tensors, numbers := map[string][]float32{}, map[string][]float32{}
+	for _, p := range c.Params() {
+		r, ok := rules[p.Name]
+		if !ok {
+			r = Rule{Param: p.Name, Tensor: p.Name}
+		}
+		data, ok := tensors[r.Tensor]
+		if !ok {
+			data = draw(len(tensors), p, product(r.shape(p)))
+			tensors[r.Tensor] = data
+		}
+		part := make([]float32, product(p.Dims))
+		r.each(p, func(param, tensor int) { part[param] = data[tensor] })
+		numbers[p.Name] = part
+	}
+	return numbers
+}
