@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/progress"
 )
@@ -210,12 +208,35 @@ func (in Installation) write(s Settings) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("write a kernelspec: %w; make the folder writable, or choose another one with --venv", err)
 		}
-		if err := renameio.WriteFile(filepath.Join(dir, "logo-svg.svg"), logo, 0o644); err != nil {
+		if err := write(filepath.Join(dir, "logo-svg.svg"), logo); err != nil {
 			return err
 		}
-		return renameio.WriteFile(filepath.Join(dir, "kernel.json"), append(text, '\n'), 0o644)
+		return write(filepath.Join(dir, "kernel.json"), append(text, '\n'))
 	}
 	return nil
+}
+
+// write makes a file that is there whole or not at all, in place of any that has its name.
+func write(path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err = f.Write(data); err == nil {
+		err = f.Chmod(0o644)
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // warm builds what cells import with the flags that cells are built with, and proves that it works without a network.

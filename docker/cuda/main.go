@@ -1,3 +1,5 @@
+//go:build linux && amd64
+
 // Command cuda installs XLA's CUDA plugin and NVIDIA's libraries by go-xla's installer, also where there is no GPU:
 // while an image is built.
 package main
