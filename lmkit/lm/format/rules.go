@@ -251,6 +251,10 @@ func Fresh(c net.Config, draw func(i int, p net.Param, n int) []float32) map[str
 			data = draw(len(tensors), p, product(r.shape(p)))
 			tensors[r.Tensor] = data
 		}
+		if r.whole(p) {
+			numbers[p.Name] = data
+			continue
+		}
 		part := make([]float32, product(p.Dims))
 		r.each(p, func(param, tensor int) { part[param] = data[tensor] })
 		numbers[p.Name] = part
