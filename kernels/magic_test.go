@@ -93,7 +93,8 @@ func TestSplitKnowsGo(t *testing.T) {
 		if err != nil || len(magics) != commands {
 			t.Fatalf("%d commands (%q), want %d, in\n%s\n%v", len(magics), magics, commands, code, err)
 		}
-		if left := strings.Count(rest, "%lmkit models"); left+len(magics)-strings.Count(code, "%lmkit explain") != strings.Count(code, magic) {
+		left, explained := strings.Count(rest, "%lmkit models"), strings.Count(code, "%lmkit explain")
+		if left+len(magics)-explained != strings.Count(code, magic) {
 			t.Fatalf("%d lines are left of\n%s", left, code)
 		}
 	})
@@ -105,8 +106,10 @@ func TestFieldsAsAShell(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no shell to compare with")
 	}
-	for _, line := range []string{`"\n"`, `'\n'`, `$'\n'`, `\n`, `"a\tb"`, `"\"" "\\"`, `'\'`, `a\ b`, `"\$x" "\a"`, `""`, `'' x`, `$'a\'b\\'`, `a"b"'c'd`, `$'\x41\t'`,
-		`"\é" \é`, `"it's" 'a "b"'`} {
+	for _, line := range []string{
+		`"\n"`, `'\n'`, `$'\n'`, `\n`, `"a\tb"`, `"\"" "\\"`, `'\'`, `a\ b`, `"\$x" "\a"`, `""`, `'' x`, `$'a\'b\\'`,
+		`a"b"'c'd`, `$'\x41\t'`, `"\é" \é`, `"it's" 'a "b"'`,
+	} {
 		out, err := exec.Command(sh, "-c", `printf '%s\0' `+line).Output()
 		if err != nil {
 			t.Fatal(err)
@@ -191,7 +194,8 @@ func TestMessages(t *testing.T) {
 	m := request("id", "execute_request", map[string]any{"code": "x", "silent": true})
 	frames := m.frames("key")
 	got, err := parse(frames, "key")
-	if err != nil || got.text("code") != "x" || !got.flag("silent", false) || got.header.ID != "id" || string(got.ids[0]) != "lmkit" {
+	if err != nil || got.text("code") != "x" || !got.flag("silent", false) ||
+		got.header.ID != "id" || string(got.ids[0]) != "lmkit" {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if _, err := parse(frames, "another"); err == nil {
@@ -243,14 +247,19 @@ func TestRunMagic(t *testing.T) {
 		err               string
 	}{
 		{"streams", "echo out; echo lmkit: note >&2", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
-		{"error", "echo lmkit: note >&2; echo lmkit: it is bad >&2; exit 1", "models", []string{"stderr: lmkit: note\n"}, "it is bad"},
-		{"slow end", "echo lmkit: one >&2; echo lmkit: it is bad >&2; sleep 0.7; exit 1", "models", []string{"stderr: lmkit: one\n", "stderr: lmkit: it is bad\n"}, "it is bad"},
-		{"a note while it runs", "echo lmkit: note >&2; sleep 0.7; echo out", "models", []string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
+		{"error", "echo lmkit: note >&2; echo lmkit: it is bad >&2; exit 1", "models",
+			[]string{"stderr: lmkit: note\n"}, "it is bad"},
+		{"slow end", "echo lmkit: one >&2; echo lmkit: it is bad >&2; sleep 0.7; exit 1", "models",
+			[]string{"stderr: lmkit: one\n", "stderr: lmkit: it is bad\n"}, "it is bad"},
+		{"a note while it runs", "echo lmkit: note >&2; sleep 0.7; echo out", "models",
+			[]string{"stderr: lmkit: note\n", "stdout: out\n"}, ""},
 		{"silent error", "exit 3", "models", nil, "the command ended with exit status 3"},
 		{"training", trains + `echo '{"end":"ended","step":1,"steps":2,"dir":"m","curve":"m/loss.svg"}'`, "train",
-			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n", fmt.Sprintf("display true %q %s", table, curve.String())}, ""},
+			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n",
+				fmt.Sprintf("display true %q %s", table, curve.String())}, ""},
 		{"training that fails", trains + "echo lmkit: no room >&2; exit 1", "train",
-			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n", fmt.Sprintf("display true %q <nil>", table)}, "no room"},
+			[]string{fmt.Sprintf("display false %q <nil>", table), "stderr: note\n",
+				fmt.Sprintf("display true %q <nil>", table)}, "no room"},
 		{"no events", "echo hello", "train", nil, "line 1 is no report of a training"},
 		{"no help for", "exit 1", "explain", nil, "the command ended with exit status 1"},
 		{"no JSON", "echo hello", "explain", nil, "invalid"},
@@ -275,8 +284,10 @@ func TestRunMagic(t *testing.T) {
 // A matrix comes as JSON, and is drawn from it.
 func TestRunMagicMatrix(t *testing.T) {
 	m := &explain.Matrix{
-		Schema: explain.Schema, Method: explain.MethodInfo{Name: "heads"}, Objective: explain.Logit, Target: explain.Token{ID: 1, Text: "a"},
-		Axes: []string{"layer", "head"}, Rows: []string{"layer 0"}, Columns: []string{"0", "1"}, Values: [][]float64{{0.5, -0.25}}, Unit: "logit",
+		Schema: explain.Schema, Method: explain.MethodInfo{Name: "heads"},
+		Objective: explain.Logit, Target: explain.Token{ID: 1, Text: "a"},
+		Axes: []string{"layer", "head"}, Rows: []string{"layer 0"}, Columns: []string{"0", "1"},
+		Values: [][]float64{{0.5, -0.25}}, Unit: "logit",
 	}
 	var json strings.Builder
 	if err := explain.WriteMatrix(&json, m); err != nil {
@@ -291,7 +302,8 @@ func TestRunMagicMatrix(t *testing.T) {
 		}
 	}
 	var r record
-	if err := runMagic(t.Context(), script, dir, os.Environ(), []string{"explain", "m", "text", "--matrix=heads"}, &r); err != nil {
+	args := []string{"explain", "m", "text", "--matrix=heads"}
+	if err := runMagic(t.Context(), script, dir, os.Environ(), args, &r); err != nil {
 		t.Fatal(err)
 	}
 	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "heads: why `a`") || !strings.Contains(r.lines[0], "-0.25") {
@@ -304,7 +316,8 @@ func TestRunMagicTree(t *testing.T) {
 	dir := t.TempDir()
 	script := filepath.Join(dir, "lmkit")
 	tree := `{"tree":{"outputs":["is","are"],"root":{"test":"contains \"s\"","value":[0.5,0.5],"share":1,"rows":4,` +
-		`"yes":{"value":[0.1,0.9],"share":0.5,"rows":2},"no":{"value":[0.8,0.2],"share":0.5,"rows":2}}},"agreement":0.75,"commonest":0.5,"r2":0.4,"fitted":4,"held_out":8}`
+		`"yes":{"value":[0.1,0.9],"share":0.5,"rows":2},"no":{"value":[0.8,0.2],"share":0.5,"rows":2}}},` +
+		`"agreement":0.75,"commonest":0.5,"r2":0.4,"fitted":4,"held_out":8}`
 	program := "#!/bin/sh\ncase \"$*\" in tree*--json) cat tree.json;; *) exit 1;; esac\n"
 	for path, text := range map[string]string{"tree.json": tree, "lmkit": program} {
 		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o755); err != nil {
@@ -312,10 +325,12 @@ func TestRunMagicTree(t *testing.T) {
 		}
 	}
 	var r record
-	if err := runMagic(t.Context(), script, dir, os.Environ(), []string{"tree", "m", "texts.txt", "--choices", "is,are"}, &r); err != nil {
+	args := []string{"tree", "m", "texts.txt", "--choices", "is,are"}
+	if err := runMagic(t.Context(), script, dir, os.Environ(), args, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "agrees with the model on 75% of 8 inputs") || !strings.Contains(r.lines[0], "contains") {
+	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "agrees with the model on 75% of 8 inputs") ||
+		!strings.Contains(r.lines[0], "contains") {
 		t.Errorf("shows %q", r.lines)
 	}
 }
@@ -347,9 +362,12 @@ func (u *until) stream(string, string) { u.cancel() }
 
 func TestEnv(t *testing.T) {
 	s := Settings{Checkout: "/c", Engine: backend.XLACPU, Plugin: "/p.so", Go: "/go/bin/go", Tools: "/t"}
-	env := s.Env([]string{"PATH=/bin", "GOPROXY=x", "GOFLAGS=-mod=mod", "GOWORK=off", "HOME=/h", backend.EnvEngine + "=go", backend.EnvTune + "=off"})
-	for name, want := range map[string]string{"PATH": "/t:/bin:/go/bin", "GOPROXY": "off", "GOFLAGS": linkFlags, "HOME": "/h", "CGO_ENABLED": "1",
-		backend.EnvEngine: backend.XLACPU, backend.EnvPlugins: "/p.so"} {
+	env := s.Env([]string{"PATH=/bin", "GOPROXY=x", "GOFLAGS=-mod=mod", "GOWORK=off", "HOME=/h",
+		backend.EnvEngine + "=go", backend.EnvTune + "=off"})
+	for name, want := range map[string]string{
+		"PATH": "/t:/bin:/go/bin", "GOPROXY": "off", "GOFLAGS": linkFlags, "HOME": "/h", "CGO_ENABLED": "1",
+		backend.EnvEngine: backend.XLACPU, backend.EnvPlugins: "/p.so",
+	} {
 		if got := lookup(env, name); got != want {
 			t.Errorf("%s=%s, want %s", name, got, want)
 		}
@@ -420,7 +438,8 @@ func TestKernelsListAndUninstall(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(s.Tools, "lmkit"), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := text.settings(); err != nil || got != (Settings{Checkout: s.Checkout, Engine: "go", Tools: s.Tools, Go: s.Go}) {
+	want := Settings{Checkout: s.Checkout, Engine: "go", Tools: s.Tools, Go: s.Go}
+	if got, err := text.settings(); err != nil || got != want {
 		t.Errorf("the settings come back as %+v, %v", got, err)
 	}
 	removed, err := Uninstall(folder)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // rooms lists every package of the module, each with the packages of the module that it may import. A name is the path
@@ -179,7 +180,8 @@ func TestExamples(t *testing.T) {
 	for name := range rooms {
 		folder := filepath.Join("..", "lmkit", name)
 		switch first, _, _ := strings.Cut(name, "/"); {
-		case slices.Contains([]string{"internal", "examples", "bench", "cmd", "docker", "notebooks"}, first), strings.HasSuffix(name, "test"):
+		case strings.HasSuffix(name, "test"),
+			slices.Contains([]string{"internal", "examples", "bench", "cmd", "docker", "notebooks"}, first):
 			continue
 		case name == "lmkit":
 			folder = "."
@@ -205,6 +207,26 @@ func TestExamples(t *testing.T) {
 		if _, known := rooms[name]; !known {
 			t.Errorf("%s needs no example, but is no package", name)
 		}
+	}
+}
+
+// A line of Go fits a screen: it has 120 characters at the most.
+func TestLines(t *testing.T) {
+	const most = 120
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for i, line := range strings.Split(string(text), "\n") {
+			if n := utf8.RuneCountInString(line); n > most {
+				t.Errorf("%s:%d has %d characters, more than %d: wrap it", path, i+1, n, most)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

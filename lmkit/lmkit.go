@@ -42,7 +42,7 @@ func Explain(ctx context.Context, m *lm.Model, prompt string, methods ...string)
 type Training struct {
 	Corpus    *corpus.Corpus  // what to learn from; its Valid part, if there is one, is what the model is judged by
 	Arch      string          // lm.Transformer (default) or lm.LSTM
-	Tokenizer string          // "word" (default), "char", "bpe", or "bpe:4096" for byte pairs of that size: token.ParseSpec
+	Tokenizer string          // "word" (default), "char", "bpe", or "bpe:4096" for that many byte pairs: token.ParseSpec
 	Model     lm.Config       // widths and layers; what is 0 becomes that of train.Small
 	Train     train.Config    // what is zero as a whole becomes train.Recipe's
 	Dir       string          // where to keep the run (see package train); "": nowhere

@@ -22,7 +22,7 @@ import (
 type Settings struct {
 	Steps   int   `json:"steps,omitempty"`   // points of an integral; 0: as many as the tolerance needs
 	Samples int   `json:"samples,omitempty"` // random draws; 0: the method's default
-	Budget  int   `json:"budget,omitempty"`  // coalitions of features to try; of lime and surrogate-tree the same as Samples; 0: the method's default
+	Budget  int   `json:"budget,omitempty"`  // coalitions of features to try (LIME's Samples); 0: the method's default
 	Layers  []int `json:"layers,omitempty"`  // of a Transformer, from 0; nil: all
 	Heads   []int `json:"heads,omitempty"`   // of a Transformer, from 0; nil: all
 	// For matrices alone: see Matrices.

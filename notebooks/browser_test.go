@@ -25,7 +25,8 @@ import (
 const widgets = `{
  "cells": [
   {"cell_type": "code", "id": "slider", "metadata": {}, "execution_count": null, "outputs": [], "source": [
-   "import (\n\t\"context\"\n\t\"fmt\"\n\n\t\"lmkit.internal/lmkit/notebook\"\n\t\"lmkit.internal/lmkit/render\"\n)\n\n",
+   "import (\n\t\"context\"\n\t\"fmt\"\n\n",
+   "\t\"lmkit.internal/lmkit/notebook\"\n\t\"lmkit.internal/lmkit/render\"\n)\n\n",
    "%%\n",
    "notebook.Slider(context.Background(), 5, 1, func(i int) any {\n",
    "\treturn plot.Bars{\n",
@@ -37,11 +38,14 @@ const widgets = `{
    "%%\n",
    "words := []string{\"the\", \"cat\"}\n",
    "notebook.Show(plot.Picker{Title: \"Head\", Tabs: []plot.Tab{\n",
-   "\t{Name: \"0\", Figure: plot.Matrix{Title: \"itself\", Rows: words, Cols: words, Data: [][]float64{{1, 0}, {0, 1}}}},\n",
-   "\t{Name: \"1\", Figure: plot.Matrix{Title: \"the start\", Rows: words, Cols: words, Data: [][]float64{{1, 0}, {1, 0}}}},\n",
+   "\t{Name: \"0\", Figure: plot.Matrix{Title: \"itself\", Rows: words, Cols: words,\n",
+   "\t\tData: [][]float64{{1, 0}, {0, 1}}}},\n",
+   "\t{Name: \"1\", Figure: plot.Matrix{Title: \"the start\", Rows: words, Cols: words,\n",
+   "\t\tData: [][]float64{{1, 0}, {1, 0}}}},\n",
    "}})"]}
  ],
- "metadata": {"kernelspec": {"display_name": "Go + lmkit (XLA CPU)", "language": "go", "name": "lmkit-cpu"}, "language_info": {"name": "go"}},
+ "metadata": {"kernelspec": {"display_name": "Go + lmkit (XLA CPU)", "language": "go", "name": "lmkit-cpu"},
+  "language_info": {"name": "go"}},
  "nbformat": 4, "nbformat_minor": 5
 }`
 
@@ -142,7 +146,9 @@ func shows(part, text string) chromedp.Action[chromedp.Void] {
 
 // until waits for an expression to become true.
 func until(expression string) chromedp.Action[chromedp.Void] {
-	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond), chromedp.WithPollingTimeout(0)) // the context ends it
+	// The context ends it: it has no time limit of its own.
+	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond),
+		chromedp.WithPollingTimeout(0))
 }
 
 // look takes a picture, which is kept where `go test -artifacts` says.

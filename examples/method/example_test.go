@@ -30,12 +30,12 @@ func ExampleKeepOne() {
 	}
 	for _, a := range as {
 		e := a.Evidence
-		fmt.Printf("%s: %.2f; without the top feature the objective falls by %.2f, with it alone by %.2f\n", a.Method.Name,
+		fmt.Printf("%s: %.2f; it falls by %.2f without the top feature, by %.2f with it alone\n", a.Method.Name,
 			a.Scores, e.Necessity.Drop, e.Sufficiency.Drop)
 	}
 	// Output:
-	// keep-one: [0.18 0.03 0.06 -0.25 0.09]; without the top feature the objective falls by 0.06, with it alone by -0.43
-	// occlusion: [0.06 -0.07 0.08 -0.43 -0.40]; without the top feature the objective falls by 0.08, with it alone by -0.31
+	// keep-one: [0.18 0.03 0.06 -0.25 0.09]; it falls by 0.06 without the top feature, by -0.43 with it alone
+	// occlusion: [0.06 -0.07 0.08 -0.43 -0.40]; it falls by 0.08 without the top feature, by -0.31 with it alone
 }
 
 // Without a model: on any function of which features are present.

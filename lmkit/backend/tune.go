@@ -21,7 +21,8 @@ const envThreads = "PJRT_NPROC"
 
 // tunables keep large buffers in the process: by default glibc hands each back to the system and asks for it anew, and
 // the page faults cost an LSTM's training step a fifth of its time.
-const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:glibc.malloc.arena_max=1"
+const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=17179869184:" +
+	"glibc.malloc.arena_max=1"
 
 // Tune starts the program anew, once, with allocator settings that make XLA on the CPU faster. Call it first thing in
 // main: whatever ran before it runs again. Process, arguments, standard streams and signals stay the same. It does

@@ -17,9 +17,10 @@ func (a *app) demoCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Train two small models, and explain them and a real one, in about three minutes",
-		Long: `Train a small Transformer and a small LSTM on texts whose true cause is known, explain a prediction of each, and
-set the known cause beside the explanation. Then explain a language model that people use, SmolLM2-135M-Instruct, which
-is fetched once (93 MB): a fact, a question in a chat, a sentiment, and a mistake. The report is one HTML file.`,
+		Long: `Train a small Transformer and a small LSTM on texts whose true cause is known, explain a prediction of
+each, and set the known cause beside the explanation. Then explain a language model that people use,
+SmolLM2-135M-Instruct, which is fetched once (93 MB): a fact, a question in a chat, a sentiment, and a mistake.
+The report is one HTML file.`,
 		Example: `  lmkit demo
   lmkit demo --seed 7 --report demo.html --no-download`,
 		Args: between(0, 0),

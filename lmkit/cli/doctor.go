@@ -14,8 +14,8 @@ func (a *app) doctorCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Show what this machine has for running models and notebooks, and what is missing",
-		Long: `Show what this machine has for running models and notebooks, what is missing, and what would cure it. Nothing is installed.
-The exit code is 1 when the engine that --engine names does not run.`,
+		Long: `Show what this machine has for running models and notebooks, what is missing, and what would cure it.
+Nothing is installed. The exit code is 1 when the engine that --engine names does not run.`,
 		Example: `  lmkit doctor
   lmkit doctor --engine xla:cpu --json`,
 		Args: between(0, 0),

@@ -39,10 +39,10 @@ func (a *app) encodeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "encode --data TEXT --out DIR [flags]",
 		Short: "Turn text that is larger than the memory into tokens on disk",
-		Long: `Turn text into tokens, a few megabytes at a time, into a folder that "lmkit train --data DIR" reads from disk: with
-text of any size both take the same memory. The folder has train.bin (IDs of two or four bytes, as nanoGPT's), val.bin
-if --valid names a text, and tokenizer.json. Otherwise training holds out the last tenth of the tokens, and at most
-the last 262,144.
+		Long: `Turn text into tokens, a few megabytes at a time, into a folder that "lmkit train --data DIR" reads
+from disk: with text of any size both take the same memory. The folder has train.bin (IDs of two or four bytes,
+as nanoGPT's), val.bin if --valid names a text, and tokenizer.json. Otherwise training holds out the last tenth
+of the tokens, and at most the last 262,144.
 
 A folder of nanoGPT's, with a tokenizer.json put beside its train.bin and val.bin, is read as well.`,
 		Example: `  lmkit encode --data input.txt --tokenizer bpe:512 --out tokens/input`,

@@ -31,8 +31,8 @@ func (a *app) generateCmd() *cobra.Command {
 		Long: `Continue a text, token by token as they come. What is written begins with the prompt; the prompt - is read from
 stdin. The same seed gives the same text.
 
-With --chat the prompt is what a person says to the model. The model's own chat template makes a text of it, and only the
-answer is written. Without a prompt each line of stdin is said in turn.`,
+With --chat the prompt is what a person says to the model. The model's own chat template makes a text of it, and
+only the answer is written. Without a prompt each line of stdin is said in turn.`,
 		Example: `  lmkit generate runs/first "anna lives in" --tokens 20
   lmkit generate runs/first "the keys near the box" --temperature 0 --stop .
   lmkit generate smollm2 --chat "What is the capital of France?"`,

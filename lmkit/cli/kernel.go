@@ -34,9 +34,9 @@ func (a *app) kernelInstallCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "install",
 		Short: "Install a kernel for each engine that runs here, or for --engine",
-		Long: `Install a kernel for each engine that runs here, or for --engine alone: build gonb, goimports and gopls in their pinned
-versions, a copy of this command, and all that cells import. The first time it takes a minute or two and the network;
-cells then need neither. Installing again brings everything up to date.`,
+		Long: `Install a kernel for each engine that runs here, or for --engine alone: build gonb, goimports and gopls
+in their pinned versions, a copy of this command, and all that cells import. The first time it takes a minute or
+two and the network; cells then need neither. Installing again brings everything up to date.`,
 		Example: `  lmkit kernel install
   lmkit kernel install --venv ~/venv --engine xla:cpu`,
 		Args: between(0, 0),

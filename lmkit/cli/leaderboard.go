@@ -18,13 +18,15 @@ func (a *app) leaderboardCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "leaderboard",
 		Short: "Rank the explanation methods on texts whose true cause is known, in some minutes",
-		Long: `Train a small Transformer and a small LSTM on each planted task, and see which methods find the true cause of what
-they answer. Only items count whose cause is verified on the trained model: hiding it costs the model at least
-half of its margin, and keeping it alone keeps the answer. The share of these is printed, and the scores on all
-items stand beside those on verified ones. The same seed gives the same board, but for the seconds.`,
-		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion --json board.json --html board.html`,
-		Args:    between(0, 0),
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.leaderboard(cmd.Context(), c, asJSON, html) },
+		Long: `Train a small Transformer and a small LSTM on each planted task, and see which methods find the true
+cause of what they answer. Only items count whose cause is verified on the trained model: hiding it costs the
+model at least half of its margin, and keeping it alone keeps the answer. The share of these is printed, and the
+scores on all items stand beside those on verified ones. The same seed gives the same board, but for the
+seconds.`,
+		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion \
+    --json board.json --html board.html`,
+		Args: between(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.leaderboard(cmd.Context(), c, asJSON, html) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false

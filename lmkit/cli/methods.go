@@ -16,10 +16,10 @@ func (a *app) methodsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "methods",
 		Short: "List the explanation methods: what they need, cost and promise, and how well they find true causes",
-		Long: `List the explanation methods. Needs: any model (it only asks what the model says of altered texts), gradients, or
-attention. Cost: rows forward (F) and backward (B), for M features, T tokens and one baseline. Axioms: what holds
-for any model. Found: how much of the planted causes the method ranks first in Transformers and in LSTMs, where
-lmkit leaderboard has measured it; - where it does not apply.`,
+		Long: `List the explanation methods. Needs: any model (it only asks what the model says of altered texts),
+gradients, or attention. Cost: rows forward (F) and backward (B), for M features, T tokens and one baseline.
+Axioms: what holds for any model. Found: how much of the planted causes the method ranks first in Transformers
+and in LSTMs, where lmkit leaderboard has measured it; - where it does not apply.`,
 		Example: `  lmkit methods
   lmkit methods --json
   lmkit methods --matrices`,

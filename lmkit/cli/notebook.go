@@ -27,9 +27,10 @@ func (a *app) notebookCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "notebook [FOLDER] [-- JUPYTER_FLAGS]",
 		Short: "Open the notebooks in JupyterLab, set up on the way",
-		Long: `Open a folder of notebooks (default: lmkit's own) in JupyterLab. What is missing is set up first: a virtual environment
-of Python with JupyterLab, and the kernels of "lmkit kernel install" in it. The first time that takes a few minutes and
-the network. JupyterLab listens on this machine alone, and asks for a token, which is part of the address that it shows.`,
+		Long: `Open a folder of notebooks (default: lmkit's own) in JupyterLab. What is missing is set up first: a
+virtual environment of Python with JupyterLab, and the kernels of "lmkit kernel install" in it. The first time
+that takes a few minutes and the network. JupyterLab listens on this machine alone, and asks for a token, which
+is part of the address that it shows.`,
 		Example: `  lmkit notebook
   lmkit notebook --no-browser --port 8890 .`,
 		RunE: func(cmd *cobra.Command, args []string) error {

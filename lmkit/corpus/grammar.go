@@ -11,9 +11,11 @@ const GrammarMax = 100_000
 
 // Grammar returns n distinct English sentences, one a line, of which a tenth is held out for validation and a tenth for
 // testing; no sentence is in two parts. There is something real to learn in them:
-//   - a verb agrees with its subject however many other nouns stand between ("The keys near the box that the man holds are old.");
+//   - a verb agrees with its subject however many other nouns stand between ("The keys near the box that the man
+//     holds are old.");
 //   - a number agrees with its noun ("Two boxes are ...", "One box is ...");
-//   - each person has one town, one pet, one colour and one number, the same in every sentence ("Anna, who lives in Rome, ...").
+//   - each person has one town, one pet, one colour and one number, the same in every sentence ("Anna, who lives in
+//     Rome, ...").
 //
 // Everything follows from the seed; a larger n has the sentences of a smaller one and more. n is 10 to GrammarMax.
 func Grammar(seed uint64, n int) (*Corpus, error) {

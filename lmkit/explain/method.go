@@ -41,7 +41,7 @@ type Scores struct {
 	Unit      string    // "": that of the objective
 	Promise   *Promise  // nil: the scores need not add up to anything
 	Base      *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
-	First     *float64  // the part of Base that the method gives the first token, where it is no feature; nil: it does not say
+	First     *float64  // the part of Base that the method gives a first token that is no feature; nil: it does not say
 	Settings  any       // a struct of what the method ran with, which becomes JSON; nil: nothing to report
 	Estimated int       // rows forward and backward that the method expected to run
 	Warnings  []string  // what is wrong with the scores, and what would cure it

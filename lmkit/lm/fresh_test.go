@@ -7,8 +7,8 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// A seed gives the same fresh model, whatever its parameters are cut into: it is drawn as its files hold it. In GPT-2's,
-// queries, keys and values are side by side in one matrix [in, out].
+// A seed gives the same fresh model, whatever its parameters are cut into: it is drawn as its files hold it. In
+// GPT-2's, queries, keys and values are side by side in one matrix [in, out].
 func TestFreshModelsStayTheSame(t *testing.T) {
 	transformer := lm.Config{Arch: lm.Transformer, Vocab: 11, Width: 8, Heads: 2, Layers: 2, Context: 9}
 	lstm := lm.Config{Arch: lm.LSTM, Vocab: 11, Width: 8, Hidden: 6, Layers: 2}

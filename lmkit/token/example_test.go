@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"slices"
+	"strings"
 
 	"lmkit.internal/lmkit/token"
 )
@@ -20,10 +21,12 @@ func ExampleNewChar() {
 	}
 	fmt.Println(chars.Size(), e.IDs)
 	_, err = chars.Encode("help")
-	fmt.Println(err)
+	what, cure, _ := strings.Cut(err.Error(), ": remove")
+	fmt.Printf("%s:\nremove%s\n", what, cure)
 	// Output:
 	// 8 [3 5 4 1]
-	// encode: character 'p' (U+0070) at byte 3 is not among the 8 of the vocabulary: remove it, or train with a text that has it, or with an unknown token
+	// encode: character 'p' (U+0070) at byte 3 is not among the 8 of the vocabulary:
+	// remove it, or train with a text that has it, or with an unknown token
 }
 
 func ExampleNewWord() {

@@ -56,10 +56,13 @@ func TestFileRoundTrip(t *testing.T) {
 }
 
 // gpt2File is a small tokenizer.json in the layout of GPT-2's own.
-const gpt2File = `{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":4,"special":true,"content":"<|endoftext|>","single_word":false,"lstrip":false,"rstrip":false,"normalized":true}],
-"normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true},"post_processor":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false},
+const gpt2File = `{"version":"1.0","truncation":null,"padding":null,"added_tokens":[
+{"id":4,"special":true,"content":"<|endoftext|>","single_word":false,"lstrip":false,"rstrip":false,"normalized":true}],
+"normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true},
+"post_processor":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false},
 "decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true},
-"model":{"dropout":null,"unk_token":null,"continuing_subword_prefix":"","end_of_word_suffix":"","fuse_unk":false,"vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3,"<|endoftext|>":4},"merges":["Ġ a"]}}`
+"model":{"dropout":null,"unk_token":null,"continuing_subword_prefix":"","end_of_word_suffix":"","fuse_unk":false,
+"vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3,"<|endoftext|>":4},"merges":["Ġ a"]}}`
 
 func TestReadsGPT2sOwnForm(t *testing.T) {
 	for _, file := range []string{
@@ -126,9 +129,11 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{gpt2File, `"decoder":{"type":"ByteLevel"`, `"decoder":{"type":"Fuse"`, "decoder"},
 		{gpt2File, `"post_processor":{"type":"ByteLevel"`, `"post_processor":{"type":"TemplateProcessing"`, "post_processor"},
 		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`,
-			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{}}`, "post_processor"},
+			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],` +
+				`"special_tokens":{}}`, "post_processor"},
 		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`,
-			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[5]}}}`, "token 5 is outside the vocabulary of 5"},
+			`{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],` +
+				`"special_tokens":{"<s>":{"ids":[5]}}}`, "token 5 is outside the vocabulary of 5"},
 		{gpt2File, `{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false}`, `{"type":"RobertaProcessing"}`,
 			`post_processor {"type":"RobertaProcessing"}`},
 		{gpt2File, `"content":"<|endoftext|>"`, `"content":""`, "empty"},
@@ -178,7 +183,8 @@ func TestSettingsOfACallArePassedOver(t *testing.T) {
 	for _, file := range []string{gpt2File, string(must(Marshal(w)))} {
 		for _, setting := range []string{
 			`"truncation":{"direction":"Right","max_length":1,"strategy":"LongestFirst","stride":0}`,
-			`"padding":{"strategy":{"Fixed":9},"direction":"Left","pad_to_multiple_of":8,"pad_id":0,"pad_type_id":0,"pad_token":"a"}`,
+			`"padding":{"strategy":{"Fixed":9},"direction":"Left","pad_to_multiple_of":8,"pad_id":0,"pad_type_id":0,` +
+				`"pad_token":"a"}`,
 		} {
 			name, _, _ := strings.Cut(setting, ":")
 			with := strings.Replace(strings.Replace(file, name+": null", name+":null", 1), name+":null", setting, 1)
@@ -228,15 +234,23 @@ func TestMarshalRefusesOtherTokenizers(t *testing.T) {
 // charactersFile is a small vocabulary of characters in Llama 2's form, patternFile one of bytes with a pattern of
 // its own.
 const (
-	charactersFile = `{"version":"1.0","added_tokens":[{"id":0,"content":"<unk>","special":true},{"id":1,"content":"<s>","special":true,"rstrip":true}],
-"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Prepend","prepend":"▁"},{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},
+	charactersFile = `{"version":"1.0","added_tokens":[{"id":0,"content":"<unk>","special":true},
+{"id":1,"content":"<s>","special":true,"rstrip":true}],
+"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Prepend","prepend":"▁"},
+{"type":"Replace","pattern":{"String":" "},"content":"▁"}]},
 "pre_tokenizer":{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":false},
-"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],"special_tokens":{"<s>":{"ids":[1]}}},
-"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},
-"model":{"type":"BPE","unk_token":"<unk>","byte_fallback":true,"fuse_unk":true,"vocab":{"<unk>":0,"<s>":1,"<0xC3>":2,"<0xA9>":3,"▁":4,"a":5,"b":6,"▁a":7},"merges":["▁ a"]}}`
-	patternFile = `{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
-{"type":"Split","pattern":{"Regex":"\\s?[a-z]+(?!b)"},"behavior":"MergedWithNext","invert":false},{"type":"ByteLevel","use_regex":false}]},
-"decoder":{"type":"ByteLevel"},"model":{"type":"BPE","ignore_merges":true,"vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3},"merges":["Ġ a"]}}`
+"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}},{"Sequence":{"id":"A"}}],
+"special_tokens":{"<s>":{"ids":[1]}}},
+"decoder":{"type":"Sequence","decoders":[{"type":"Replace","pattern":{"String":"▁"},"content":" "},
+{"type":"ByteFallback"},{"type":"Fuse"},{"type":"Strip","content":" ","start":1,"stop":0}]},
+"model":{"type":"BPE","unk_token":"<unk>","byte_fallback":true,"fuse_unk":true,
+"vocab":{"<unk>":0,"<s>":1,"<0xC3>":2,"<0xA9>":3,"▁":4,"a":5,"b":6,"▁a":7},"merges":["▁ a"]}}`
+	patternFile = `{"version":"1.0","added_tokens":[],"pre_tokenizer":{"type":"Sequence","pretokenizers":[
+{"type":"Digits","individual_digits":true},
+{"type":"Split","pattern":{"Regex":"\\s?[a-z]+(?!b)"},"behavior":"MergedWithNext","invert":false},
+{"type":"ByteLevel","use_regex":false}]},
+"decoder":{"type":"ByteLevel"},
+"model":{"type":"BPE","ignore_merges":true,"vocab":{"a":0,"b":1,"Ġ":2,"Ġa":3},"merges":["Ġ a"]}}`
 )
 
 // forgetRegexps takes the compiled patterns out of a tokenizer: they cannot be compared. The patterns stay.

@@ -230,9 +230,9 @@ func product(dims []int) int {
 	return n
 }
 
-// Fresh makes the numbers of a new model, by parameter. It draws tensor by tensor as the model's files hold them, so that
-// a seed gives the same model whatever its parameters are cut into: draw returns the n numbers of tensor number i, which
-// start as those of p do. A model that no family's files hold is drawn parameter by parameter.
+// Fresh makes the numbers of a new model, by parameter. It draws tensor by tensor as the model's files hold them, so
+// that a seed gives the same model whatever its parameters are cut into: draw returns the n numbers of tensor number i,
+// which start as those of p do. A model that no family's files hold is drawn parameter by parameter.
 func Fresh(c net.Config, draw func(i int, p net.Param, n int) []float32) map[string][]float32 {
 	rules := map[string]Rule{}
 	if f, _, err := Write(c); err == nil {

@@ -27,11 +27,11 @@ const Schema = 1
 
 // Config says what is ranked on what. Zero values are the usual choice.
 type Config struct {
-	Tasks   []string `json:"tasks"`   // nil: those that both architectures learn in some minutes: all of plant.Tasks but recall
+	Tasks   []string `json:"tasks"`   // nil: all of plant.Tasks but recall, which takes an LSTM long to learn
 	Archs   []string `json:"archs"`   // nil: lm.Transformer and lm.LSTM
 	Methods []string `json:"methods"` // nil: all of lmkit.MethodNames; each explains the architectures that it suits
 	Items   int      `json:"items"`   // texts to explain, a model; 0: 20
-	Size    int      `json:"size"`    // of the texts, as plant.Config.Size; 0: marker 10, pair and shortcut 8, and else the task's
+	Size    int      `json:"size"`    // of the texts: plant.Config.Size; 0: marker 10, pair and shortcut 8, else as there
 	Width   int      `json:"width"`   // of the models; 0: 64
 	Steps   int      `json:"steps"`   // of training, at the most; 0: 3,000
 	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice

@@ -135,7 +135,8 @@ func matrix(a lm.Array) [][]float64 {
 // write writes the page, whole or not at all.
 func (d *demo) write() error {
 	r := render.Report{Title: "lmkit: language models, explained", Sections: d.sections,
-		Intro: "A Transformer and an LSTM learned which verb follows a noun phrase. Only its first noun decides. Each explanation below carries its own evidence, and the planted truth stands beside it."}
+		Intro: "A Transformer and an LSTM learned which verb follows a noun phrase. Only its first noun decides. " +
+			"Each explanation below carries its own evidence, and the planted truth stands beside it."}
 	var page bytes.Buffer
 	if err := r.HTML(&page); err != nil {
 		return err
