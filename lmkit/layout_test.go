@@ -48,7 +48,7 @@ var rooms = map[string]string{
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
 	"lm/format":    "internal/net internal/number internal/safetensors",
-	"lm": "token backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
+	"lm": "token token/chat backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +
 		"internal/whole",
@@ -67,12 +67,12 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/gguf internal/hub token token/chat corpus backend lm train explain explain/attention " +
+	"lmkit": "internal/hub token corpus backend lm train explain explain/attention " +
 		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":       "token corpus corpus/plant backend lm train plot progress",
 	"trial/board": "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
-	"trial/demo": "lmkit token token/chat corpus/plant backend lm explain trial plot render progress internal/gguf" +
+	"trial/demo": "lmkit token token/chat corpus/plant backend lm explain trial plot render progress" +
 		" internal/whole internal/printable",
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",

@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 
-	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
@@ -27,19 +26,15 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 			return err
 		}
 	}
-	path, err := a.find(ctx, args[0])
-	if err != nil {
-		return err
-	}
-	t, err := lmkit.ChatTemplate(path)
-	if err != nil {
-		return fmt.Errorf("chat with %s: %w", args[0], err)
-	}
 	m, err := a.openModel(ctx, args[0], backend.Options{Latency: true})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	t, err := m.Chat()
+	if err != nil {
+		return fmt.Errorf("chat with %s: %w", args[0], err)
+	}
 	if m.Tokenizer() == nil {
 		return errors.New("this model has no tokenizer, and cannot read a text")
 	}

@@ -61,6 +61,7 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	m.training, err = os.ReadFile(filepath.Join(dir, TrainingFile))
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		m.ends, err = readEnds(dir, tok, c.Vocab)
+		m.chat = readChat(dir)
 	}
 	if err != nil {
 		m.Close()

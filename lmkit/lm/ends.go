@@ -11,14 +11,16 @@ import (
 
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // GenerationFile is the file of a model directory that says how its texts are generated. Of it the end tokens are
 // read.
 const GenerationFile = "generation_config.json"
 
-// Ends are the tokens with which a text of the model ends, in ascending order: those that generation_config.json and
-// config.json name, and the tokenizer's special tokens that are known to mean it. It is empty for a model without any.
+// Ends are the tokens with which a text of the model, or its turn in a conversation, ends, in ascending order: those
+// that its files name (generation_config.json, config.json and tokenizer_config.json, or the settings of a GGUF file),
+// and the tokenizer's special tokens that are known to mean it. It is empty for a model without any.
 func (m *Model) Ends() []token.ID { return m.ends }
 
 // readEnds finds the end tokens of a model directory. A token outside the vocabulary, such as GPT-2's in a smaller
@@ -39,9 +41,23 @@ func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
 		}
 		ends = append(ends, more...)
 	}
+	settings, err := chat.ReadSettings(os.DirFS(dir))
+	if err != nil {
+		return nil, err
+	}
+	if settings.EOS != "" && tok != nil {
+		if id, ok := tok.Lookup(settings.EOS); ok {
+			ends = append(ends, id)
+		}
+	}
+	return sortEnds(ends, vocab), nil
+}
+
+// sortEnds leaves out what is outside the vocabulary, and puts the rest in ascending order, each once.
+func sortEnds(ends []token.ID, vocab int) []token.ID {
 	ends = slices.DeleteFunc(ends, func(id token.ID) bool { return id < 0 || int(id) >= vocab })
 	slices.Sort(ends)
-	return slices.Compact(ends), nil
+	return slices.Compact(ends)
 }
 
 // parseEnds reads eos_token_id: a number, a list of numbers, or nothing.

@@ -3,7 +3,6 @@ package lm
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/gguf"
@@ -25,14 +24,18 @@ func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
 	if m, err = assemble(e, c, tok, u.Param); err != nil {
 		return nil, err
 	}
-	if tok != nil {
-		m.ends = slices.DeleteFunc(token.Ends(tok), func(id token.ID) bool { return int(id) >= c.Vocab })
+	m.chat = ggufChat(f, tok)
+	r, ends := settings{file: f}, token.Ends(tok)
+	for _, key := range []string{"eos_token_id", "eot_token_id", "eom_token_id"} { // of a text, a turn, a message
+		if id := r.id("ggml." + key); id != nil {
+			ends = append(ends, *id)
+		}
 	}
-	if eos, ok, err := gguf.Get[int](f, "tokenizer.ggml.eos_token_id"); err == nil && ok && eos >= 0 && eos < c.Vocab {
-		m.ends = append(m.ends, token.ID(eos))
+	if r.err != nil {
+		m.Close()
+		return nil, r.err
 	}
-	slices.Sort(m.ends)
-	m.ends = slices.Compact(m.ends)
+	m.ends = sortEnds(ends, c.Vocab)
 	return m, nil
 }
 
@@ -56,15 +59,15 @@ func findGGUF(path string) (*gguf.File, Config, *format.Unpacker, error) {
 func ggufTokenizer(f *gguf.File) (token.Tokenizer, error) {
 	r := settings{file: f}
 	g := token.GGUF{
-		Model: get[string](&r, "model"), Pre: get[string](&r, "pre"), Tokens: get[[]string](&r, "tokens"),
-		Merges: get[[]string](&r, "merges"), BOS: r.id("bos_token_id"), EOS: r.id("eos_token_id"),
-		Unknown: r.id("unknown_token_id"), AddBOS: given[bool](&r, "add_bos_token"),
-		AddEOS: given[bool](&r, "add_eos_token"), AddSpacePrefix: given[bool](&r, "add_space_prefix"),
+		Model: get[string](&r, "ggml.model"), Pre: get[string](&r, "ggml.pre"), Tokens: get[[]string](&r, "ggml.tokens"),
+		Merges: get[[]string](&r, "ggml.merges"), BOS: r.id("ggml.bos_token_id"), EOS: r.id("ggml.eos_token_id"),
+		Unknown: r.id("ggml.unknown_token_id"), AddBOS: given[bool](&r, "ggml.add_bos_token"),
+		AddEOS: given[bool](&r, "ggml.add_eos_token"), AddSpacePrefix: given[bool](&r, "ggml.add_space_prefix"),
 	}
-	for _, s := range get[[]float64](&r, "scores") {
+	for _, s := range get[[]float64](&r, "ggml.scores") {
 		g.Scores = append(g.Scores, float32(s))
 	}
-	for _, t := range get[[]int](&r, "token_type") {
+	for _, t := range get[[]int](&r, "ggml.token_type") {
 		g.Types = append(g.Types, int32(t))
 	}
 	if r.err != nil {
@@ -88,7 +91,7 @@ type settings struct {
 
 // given is a setting, nil where the file does not have it.
 func given[T gguf.Value](r *settings, key string) *T {
-	v, ok, err := gguf.Get[T](r.file, "tokenizer.ggml."+key)
+	v, ok, err := gguf.Get[T](r.file, "tokenizer."+key)
 	if err != nil && r.err == nil {
 		r.err = err
 	}
@@ -113,7 +116,7 @@ func (r *settings) id(key string) *token.ID {
 	}
 	id := token.ID(*n)
 	if int(id) != *n && r.err == nil {
-		r.err = fmt.Errorf("the setting tokenizer.ggml.%s is %d, which is no token", key, *n)
+		r.err = fmt.Errorf("the setting tokenizer.%s is %d, which is no token", key, *n)
 	}
 	return &id
 }

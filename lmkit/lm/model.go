@@ -67,6 +67,7 @@ type Model struct {
 	taps      map[Tap]TapInfo
 	hash      string
 	ends      []token.ID // see Ends
+	chat      conversations
 	training  json.RawMessage
 
 	table struct { // of token embeddings

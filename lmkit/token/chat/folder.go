@@ -9,8 +9,12 @@ import (
 )
 
 // ErrNone says that a model has no chat template.
-var ErrNone = errors.New("the model has no chat template, as models have that were not trained on conversations: " +
-	"give a text to go on from")
+var ErrNone = errors.New("the model has no chat template, so it was hardly trained on conversations: " +
+	"give it a text to go on from")
+
+// settingsFile is the file of a folder that says which tokens begin and end a text, and in older folders holds the
+// template too.
+const settingsFile = "tokenizer_config.json"
 
 // maxFile bounds the files of a folder that are read here.
 const maxFile = 64 << 20
@@ -20,13 +24,14 @@ const maxFile = 64 << 20
 func ReadFolder(folder fs.FS) (*Template, error) {
 	var config struct {
 		Template json.RawMessage `json:"chat_template"`
-		BOS      tokenText       `json:"bos_token"`
-		EOS      tokenText       `json:"eos_token"`
 	}
-	if err := readJSON(folder, "tokenizer_config.json", &config); err != nil {
+	settings, err := ReadSettings(folder)
+	if err != nil {
 		return nil, err
 	}
-	settings := Settings{BOS: string(config.BOS), EOS: string(config.EOS)}
+	if err := readJSON(folder, settingsFile, &config); err != nil {
+		return nil, err
+	}
 	if source, err := readFile(folder, "chat_template.jinja"); err != nil {
 		return nil, err
 	} else if source != nil {
@@ -42,9 +47,20 @@ func ReadFolder(folder fs.FS) (*Template, error) {
 	}
 	source, err := defaultTemplate(config.Template)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer_config.json: %w", err)
+		return nil, fmt.Errorf("%s: %w", settingsFile, err)
 	}
 	return New(source, settings)
+}
+
+// ReadSettings reads the texts of the tokens that begin and end a text from the tokenizer_config.json of a model's
+// folder. Without that file, or where it does not name them, they are empty.
+func ReadSettings(folder fs.FS) (Settings, error) {
+	var config struct {
+		BOS tokenText `json:"bos_token"`
+		EOS tokenText `json:"eos_token"`
+	}
+	err := readJSON(folder, settingsFile, &config)
+	return Settings{BOS: string(config.BOS), EOS: string(config.EOS)}, err
 }
 
 // defaultTemplate reads both forms of the key: a template, or a list of named ones.

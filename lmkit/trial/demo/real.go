@@ -2,13 +2,11 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/explain"
-	"lmkit.internal/lmkit/internal/gguf"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
@@ -44,7 +42,7 @@ func (d *demo) real(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	template, err := templateOf(d.Real, m.Tokenizer())
+	template, err := m.Chat()
 	if err != nil {
 		return err
 	}
@@ -68,30 +66,6 @@ func (d *demo) real(ctx context.Context) error {
 	}
 	d.Progress.At("explain SmolLM2", int64(len(questions)), int64(len(questions)), "questions")
 	return nil
-}
-
-// templateOf is the chat template that a GGUF file holds.
-func templateOf(path string, tok token.Tokenizer) (t *chat.Template, err error) {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	source, ok, err := gguf.Get[string](f, "tokenizer.chat_template")
-	if err != nil || !ok {
-		return nil, errors.Join(chat.ErrNone, err)
-	}
-	var s chat.Settings
-	for key, text := range map[string]*string{"bos": &s.BOS, "eos": &s.EOS} {
-		id, ok, err := gguf.Get[int](f, "tokenizer.ggml."+key+"_token_id")
-		if err != nil {
-			return nil, err
-		}
-		if ok && id >= 0 && id < tok.Size() {
-			*text = tok.Token(token.ID(id))
-		}
-	}
-	return chat.New(source, s)
 }
 
 // explain says why the model's first choice comes, and not the foil.
