@@ -127,6 +127,7 @@ func TestSmolLM2(t *testing.T) {
 	}
 	for i, p := range want.Prompts {
 		p.logits(t, m, a.Logits[i])
+		p.scores(t, m)
 		n := len(p.IDs)
 		var norms [2][]float64
 		for k, at := range []int{0, n - 1} {
@@ -144,6 +145,30 @@ func TestSmolLM2(t *testing.T) {
 			near(t, p.Name+": attention to the sink", wide(a.At[last].Index(i, 8, n-1).Data[:n]), p.Sink)
 		}
 	}
+}
+
+// scores compares the scores of texts that go on from a prompt, where each is one token there.
+func (p golden) scores(t *testing.T, m *lm.Model) {
+	t.Helper()
+	if strings.Contains(p.Text, "<|im_start|>") {
+		return // special tokens, which a text that is scored never holds
+	}
+	var next []lm.Passage
+	for _, text := range p.TopTokens {
+		next = append(next, lm.Passage{Text: text, After: p.Text})
+	}
+	scores, _, err := m.Score(context.Background(), next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []float64
+	for i, s := range scores {
+		if len(s.Tokens) != 1 || s.Tokens[0].ID != p.TopIDs[i] || s.Begin != "" {
+			t.Fatalf("%s: %+v", p.Name, s)
+		}
+		got = append(got, s.LogProb)
+	}
+	near(t, p.Name+": scores of what comes next", got, p.TopLogProbs)
 }
 
 // logits compares the logits [T, V] of a prompt.

@@ -114,7 +114,7 @@ word language models work too, and names of models that are fetched once: lmkit 
 	})
 	root.PersistentFlags().StringVar(&a.engine, "engine", "",
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
-	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.generateCmd(), a.explainCmd(),
+	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.scoreCmd(), a.generateCmd(), a.explainCmd(),
 		a.compareCmd(), a.treeCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.pullCmd(), a.notebookCmd(),
 		a.kernelCmd(), a.doctorCmd())
 	cobra.EnableCommandSorting = false

@@ -96,6 +96,14 @@ func (a *app) tree(ctx context.Context, dir, file string, o *treeFlags) error {
 
 // lines reads the lines of a file, or of stdin, that are not empty.
 func (a *app) lines(file string) ([]string, error) {
+	all, err := a.allLines(file)
+	return slices.DeleteFunc(all, blank), err
+}
+
+func blank(line string) bool { return strings.TrimSpace(line) == "" }
+
+// allLines reads the lines of a file, or of stdin.
+func (a *app) allLines(file string) ([]string, error) {
 	const most = 64 << 20
 	in := a.in
 	if file != "-" {
@@ -115,9 +123,7 @@ func (a *app) lines(file string) ([]string, error) {
 	case bytes.IndexByte(data, 0) >= 0:
 		return nil, fmt.Errorf("the texts %s are no text: they hold a zero byte", file)
 	}
-	return slices.DeleteFunc(strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n"), func(line string) bool {
-		return strings.TrimSpace(line) == ""
-	}), nil
+	return strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n"), nil
 }
 
 // encodeLines turns texts, and the tokens to choose from, into IDs.

@@ -19,6 +19,7 @@ type Query struct {
 	Edits  []Edit      // replacements
 	Taps   []Tap       // activations to return
 	Of     []Objective // what to compute, one for each row, or one for all of them
+	Each   bool        // return the value of each term of the objectives, too
 	Wrt    []Tap       // activations to differentiate the objective by; they are returned too
 	Rules  Rules       // how gradients pass what is not linear
 	Logits Scope       // which logits to return
@@ -97,6 +98,7 @@ type State struct {
 // longest row; entries past a shorter row's end mean nothing.
 type Answer struct {
 	Values []float64     // the objective of each row
+	Each   [][]float64   // of each row, what its terms are before they are weighted and added
 	Logits []Array       // [T, V] of each row ([1, V] for LastLogits)
 	States []State       // the state after each row
 	At     map[Tap]Array // activations, after their replacement
@@ -200,6 +202,9 @@ func (m *Model) validate(q Query) error {
 	}
 	if len(q.Wrt) > 0 && len(q.Of) == 0 {
 		return errors.New("gradients need an objective")
+	}
+	if q.Each && len(q.Of) == 0 {
+		return errors.New("values of terms need an objective")
 	}
 	if err := m.validateObjectives(q); err != nil {
 		return err

@@ -69,6 +69,7 @@ func newRun(m *Model, q Query) (*run, error) {
 	if len(q.Of) > 0 {
 		r.prediction.Unit = string(q.Of[0].Unit)
 	}
+	r.prediction.Each = q.Each
 	r.prediction.Logits = []string{NoLogits: "", LastLogits: "last", AllLogits: "all"}[q.Logits]
 	r.prediction.Last = r.onlyLast()
 	return r, nil
@@ -138,6 +139,9 @@ func (r *run) prepareAnswer() {
 	n := len(r.query.Rows)
 	if r.query.Of != nil {
 		r.answer.Values = make([]float64, n)
+	}
+	if r.query.Each {
+		r.answer.Each = make([][]float64, n)
 	}
 	if r.query.Logits != NoLogits {
 		r.answer.Logits = make([]Array, n)
@@ -210,6 +214,8 @@ func (r *run) collect(b batch, part string, outs named) error {
 		switch {
 		case name == net.Objective:
 			into = func(a Array) { r.takeValues(own, a) }
+		case name == net.Terms:
+			into = func(a Array) { r.takeTerms(own, a) }
 		case name == net.Logits:
 			into = func(a Array) { r.takeLogits(own, a) }
 		case name == net.ByOne:
@@ -244,6 +250,14 @@ func (r *run) read(x *tensors.Tensor, into func(a Array)) error {
 func (r *run) takeValues(own []int, a Array) {
 	for i, row := range own {
 		r.answer.Values[row] = float64(a.Data[i])
+	}
+}
+
+func (r *run) takeTerms(own []int, a Array) {
+	for i, row := range own {
+		for _, v := range a.Index(i).Data[:len(r.query.objective(row).Terms)] {
+			r.answer.Each[row] = append(r.answer.Each[row], float64(v))
+		}
 	}
 }
 

@@ -33,3 +33,16 @@ func Separator(tok Tokenizer) string {
 	}
 	return "\n"
 }
+
+// Begin returns the token after which the first token of a text is read, where a tokenizer puts none there itself: the
+// one that ends a text, as that stood before the next text in training. Word models of PyTorch have it as the word
+// <eos>.
+func Begin(tok Tokenizer) (ID, bool) {
+	if ends := Ends(tok); len(ends) > 0 {
+		return ends[0], true
+	}
+	if tok == nil {
+		return 0, false
+	}
+	return tok.Lookup("<eos>")
+}

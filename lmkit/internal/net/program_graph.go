@@ -19,6 +19,7 @@ const (
 // Prediction says what is asked about the tokens that come next.
 type Prediction struct {
 	Unit   string // of the objective: "" (none), Logit, LogProb or Prob
+	Each   bool   // its terms are asked for one by one, too
 	Logits string // "" (none), "last" (of each row's last token) or "all"
 	Last   bool   // only the last token is asked about: a Transformer's last layer returns no other
 }
@@ -38,6 +39,9 @@ func (q Prediction) outputs() (names []string) {
 	if q.Unit != "" {
 		names = append(names, Objective)
 	}
+	if q.Each {
+		names = append(names, Terms)
+	}
 	if q.Logits != "" {
 		names = append(names, Logits)
 	}
@@ -51,7 +55,11 @@ func (q Prediction) answer(p *pass, h *Node, in, out values) {
 		if q.Last {
 			position = ZerosLike(in[Token])
 		}
-		out[Objective] = objective(p, q.Unit, h, position, in[Token], in[Share])
+		terms := terms(p, q.Unit, h, position, in[Token])
+		out[Objective] = ReduceSum(Mul(in[Share], terms), -1)
+		if q.Each {
+			out[Terms] = terms
+		}
 	}
 	if q.Logits == "last" && !q.Last {
 		h = ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1)
@@ -159,9 +167,9 @@ func unstack(x *Node) []*Node {
 	return xs
 }
 
-// objective is the sum over k of share_k * unit(token_k at position_k): [B]. Only what it needs of the head is
+// terms is unit(token_k at position_k): [B, N], whose weighted sum is the objective. Only what it needs of the head is
 // computed.
-func objective(p *pass, unit string, h, position, token, share *Node) *Node {
+func terms(p *pass, unit string, h, position, token *Node) *Node {
 	g := h.Graph()
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
 	row := Iota(g, shapes.Make(dtypes.Int32, B, N, 1), 0)
@@ -181,5 +189,5 @@ func objective(p *pass, unit string, h, position, token, share *Node) *Node {
 	if unit == Prob {
 		x = p.act(Exp, x)
 	}
-	return ReduceSum(Mul(share, x), -1)
+	return x
 }

@@ -34,6 +34,7 @@ const (
 	ByStream  = "by stream" // [B, T, D], the gradient of the objective by it
 	ByOne     = "by one"    // [B], the gradient by the constant one, under rules that conserve relevance
 	Objective = "objective" // [B]
+	Terms     = "terms"     // [B, N], the terms of the objective, each by itself
 	Logits    = "logits"    // [B, T, V], or [B, 1, V] of the last tokens
 	Keys      = "keys"      // [B, S, G, K], what a layer's tokens read of earlier ones
 	Vals      = "values"    // [B, S, G, K]
