@@ -120,8 +120,8 @@ func notesOf(s lm.Score) (notes []string) {
 	case s.Begin != "":
 		notes = append(notes, fmt.Sprintf("The first token is read after %s.", quoted(s.Begin)))
 	case s.Unscored != "":
-		notes = append(notes, fmt.Sprintf("The first token, %s, has no score: the model has no token that a text begins after.",
-			quoted(s.Unscored)))
+		notes = append(notes, fmt.Sprintf("The first token, %s, has no score: "+
+			"the model has no token that a text begins after.", quoted(s.Unscored)))
 	}
 	if s.Windows > 0 {
 		notes = append(notes, fmt.Sprintf("The text is longer than the model can read: it was read in %d parts that overlap "+

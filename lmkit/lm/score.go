@@ -26,7 +26,7 @@ type Score struct {
 	Tokens     []TokenScore `json:"tokens"`             // all that were scored, in their order
 	Unknown    float64      `json:"unknown"`            // the share of Tokens that are the unknown token
 	Begin      string       `json:"begin,omitempty"`    // the token that stands before the first one; "": none does
-	Unscored   string       `json:"unscored,omitempty"` // a first token that has nothing before it, so that it has no score
+	Unscored   string       `json:"unscored,omitempty"` // a first token without a score, as nothing is before it
 	// Windows is into how many overlapping parts the passage was cut because it is longer than the model can read: all
 	// but the first half of each part are read only as context. 0: it was read whole.
 	Windows int    `json:"windows,omitempty"`
