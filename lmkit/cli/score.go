@@ -97,12 +97,13 @@ func (a *app) showScore(s lm.Score) error {
 		}
 		text := quoted(t.Text)
 		pad := strings.Repeat(" ", width-len([]rune(text)))
-		if err := printf(a.out, "%s%s  %9.4f  %8.4f %%%s\n", text, pad, t.LogProb, 100*math.Exp(t.LogProb), mark); err != nil {
+		err := printf(a.out, "%s%s  %9.4f  %8.4f %%%s\n", text, pad, t.LogProb, 100*math.Exp(t.LogProb), mark)
+		if err != nil {
 			return err
 		}
 	}
-	err := printf(a.out, "log-probability  %.4f nats of %s\nperplexity       %.3f\nunknown          %.2f %% of the tokens\n",
-		s.LogProb, tokens(len(s.Tokens)), s.Perplexity, 100*s.Unknown)
+	err := printf(a.out, "log-probability  %.4f nats of %s\nperplexity       %.3f\n"+
+		"unknown          %.2f %% of the tokens\n", s.LogProb, tokens(len(s.Tokens)), s.Perplexity, 100*s.Unknown)
 	if err != nil {
 		return err
 	}
