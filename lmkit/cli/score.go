@@ -33,8 +33,8 @@ The first token is read after the one that the model's tokenizer puts at the beg
 end-of-text token; the output says which. --after gives a text to go on from, which is read and not scored: TEXT then
 begins with a space where one belongs.
 
---file scores each line of a file (- is stdin) by itself. The lines of a .jsonl file are objects with a "text", and an "after"
-if need be. With --json each line comes out as one line of JSON, in the same order.`,
+--file scores each line of a file (- is stdin) by itself. The lines of a .jsonl file are objects with a "text", and an
+"after" if need be. With --json each line comes out as one line of JSON, in the same order.`,
 		Example: `  lmkit score smollm2 "The capital of France is Paris."
   lmkit score smollm2 " Paris" --after "The capital of France is"
   lmkit score runs/first --file lines.txt --json`,
