@@ -26,8 +26,8 @@ func (a *app) scoreCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   `score MODEL ["TEXT"]`,
 		Short: "Say how likely a model finds a text",
-		Long: `Say how likely a model finds a text: the log-probability, in nats, of each token after those before it, and their sum.
-The text - is read from stdin.
+		Long: `Say how likely a model finds a text: the log-probability, in nats, of each token after those before it,
+and their sum. The text - is read from stdin.
 
 The first token is read after the one that the model's tokenizer puts at the beginning of every text, or else after its
 end-of-text token; the output says which. --after gives a text to go on from, which is read and not scored: TEXT then
