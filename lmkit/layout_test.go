@@ -47,7 +47,7 @@ var rooms = map[string]string{
 	"token/chat":   "token internal/printable",
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
-	"lm/format":    "internal/net internal/number internal/safetensors",
+	"lm/format":    "internal/net internal/number internal/printable internal/safetensors",
 	"lm": "token token/chat backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +

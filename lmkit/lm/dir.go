@@ -49,7 +49,7 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	u, ts, err := findWeights(f, c, dir)
+	u, ts, err := findWeights(fitted(f, &c, tok), c, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +70,17 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	return m, nil
 }
 
+// fitted is the layout of a model whose tokenizer has fewer tokens than its vocabulary has rows: the rows beyond, which
+// stand for no token, are left in the file, so that no text, no choice and no average ever has them.
+func fitted(l format.Layout, c *Config, tok token.Tokenizer) format.Layout {
+	if tok == nil || tok.Size() >= c.Vocab {
+		return l
+	}
+	l = format.Padded(l, c.Vocab)
+	c.Vocab = tok.Size()
+	return l
+}
+
 // isFile says whether a model is one file, which is then a GGUF file, and not a folder.
 func isFile(path string) bool {
 	info, err := os.Stat(path)
@@ -80,11 +91,12 @@ func isFile(path string) bool {
 // numbers.
 func CheckWeights(dir string) error {
 	if isFile(dir) {
-		f, _, _, err := findGGUF(dir)
+		f, layout, c, err := findGGUF(dir)
 		if err != nil {
 			return err
 		}
-		return f.Close()
+		_, err = format.Unpack(layout, c, f)
+		return errors.Join(err, f.Close())
 	}
 	f, c, err := readConfig(dir)
 	if err != nil {
@@ -98,7 +110,7 @@ func CheckWeights(dir string) error {
 }
 
 // findWeights opens the file or the files of a model directory's weights, and finds the parameters in them.
-func findWeights(f format.Format, c Config, dir string) (*format.Unpacker, *safetensors.File, error) {
+func findWeights(f format.Layout, c Config, dir string) (*format.Unpacker, *safetensors.File, error) {
 	ts, err := safetensors.Open(dir)
 	if err != nil {
 		return nil, nil, err
@@ -113,7 +125,7 @@ func findWeights(f format.Format, c Config, dir string) (*format.Unpacker, *safe
 // ReadConfig reads the config.json of a model directory, or the settings of a GGUF file.
 func ReadConfig(dir string) (Config, error) {
 	if isFile(dir) {
-		f, c, _, err := findGGUF(dir)
+		f, _, c, err := findGGUF(dir)
 		if err != nil {
 			return c, err
 		}

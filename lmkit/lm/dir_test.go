@@ -152,7 +152,7 @@ func TestWrongFolders(t *testing.T) {
 			`tensor "h.1.mlp.c_fc.weight" is missing; the configuration asks for it with shape [8 32]`},
 		{"mis-shaped tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts[name] = safetensors.Tensor{Dims: []int{32, 8}, Data: ts[name].Data}
-		}), `tensor "h.1.mlp.c_fc.weight" has shape [32 8], but the configuration asks for [8 32]`},
+		}), `tensor "transformer.h.1.mlp.c_fc.weight" has shape [32 8], but the configuration asks for [8 32]`},
 		{"unknown tensor", change(func(ts map[string]safetensors.Tensor) {
 			ts["h.7.ln_1.bias"] = safetensors.Tensor{Dims: []int{1}, Data: []float32{1}}
 		}), `tensor "h.7.ln_1.bias" belongs to no part of the model`},

@@ -12,12 +12,16 @@ import (
 
 // openGGUF opens a model that is one GGUF file, with its tokenizer, if the file has one.
 func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
-	f, c, u, err := findGGUF(path)
+	f, layout, c, err := findGGUF(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	tok, err := ggufTokenizer(f)
+	if err != nil {
+		return nil, err
+	}
+	u, err := format.Unpack(fitted(layout, &c, tok), c, f)
 	if err != nil {
 		return nil, err
 	}
@@ -39,20 +43,17 @@ func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
 	return m, nil
 }
 
-// findGGUF opens a file, and finds the model's shape and its parameters in it.
-func findGGUF(path string) (*gguf.File, Config, *format.Unpacker, error) {
+// findGGUF opens a file, and reads the model's shape and where its parameters are.
+func findGGUF(path string) (*gguf.File, format.Layout, Config, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
-		return nil, Config{}, nil, err
+		return nil, nil, Config{}, err
 	}
 	layout, c, err := format.GGUF(f.Settings(), f)
-	if err == nil {
-		var u *format.Unpacker
-		if u, err = format.Unpack(layout, c, f); err == nil {
-			return f, c, u, nil
-		}
+	if err != nil {
+		return nil, nil, c, errors.Join(err, f.Close())
 	}
-	return nil, Config{}, nil, errors.Join(err, f.Close())
+	return f, layout, c, nil
 }
 
 // ggufTokenizer is the tokenizer of a file; nil if it has none.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
 )
@@ -19,7 +18,7 @@ type decoder struct {
 	keys             []key      // what is copied between config.json and the configuration
 	read             func(k *keys, c *net.Config)
 	write            func(c net.Config) object // the keys that read understands
-	prefix           string                    // of all names but the output matrix's; it may be left out
+	holder           string                    // what its classes call the part that holds the layers, see bare
 	rules            func(c net.Config) []Rule
 }
 
@@ -109,15 +108,7 @@ func (d decoder) Write(c net.Config) ([]byte, error) {
 func (d decoder) Rules(c net.Config) []Rule { return expand(c, d.rules(c)) }
 
 // Name implements Format.
-func (d decoder) Name(tensor string) string {
-	for prefix := d.prefix; prefix != ""; { // "model.decoder.", or what is left of it
-		if rest, ok := strings.CutPrefix(tensor, prefix); ok {
-			return rest
-		}
-		_, prefix, _ = strings.Cut(prefix, ".")
-	}
-	return tensor
-}
+func (d decoder) Name(tensor string) string { return bare(tensor, d.holder) }
 
 // biases reads a key that says whether projections have biases: qkv and out, or those of the feed-forward layer.
 func biases(k *keys, name string, def bool, none ...*bool) {

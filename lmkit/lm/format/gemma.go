@@ -20,7 +20,7 @@ var gemmaKeys = more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), 
 
 // gemma2 has caps, and a window in every other layer from the first.
 var gemma2 = decoder{
-	modelType: "gemma2", class: "Gemma2ForCausalLM", base: gemmaBase, keys: gemmaKeys, prefix: "model.", rules: gemmaRules,
+	modelType: "gemma2", class: "Gemma2ForCausalLM", base: gemmaBase, keys: gemmaKeys, rules: gemmaRules,
 	read: func(k *keys, c *net.Config) {
 		gemmaScales(k, c, 50, 30)
 		rotary(k, c, 1e4, 0)
@@ -31,7 +31,7 @@ var gemma2 = decoder{
 
 // gemma3 has norms of queries and keys, and a window in all layers but every sixth, whose positions turn otherwise.
 var gemma3 = decoder{
-	modelType: "gemma3_text", class: "Gemma3ForCausalLM", base: gemma3Base(), keys: gemmaKeys, prefix: "model.",
+	modelType: "gemma3_text", class: "Gemma3ForCausalLM", base: gemma3Base(), keys: gemmaKeys,
 	rules: gemmaRules,
 	read: func(k *keys, c *net.Config) {
 		gemmaScales(k, c, 0, 0)
@@ -138,15 +138,11 @@ func (g gemma3Whole) Read(config []byte) (net.Config, error) {
 
 // Name is "" for the tensors of the image encoder.
 func (g gemma3Whole) Name(tensor string) string {
+	name := g.decoder.Name(tensor)
 	for _, part := range []string{"vision_tower.", "multi_modal_projector."} {
-		if strings.HasPrefix(strings.TrimPrefix(tensor, "model."), part) {
+		if strings.HasPrefix(name, part) {
 			return ""
 		}
 	}
-	for _, prefix := range []string{"model.language_model.", "language_model."} {
-		if rest, ok := strings.CutPrefix(tensor, prefix); ok {
-			return g.decoder.Name(rest)
-		}
-	}
-	return tensor
+	return name
 }

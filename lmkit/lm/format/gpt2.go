@@ -1,10 +1,6 @@
 package format
 
-import (
-	"strings"
-
-	"lmkit.internal/lmkit/internal/net"
-)
+import "lmkit.internal/lmkit/internal/net"
 
 // gpt2 is Hugging Face's GPT-2. Its matrices are [in, out], with queries, keys and values side by side in one.
 type gpt2 struct{}
@@ -75,4 +71,4 @@ func (gpt2) Rules(c net.Config) []Rule {
 	})
 }
 
-func (gpt2) Name(tensor string) string { return strings.TrimPrefix(tensor, "transformer.") }
+func (gpt2) Name(tensor string) string { return bare(tensor) }

@@ -13,7 +13,7 @@ var llamaKeys = more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), 
 
 // llama is Llama 2 and 3, TinyLlama, SmolLM2 and all that took over their shape.
 var llama = decoder{
-	modelType: "llama", class: "LlamaForCausalLM", base: llamaBase, keys: llamaKeys, prefix: "model.", rules: llamaRules,
+	modelType: "llama", class: "LlamaForCausalLM", base: llamaBase, keys: llamaKeys, rules: llamaRules,
 	read: func(k *keys, c *net.Config) {
 		biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)
 		biases(k, "mlp_bias", false, &c.NoBias.MLP)
@@ -28,7 +28,7 @@ var llama = decoder{
 
 // mistral is Llama with a window in all layers; null in later models.
 var mistral = decoder{
-	modelType: "mistral", class: "MistralForCausalLM", base: llamaBase, keys: llamaKeys, prefix: "model.",
+	modelType: "mistral", class: "MistralForCausalLM", base: llamaBase, keys: llamaKeys,
 	rules: llamaRules,
 	read: func(k *keys, c *net.Config) {
 		rotary(k, c, 1e4, 0)
@@ -41,7 +41,7 @@ var mistral = decoder{
 
 // smollm3 is Llama in which the queries and keys of some layers are not turned.
 var smollm3 = decoder{
-	modelType: "smollm3", class: "SmolLM3ForCausalLM", base: tied(llamaBase), keys: llamaKeys, prefix: "model.",
+	modelType: "smollm3", class: "SmolLM3ForCausalLM", base: tied(llamaBase), keys: llamaKeys,
 	rules: llamaRules,
 	read: func(k *keys, c *net.Config) {
 		biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)

@@ -45,13 +45,19 @@ func (lstm) Rules(c net.Config) []Rule {
 	})
 }
 
-// Name knows the attributes that PyTorch's examples call the three modules.
+// modules are other names that PyTorch programs give the three modules.
+var modules = map[string]string{
+	"encoder": "embed", "embedding": "embed", "embeddings": "embed", "emb": "embed", "word_embeddings": "embed",
+	"rnn":     "lstm",
+	"decoder": "linear", "fc": "linear", "out": "linear", "output": "linear", "head": "linear", "lm_head": "linear",
+}
+
+// Name implements Format.
 func (lstm) Name(tensor string) string {
-	for _, other := range [][2]string{{"encoder.", "embed."}, {"embedding.", "embed."}, {"rnn.", "lstm."},
-		{"decoder.", "linear."}, {"fc.", "linear."}} {
-		if rest, ok := strings.CutPrefix(tensor, other[0]); ok {
-			return other[1] + rest
-		}
+	name := bare(tensor)
+	module, rest, _ := strings.Cut(name, ".")
+	if same, ok := modules[module]; ok {
+		return same + "." + rest
 	}
-	return tensor
+	return name
 }

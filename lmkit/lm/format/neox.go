@@ -5,7 +5,7 @@ import "lmkit.internal/lmkit/internal/net"
 // neox is GPT-NeoX and Pythia: LayerNorm, of each head the first numbers turned, and attention beside the feed-forward
 // layer.
 var neox = decoder{
-	modelType: "gpt_neox", class: "GPTNeoXForCausalLM", prefix: "gpt_neox.", rules: neoxRules,
+	modelType: "gpt_neox", class: "GPTNeoXForCausalLM", holder: "gpt_neox", rules: neoxRules,
 	base: net.Config{Residual: net.Parallel, Activation: net.GELU, Epsilon: 1e-5, Context: 2048},
 	keys: more(sizes, inner("intermediate_size"), epsilon("layer_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {

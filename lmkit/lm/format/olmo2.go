@@ -5,7 +5,7 @@ import "lmkit.internal/lmkit/internal/net"
 // olmo2 is Llama with norms after attention and feed-forward layer in place of before, and of all queries and all
 // keys of a token.
 var olmo2 = decoder{
-	modelType: "olmo2", class: "Olmo2ForCausalLM", base: olmo2Base(), prefix: "model.", rules: gemmaRules,
+	modelType: "olmo2", class: "Olmo2ForCausalLM", base: olmo2Base(), rules: gemmaRules,
 	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("rms_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
 		biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)

@@ -5,7 +5,7 @@ import "lmkit.internal/lmkit/internal/net"
 // opt is OPT: GPT-2's kind, with ReLU. Its table of positions has two entries before the first; its model of 350
 // million parameters has norms after the sums, and token embeddings narrower than the residual stream.
 var opt = decoder{
-	modelType: "opt", class: "OPTForCausalLM", prefix: "model.decoder.", rules: optRules,
+	modelType: "opt", class: "OPTForCausalLM", holder: "decoder", rules: optRules,
 	base: net.Config{PositionOffset: 2, Activation: net.ReLU, Tied: true, Context: 2048, Inner: 3072},
 	keys: more(sizes, inner("ffn_dim"), act("activation_function"),
 		key{"word_embed_proj_dim", func(c *net.Config) any { return &c.EmbedWidth }}),

@@ -5,7 +5,7 @@ import "lmkit.internal/lmkit/internal/net"
 // phi is Phi-1, 1.5 and 2: attention beside the feed-forward layer, both behind one norm, and a bias at the output
 // matrix.
 var phi = decoder{
-	modelType: "phi", class: "PhiForCausalLM", prefix: "model.", rules: phiRules,
+	modelType: "phi", class: "PhiForCausalLM", rules: phiRules,
 	base: net.Config{Residual: net.ParallelOne, HeadBias: true, Activation: net.GELUTanh, Epsilon: 1e-5, Context: 2048},
 	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("layer_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
@@ -40,7 +40,7 @@ func phiRules(net.Config) []Rule {
 // phi3 is Phi-3 and 4: Llama with q, k and v in one matrix, and gate and up in another; a window or scaled
 // frequencies.
 var phi3 = decoder{
-	modelType: "phi3", class: "Phi3ForCausalLM", base: phi3Base(), prefix: "model.", rules: phi3Rules,
+	modelType: "phi3", class: "Phi3ForCausalLM", base: phi3Base(), rules: phi3Rules,
 	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("rms_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
 		// How long the texts were that it was first trained on: beside the scaling in files, under it in transformers

@@ -4,7 +4,7 @@ import "lmkit.internal/lmkit/internal/net"
 
 // qwen2 is Llama whose queries, keys and values have biases; some layers may have a window.
 var qwen2 = decoder{
-	modelType: "qwen2", class: "Qwen2ForCausalLM", keys: qwenKeys, prefix: "model.", rules: llamaRules,
+	modelType: "qwen2", class: "Qwen2ForCausalLM", keys: qwenKeys, rules: llamaRules,
 	base: qwenBase(net.Projections{Out: true, MLP: true}),
 	read: func(k *keys, c *net.Config) {
 		rotary(k, c, 1e4, 0)
@@ -15,7 +15,7 @@ var qwen2 = decoder{
 
 // qwen3 is Llama with a norm over each head of queries and keys.
 var qwen3 = decoder{
-	modelType: "qwen3", class: "Qwen3ForCausalLM", keys: qwenKeys, prefix: "model.", rules: llamaRules,
+	modelType: "qwen3", class: "Qwen3ForCausalLM", keys: qwenKeys, rules: llamaRules,
 	base: qwenNormed(qwenBase(llamaBase.NoBias)),
 	read: func(k *keys, c *net.Config) {
 		biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)

@@ -2,8 +2,6 @@ package format
 
 import (
 	"fmt"
-	"slices"
-	"sort"
 	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
@@ -17,6 +15,7 @@ type Rule struct {
 	Rows       int             // how many rows the tensor has, where others are in it too; 0: the parameter's
 	Row        func(i int) int // which of them is row i of the parameter; nil: row i
 	Plus       float64         // what the tensor's numbers lack to be the parameter's
+	Copy       bool            // the tensor may be there in place of the parameter's own, or beside it with the same numbers
 }
 
 // from is the rows of a tensor from the given one.
@@ -67,8 +66,8 @@ func (r Rule) each(p net.Param, visit func(param, tensor int)) {
 }
 
 // expand makes the rules of a model from a table whose names leave out what repeats: "*" stands for the number of a
-// layer, and a name without ".weight" or ".bias" for both. Of a tied output matrix, which is no parameter, a copy may
-// be there.
+// layer, and a name without ".weight" or ".bias" for both. A tied output matrix, which is no parameter, may be there in
+// place of the embedding, or beside it.
 func expand(c net.Config, table []Rule) (rules []Rule) {
 	params := c.Params()
 	if c.Tied {
@@ -91,7 +90,7 @@ func expand(c net.Config, table []Rule) (rules []Rule) {
 			}
 			r.Param, r.Tensor = p.Name, strings.Replace(r.Tensor, "*", layer, 1)
 			if c.Tied && i == len(params)-1 {
-				r.Param = ""
+				r.Param, r.Copy = "embed.weight", true
 			}
 			rules = append(rules, r)
 		}
@@ -106,13 +105,21 @@ func expand(c net.Config, table []Rule) (rules []Rule) {
 	return rules
 }
 
+// own is the rules of the parameters by their names, without those of copies.
+func own(rules []Rule) map[string]Rule {
+	all := map[string]Rule{}
+	for _, r := range rules {
+		if !r.Copy {
+			all[r.Param] = r
+		}
+	}
+	return all
+}
+
 // Pack gives what a model's files hold: it gets the numbers of each parameter, and puts each tensor.
 func Pack(f Format, c net.Config, get func(param string) []float32,
 	put func(tensor string, dims []int, data []float32)) {
-	rules := map[string]Rule{}
-	for _, r := range f.Rules(c) {
-		rules[r.Param] = r
-	}
+	rules := own(f.Rules(c))
 	type tensor struct {
 		dims []int
 		data []float32
@@ -137,91 +144,6 @@ func Pack(f Format, c net.Config, get func(param string) []float32,
 	}
 }
 
-// Unpacker finds a model's parameters in its files.
-type Unpacker struct {
-	tensors Tensors
-	rules   map[string]Rule      // by parameter
-	names   map[string]string    // of the tensors, by the rules' names
-	uses    map[string]int       // of a tensor: how many parameters are still to be taken out of it
-	held    map[string][]float32 // the tensors that some parameters were taken out of, and others not yet
-}
-
-// Unpack checks that the tensors are those of a model, without reading their numbers.
-func Unpack(l Layout, c net.Config, ts Tensors) (*Unpacker, error) {
-	u := &Unpacker{tensors: ts, rules: map[string]Rule{}, names: map[string]string{}, uses: map[string]int{},
-		held: map[string][]float32{}}
-	for _, n := range ts.Names() {
-		name := l.Name(n)
-		if name == "" {
-			continue
-		}
-		if other, ok := u.names[name]; ok {
-			return nil, fmt.Errorf("tensors %q and %q are the same part of the model", other, n)
-		}
-		u.names[name] = n
-	}
-	left := map[string]bool{}
-	for n := range u.names {
-		left[n] = true
-	}
-	for _, r := range l.Rules(c) {
-		u.rules[r.Param] = r
-		u.uses[r.Tensor]++
-		delete(left, r.Tensor)
-	}
-	for _, p := range c.Params() {
-		if err := u.check(p); err != nil {
-			return nil, err
-		}
-	}
-	if len(left) > 0 {
-		var extra []string
-		for n := range left {
-			extra = append(extra, n)
-		}
-		sort.Strings(extra)
-		return nil, fmt.Errorf("tensor %q belongs to no part of the model that the configuration describes (%d such tensors)",
-			extra[0], len(extra))
-	}
-	return u, nil
-}
-
-func (u *Unpacker) check(p net.Param) error {
-	r := u.rules[p.Name]
-	want := r.shape(p)
-	dims, _, ok := u.tensors.Shape(u.names[r.Tensor])
-	if !ok {
-		return fmt.Errorf("tensor %q is missing; the configuration asks for it with shape %v", r.Tensor, want)
-	}
-	if !slices.Equal(dims, want) {
-		return fmt.Errorf("tensor %q has shape %v, but the configuration asks for %v", r.Tensor, dims, want)
-	}
-	return nil
-}
-
-// Param reads the numbers of a parameter, once. What is held in between is tensors of several parameters, until the
-// last one is taken: in the order of c.Params(), those of one layer's attention.
-func (u *Unpacker) Param(p net.Param) ([]float32, error) {
-	r := u.rules[p.Name]
-	data, ok := u.held[r.Tensor]
-	if !ok {
-		var err error
-		if data, err = floats(u.tensors, u.names[r.Tensor]); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", r.Tensor, err)
-		}
-		u.held[r.Tensor] = data
-	}
-	if u.uses[r.Tensor]--; u.uses[r.Tensor] == 0 {
-		delete(u.held, r.Tensor)
-	}
-	if r.whole(p) {
-		return data, nil
-	}
-	part := make([]float32, product(p.Dims))
-	r.each(p, func(param, tensor int) { part[param] = data[tensor] + float32(r.Plus) })
-	return part, nil
-}
-
 func product(dims []int) int {
 	n := 1
 	for _, d := range dims {
@@ -236,9 +158,7 @@ func product(dims []int) int {
 func Fresh(c net.Config, draw func(i int, p net.Param, n int) []float32) map[string][]float32 {
 	rules := map[string]Rule{}
 	if f, _, err := Write(c); err == nil {
-		for _, r := range f.Rules(c) {
-			rules[r.Param] = r
-		}
+		rules = own(f.Rules(c))
 	}
 	tensors, numbers := map[string][]float32{}, map[string][]float32{}
 	for _, p := range c.Params() {

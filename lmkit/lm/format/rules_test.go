@@ -52,7 +52,8 @@ func TestPackAndUnpack(t *testing.T) {
 			delete(ts, "wte.weight")
 		}
 		if c.Tied {
-			ts[map[bool]string{true: "lm_head.weight", false: "linear.weight"}[c.Attends()]] = safetensors.Tensor{}
+			ts[map[bool]string{true: "lm_head.weight", false: "linear.weight"}[c.Attends()]] = safetensors.Tensor{
+				Dims: []int{c.Vocab, c.Width}, Data: params["embed.weight"]}
 		}
 		u, err := Unpack(f, c, ts)
 		if err != nil {

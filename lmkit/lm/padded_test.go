@@ -1,0 +1,125 @@
+package lm_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lmkit.internal/lmkit/backend/backendtest"
+	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/lm/format"
+	"lmkit.internal/lmkit/token"
+)
+
+// ofThirteen are the config.json of models with all kinds of embeddings and output matrices: tied, of their own, and
+// with a bias.
+var ofThirteen = []string{
+	`{"model_type": "gpt2", "vocab_size": 13, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 12}`,
+	`{"model_type": "gpt2", "vocab_size": 13, "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 12,
+		"tie_word_embeddings": false}`,
+	`{"model_type": "llama", "vocab_size": 13, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+		"intermediate_size": 9}`,
+	`{"model_type": "phi", "vocab_size": 13, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+		"intermediate_size": 9}`,
+	`{"model_type": "lstm", "vocab_size": 13, "embed_size": 6, "hidden_size": 5, "num_layers": 2}`,
+	`{"model_type": "lstm", "vocab_size": 13, "embed_size": 6, "hidden_size": 6, "num_layers": 1,
+		"tie_word_embeddings": true}`,
+}
+
+// Rows beyond the tokenizer's tokens are no tokens: the model is the one without them. Fewer rows than tokens are an
+// error.
+func TestPaddedVocabulary(t *testing.T) {
+	tok, err := token.NewChar("abcdefghijklm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, config := range ofThirteen {
+		_, c, err := format.Read([]byte(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := lm.New(backendtest.PureGo(t), c, tok, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		dir := t.TempDir()
+		if err := m.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		setRows(t, dir, 13, 21)
+		back, err := lm.Open(backendtest.PureGo(t), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(back.Close)
+		if back.Hash() != m.Hash() || back.Config() != m.Config() {
+			t.Errorf("%+v came back as %+v", m.Config(), back.Config())
+		}
+		mean, err := back.MeanEmbedding()
+		if want, err2 := m.MeanEmbedding(); err != nil || err2 != nil || !slices.Equal(mean.Data, want.Data) {
+			t.Errorf("the mean embedding is %v, want %v (%v, %v)", mean.Data, want.Data, err, err2)
+		}
+		// The rows beyond have the largest logits.
+		d, err := back.Decode(context.Background(), [][]token.ID{{1, 2}}, 5, lm.Sampling{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if id := d.Choices()[0].ID; int(id) >= tok.Size() {
+			t.Errorf("token %d was chosen, of %d", id, tok.Size())
+		}
+		if _, err := back.LogProbs(context.Background(), [][]token.ID{{1, 13}}); err == nil {
+			t.Error("a row beyond the tokens was read")
+		}
+		setRows(t, dir, 21, 12)
+		want := "the tokenizer has 13 tokens, but the model's vocabulary 12"
+		if _, err := lm.Open(backendtest.PureGo(t), dir); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want an error that says %s", err, want)
+		}
+	}
+}
+
+// setRows gives the tensors of a model folder that have a row for each of so many tokens another number of them. What
+// comes to them is large, and in one place no number.
+func setRows(t *testing.T, dir string, old, rows int) {
+	t.Helper()
+	config := filepath.Join(dir, lm.ConfigFile)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), fmt.Sprintf(`"vocab_size": %d`, old),
+		fmt.Sprintf(`"vocab_size": %d`, rows), 1))
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	weights := filepath.Join(dir, lm.WeightsFile)
+	ts, err := safetensors.ReadFile(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, x := range ts {
+		if x.Dims[0] != old {
+			continue
+		}
+		each := len(x.Data) / old
+		x.Dims[0], x.Data = rows, slices.Clone(x.Data[:min(old, rows)*each])
+		for len(x.Data) < rows*each {
+			x.Data = append(x.Data, 1e9)
+		}
+		if rows > old {
+			x.Data[len(x.Data)-1] = float32(math.NaN())
+		}
+		ts[name] = x
+	}
+	if err := safetensors.WriteFile(weights, ts); err != nil {
+		t.Fatal(err)
+	}
+}
