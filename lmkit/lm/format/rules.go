@@ -15,7 +15,7 @@ type Rule struct {
 	Rows       int             // how many rows the tensor has, where others are in it too; 0: the parameter's
 	Row        func(i int) int // which of them is row i of the parameter; nil: row i
 	Plus       float64         // what the tensor's numbers lack to be the parameter's
-	Copy       bool            // the tensor may be there in place of the parameter's own, or beside it with the same numbers
+	Copy       bool            // the tensor may be there in place of another, or beside it with its numbers
 }
 
 // from is the rows of a tensor from the given one.
