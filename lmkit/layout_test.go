@@ -47,6 +47,7 @@ var rooms = map[string]string{
 	"token/chat":   "token internal/printable",
 	"corpus":       "token progress internal/fetch internal/whole",
 	"corpus/plant": "token corpus",
+	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors",
 	"lm": "token token/chat backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
 		"internal/whole",
@@ -57,7 +58,7 @@ var rooms = map[string]string{
 	"explain":             "token lm internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
 	"explain/attention":   "token lm explain",
-	"explain/faithful":    "token lm explain corpus/plant internal/numerics",
+	"explain/faithful":    "token lm explain corpus/plant corpus/facts internal/numerics",
 	"explain/gradient":    "token lm explain internal/numerics",
 	"explain/perturb":     "token lm explain",
 	"explain/relevance":   "lm explain",
@@ -71,13 +72,13 @@ var rooms = map[string]string{
 		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":       "token corpus corpus/plant backend lm train plot progress",
-	"trial/board": "lmkit corpus/plant backend lm explain explain/faithful trial plot render progress",
+	"trial/board": "lmkit corpus/plant corpus/facts backend lm explain explain/faithful trial plot render progress",
 	"trial/demo": "lmkit token token/chat corpus/plant backend lm explain trial plot render progress" +
 		" internal/whole internal/printable",
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",
-	"cli": "lmkit internal/hub token token/chat corpus corpus/plant backend lm train generate explain " +
+	"cli": "lmkit internal/hub token token/chat corpus corpus/plant corpus/facts backend lm train generate explain " +
 		"explain/surrogate plot render progress trial/board trial/demo" +
 		" kernels internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",

@@ -3,75 +3,156 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/corpus/facts"
 	"lmkit.internal/lmkit/corpus/plant"
 	"lmkit.internal/lmkit/trial/board"
 )
 
 func (a *app) leaderboardCmd() *cobra.Command {
-	var c board.Config
-	var asJSON, html string
+	o := &boardFlags{}
+	c := &o.Config
 	cmd := &cobra.Command{
 		Use:   "leaderboard",
-		Short: "Rank the explanation methods on texts whose true cause is known, in some minutes",
+		Short: "Rank the explanation methods on texts whose true cause is known",
 		Long: `Train a small Transformer and a small LSTM on each planted task, and see which methods find the true
 cause of what they answer. Only items count whose cause is verified on the trained model: hiding it costs the
 model at least half of its margin, and keeping it alone keeps the answer. The share of these is printed, and the
 scores on all items stand beside those on verified ones. The same seed gives the same board, but for the
-seconds.`,
+seconds.
+
+With --model, see which methods find the true cause in a model that you have, on facts: sentences in which one word
+decides the answer. A fact counts only where the model follows: it prefers the right answer, and the other one once
+the word is replaced. How many were left out, and why, is printed. A file has a fact a line, with its relation:
+
+  capital: The capital of {France|Japan} is {Paris|Tokyo}
+
+Ctrl-C ends the work with the board of what was done.`,
 		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion \
-    --json board.json --html board.html`,
+    --json board.json --html board.html
+  lmkit leaderboard --model smollm2 --items 5 --method integrated-gradients,occlusion,attn-lrp
+  lmkit leaderboard --model smollm2 --facts facts.txt --json board.json --html board.html`,
 		Args: between(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.leaderboard(cmd.Context(), c, asJSON, html) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.flags = cmd.Flags()
+			return a.leaderboard(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	f.StringVar(&c.Model, "model", "", "rank on facts that this model knows: a folder, a file or a name")
+	f.StringVar(&c.Facts, "facts", board.Builtin, "the `FILE` of the facts (- is stdin), or builtin")
 	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
-		"(default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+")")
+		"(default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+"); of facts their "+
+		"relations (default: all)")
 	f.StringSliceVar(&c.Archs, "arch", nil, "architectures, with commas between (default: transformer, lstm)")
 	f.StringSliceVar(&c.Methods, "method", nil, "methods, with commas between (default: all; lmkit methods lists them)")
-	f.IntVar(&c.Items, "items", 20, "texts to explain, of each model")
+	f.IntVar(&c.Items, "items", 20, "texts to explain, of each model; of facts, of each relation at most")
 	f.IntVar(&c.Size, "size", 0, "length of the texts: words, pairs or nouns (default: the task's)")
 	f.IntVar(&c.Width, "width", 0, "of the models (default: 64)")
 	f.IntVar(&c.Steps, "steps", 0, "of training at most; it ends when a model knows its task (default: 3000)")
 	f.IntVar(&c.Samples, "samples", 0, "random draws (default: the method's)")
 	f.IntVar(&c.Budget, "budget", 0, "coalitions of words to try (default: the method's)")
 	f.Uint64Var(&c.Seed, "seed", 0, "of texts, first weights and random draws")
-	f.StringVar(&asJSON, "json", "", "write everything to this `FILE`, too")
-	f.StringVar(&html, "html", "", "write a page with pictures to this `FILE`, too")
+	f.StringVar(&o.json, "json", "", "write everything to this `FILE`, too")
+	f.StringVar(&o.html, "html", "", "write a page with pictures to this `FILE`, too")
 	return cmd
 }
 
-func (a *app) leaderboard(ctx context.Context, c board.Config, asJSON, html string) error {
-	if err := c.Validate(); err != nil {
+// boardFlags are what is asked of a leaderboard.
+type boardFlags struct {
+	board.Config
+	json, html string
+	flags      *pflag.FlagSet
+}
+
+// check finds the mistakes that can be found before anything is opened.
+func (o *boardFlags) check() error {
+	alien := []string{"facts"}
+	if o.Model != "" {
+		alien = []string{"arch", "size", "width", "steps"}
+	} else if err := o.Validate(); err != nil {
 		return usage("%w", err)
 	}
-	if html != "" && samePath(asJSON, html) {
-		return usage("--json and --html both write %s; give each a file of its own", html)
+	for _, name := range alien {
+		if o.flags.Changed(name) && o.Model != "" {
+			return usage("--%s is about models that are trained, and --model gives one; leave one out", name)
+		} else if o.flags.Changed(name) {
+			return usage("--%s needs a model that knows the facts: give it with --model, such as --model smollm2", name)
+		}
 	}
-	if err := errors.Join(replaceable(asJSON, "{"), replaceable(html, "<!DOCTYPE html>")); err != nil {
-		return err
+	if o.html != "" && samePath(o.json, o.html) {
+		return usage("--json and --html both write %s; give each a file of its own", o.html)
 	}
-	engine, err := a.openEngine(ctx, backend.Options{})
-	if err != nil {
+	return errors.Join(replaceable(o.json, "{"), replaceable(o.html, "<!DOCTYPE html>"))
+}
+
+func (a *app) leaderboard(ctx context.Context, o *boardFlags) error {
+	if err := o.check(); err != nil {
 		return err
 	}
 	m := a.meter()
 	defer m.hide()
-	board, err := board.Run(ctx, engine, c, m.hear)
-	if err != nil {
-		return err
+	r, failed := a.board(ctx, o, m)
+	if r == nil {
+		return failed
 	}
 	m.hide()
-	if err := board.Text(a.out); err != nil {
+	if err := r.Text(a.out); err != nil {
 		return err
 	}
-	if err := a.file(asJSON, board.JSON); err != nil {
+	if err := a.file(o.json, r.JSON); err != nil {
 		return err
 	}
-	return a.file(html, board.HTML)
+	return errors.Join(a.file(o.html, r.HTML), failed)
+}
+
+// board makes the leaderboard. Of one that was stopped the part that was done comes with the error.
+func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (*board.Result, error) {
+	if o.Model == "" {
+		o.Facts = ""
+		engine, err := a.openEngine(ctx, backend.Options{})
+		if err != nil {
+			return nil, err
+		}
+		return board.Run(ctx, engine, o.Config, m.hear)
+	}
+	all, err := a.facts(o.Facts)
+	if err != nil {
+		return nil, err
+	}
+	model, err := a.openModel(ctx, o.Model, backend.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer model.Close()
+	return board.RunFacts(ctx, model, all, o.Config, m.hear)
+}
+
+// facts reads a file of facts.
+func (a *app) facts(file string) ([]facts.Fact, error) {
+	if file == board.Builtin {
+		return facts.Builtin(), nil
+	}
+	in := a.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, fmt.Errorf("the facts %s: %w", file, plain(err))
+		}
+		defer f.Close()
+		in = f
+	}
+	all, err := facts.Read(in)
+	if err != nil {
+		return nil, fmt.Errorf("the facts %s: %w", file, plain(err))
+	}
+	return all, nil
 }

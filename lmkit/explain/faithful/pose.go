@@ -3,7 +3,6 @@ package faithful
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -13,110 +12,123 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// posed is an item as a question to the model.
-type posed struct {
-	question explain.Question
-	causes   []int // features
+// Case is a question to a model whose answer rests on tokens that are known.
+type Case struct {
+	Question explain.Question
+	Cause    []int // the positions of these tokens
+	// Followed says that the model's answer was seen to change with the cause to the foil: the case is verified. Of
+	// other cases the cause is verified by hiding it.
+	Followed bool
 }
 
-// pose turns items into questions, and counts their tokens.
-func (s Scoring) pose(m *lm.Model, items []plant.Item) ([]posed, map[token.ID]int, error) {
-	if err := s.Validate(); err != nil {
-		return nil, nil, err
+// causes is the features that hold tokens of the cause.
+func (c Case) causes(p *explain.Problem) ([]int, error) {
+	var causes []int
+	for i, f := range p.Features {
+		if slices.ContainsFunc(f.Tokens, func(at int) bool { return slices.Contains(c.Cause, at) }) {
+			causes = append(causes, i)
+		}
 	}
+	if causes == nil {
+		return nil, errors.New("no feature holds the cause")
+	}
+	return causes, nil
+}
+
+// pose turns items into cases.
+func (s Scoring) pose(m *lm.Model, items []plant.Item) ([]Case, error) {
 	if len(items) == 0 {
-		return nil, nil, errors.New("there are no planted items to score methods on")
+		return nil, errors.New("there are no planted items to score methods on")
 	}
 	if m.Tokenizer() == nil {
-		return nil, nil, errors.New("planted items are words: they need a model with a tokenizer")
+		return nil, errors.New("planted items are words: they need a model with a tokenizer")
 	}
 	if s.Keep == nil {
 		s.Keep = []string{"=>", "?"}
 	}
-	counts := map[token.ID]int{}
-	var ps []posed
+	var cases []Case
 	for i, it := range items {
-		p, err := s.poseOne(m.Tokenizer(), it, counts)
+		c, err := s.poseOne(m.Tokenizer(), it)
 		if err != nil {
-			return nil, nil, fmt.Errorf("planted item %d: %w", i, err)
+			return nil, fmt.Errorf("planted item %d: %w", i, err)
 		}
-		p.question.Seed = rand.New(rand.NewPCG(s.Seed, uint64(i))).Uint64()
-		ps = append(ps, p)
+		cases = append(cases, c)
 	}
-	return ps, counts, nil
+	return cases, nil
 }
 
-func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item, counts map[token.ID]int) (posed, error) {
+func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item) (Case, error) {
 	text := strings.Join(it.Tokens, " ")
-	target, foil, err := answers(tok, text, it)
+	target, foil, err := answers(tok, text, " "+it.Label, " "+it.Foil)
 	if err != nil {
-		return posed{}, err
+		return Case{}, err
 	}
-	words, ids, err := tokensOfWords(tok, text, it.Tokens)
+	words, err := tokensOfWords(tok, text, it.Tokens)
 	if err != nil {
-		return posed{}, err
+		return Case{}, err
 	}
-	for _, id := range ids {
-		counts[id]++
-	}
-	p := posed{question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast,
-		Baseline: s.Baseline, Memory: s.Memory}}
+	c := Case{Question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast}}
+	causes := 0
 	for w, word := range it.Tokens {
 		isCause := slices.Contains(it.Cause, w)
 		if slices.Contains(s.Keep, word) {
 			if isCause {
-				return posed{}, fmt.Errorf("the word %q is a cause, but is among those that always stay", word)
+				return Case{}, fmt.Errorf("the word %q is a cause, but is among those that always stay", word)
 			}
 			continue
 		}
 		if isCause {
-			p.causes = append(p.causes, len(p.question.Groups))
+			causes++
+			c.Cause = append(c.Cause, words[w]...)
 		}
-		p.question.Groups = append(p.question.Groups, words[w])
+		c.Question.Groups = append(c.Question.Groups, words[w])
 	}
-	if len(p.causes) != len(it.Cause) || len(it.Cause) == 0 {
-		return posed{}, fmt.Errorf("the causes %v are not places of its %d words, each once", it.Cause, len(it.Tokens))
+	if causes != len(it.Cause) || len(it.Cause) == 0 {
+		return Case{}, fmt.Errorf("the causes %v are not places of its %d words, each once", it.Cause, len(it.Tokens))
 	}
-	return p, nil
+	return c, nil
 }
 
-// answers is the tokens by which label and foil begin.
-func answers(tok token.Tokenizer, text string, it plant.Item) (target, foil token.ID, err error) {
+// answers is the tokens by which two ways to go on from a text begin, each with the space before it.
+func answers(tok token.Tokenizer, text, label, foil string) (target, other token.ID, err error) {
+	if target, err = follows(tok, text, label); err != nil {
+		return 0, 0, err
+	}
+	if other, err = follows(tok, text, foil); err != nil {
+		return 0, 0, err
+	}
+	if target == other {
+		return 0, 0, fmt.Errorf("the answers %q and %q begin with the same token: take a word tokenizer",
+			strings.TrimSpace(label), strings.TrimSpace(foil))
+	}
+	return target, other, nil
+}
+
+// follows is the token by which an answer begins that goes on from a text.
+func follows(tok token.Tokenizer, text, answer string) (token.ID, error) {
 	alone, err := tok.Encode(text)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	n := len(alone.IDs)
-	first := func(word string) (token.ID, error) {
-		whole, err := tok.Encode(text + " " + word)
-		if err != nil {
-			return 0, err
-		}
-		if len(whole.IDs) <= n || !slices.Equal(whole.IDs[:n], alone.IDs) {
-			return 0, fmt.Errorf("the tokenizer does not keep the answer %q apart from the text: take a word tokenizer", word)
-		}
-		if unk, ok := tok.Unknown(); ok && whole.IDs[n] == unk {
-			return 0, fmt.Errorf("the answer %q is not in the model's vocabulary: the model was not trained for this task", word)
-		}
-		return whole.IDs[n], nil
+	whole, err := tok.Encode(text + answer)
+	if err != nil {
+		return 0, err
 	}
-	if target, err = first(it.Label); err != nil {
-		return 0, 0, err
+	n, word := len(alone.IDs), strings.TrimSpace(answer)
+	if len(whole.IDs) <= n || !slices.Equal(whole.IDs[:n], alone.IDs) {
+		return 0, fmt.Errorf("the tokenizer does not keep the answer %q apart from the text: take a word tokenizer", word)
 	}
-	if foil, err = first(it.Foil); err != nil {
-		return 0, 0, err
+	if unk, ok := tok.Unknown(); ok && whole.IDs[n] == unk {
+		return 0, fmt.Errorf("the answer %q is not in the model's vocabulary: the model was not trained for this task", word)
 	}
-	if target == foil {
-		return 0, 0, fmt.Errorf("the answers %q and %q begin with the same token: take a word tokenizer", it.Label, it.Foil)
-	}
-	return target, foil, nil
+	return whole.IDs[n], nil
 }
 
 // tokensOfWords is the places of each word's tokens: those whose first visible byte is in the word.
-func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, []token.ID, error) {
+func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, error) {
 	enc, err := tok.Encode(text)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	out := make([][]int, len(words))
 	w, end := -1, -1 // the word that a token begins in, and where it ends
@@ -132,9 +144,9 @@ func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, [
 		out[w] = append(out[w], i)
 	}
 	if w := slices.IndexFunc(out, func(ts []int) bool { return ts == nil }); w >= 0 {
-		return nil, nil, fmt.Errorf("the word %q has no token of its own: take a word tokenizer", words[w])
+		return nil, fmt.Errorf("the word %q has no token of its own: take a word tokenizer", words[w])
 	}
-	return out, enc.IDs, nil
+	return out, nil
 }
 
 // lead is the logit of the target minus the largest of the others.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math/rand/v2"
 	"slices"
 
 	"lmkit.internal/lmkit/corpus/plant"
@@ -34,8 +35,9 @@ func (s Scoring) Validate() error {
 
 // ItemScore is what was measured on one item.
 type ItemScore struct {
-	Item         int // its index
-	Verification Verification
+	Item         int          // its index
+	Verification Verification // by hiding the cause
+	Verified     bool         // the model's answer is known to rest on the cause
 	Methods      []MethodScore
 }
 
@@ -47,7 +49,8 @@ type MethodScore struct {
 	Size      Finding // by |score|
 	// Comprehensiveness and Sufficiency are those of the order by signed score, in probability of the label.
 	Comprehensiveness, Sufficiency float64
-	Rows                           int // forward and backward, with those that measure the attribution's own evidence
+	AddsUp                         *bool // whether the scores add up as the method promises; nil: it promises nothing
+	Rows                           int   // forward and backward, with those that measure the attribution's own evidence
 	Seconds                        float64
 	Err                            error // the method failed on this item, or an earlier one; the rest means nothing
 }
@@ -74,19 +77,43 @@ func (s Scoring) Items(
 	ctx context.Context, m *lm.Model, items []plant.Item, methods []explain.Method,
 ) iter.Seq2[ItemScore, error] {
 	return func(yield func(ItemScore, error) bool) {
-		ps, counts, err := s.pose(m, items)
+		cases, err := s.pose(m, items)
+		if err == nil {
+			err = s.Validate()
+		}
 		if err != nil {
 			yield(ItemScore{}, err)
 			return
 		}
+		for score, err := range s.Cases(ctx, m, cases, methods) {
+			if err != nil {
+				err = fmt.Errorf("planted %w", err)
+			}
+			if !yield(score, err) {
+				return
+			}
+		}
+	}
+}
+
+// Cases scores the methods case by case, as Items does.
+func (s Scoring) Cases(
+	ctx context.Context, m *lm.Model, cases []Case, methods []explain.Method,
+) iter.Seq2[ItemScore, error] {
+	return func(yield func(ItemScore, error) bool) {
+		counts, err := count(m, cases)
+		if err = errors.Join(s.Validate(), err); err != nil {
+			yield(ItemScore{}, err)
+			return
+		}
 		rows := withReferences(methods, counts)
-		for i, p := range ps {
-			score, err := s.item(ctx, m, i, p, rows)
+		for i, c := range cases {
+			score, err := s.item(ctx, m, i, c, rows)
 			if err == nil {
 				err = ctx.Err()
 			}
 			if err != nil {
-				yield(ItemScore{}, fmt.Errorf("planted item %d: %w", i, err))
+				yield(ItemScore{}, fmt.Errorf("item %d: %w", i, err))
 				return
 			}
 			if !yield(score, nil) {
@@ -94,6 +121,21 @@ func (s Scoring) Items(
 			}
 		}
 	}
+}
+
+// count is how often each token is in the texts.
+func count(m *lm.Model, cases []Case) (map[token.ID]int, error) {
+	counts := map[token.ID]int{}
+	for i, c := range cases {
+		tokens, _, err := explain.Encode(m, c.Question)
+		if err != nil {
+			return nil, fmt.Errorf("item %d: %w", i, err)
+		}
+		for _, t := range tokens {
+			counts[token.ID(t.ID)]++
+		}
+	}
+	return counts, nil
 }
 
 // row is a method and, once it failed, why.
@@ -119,16 +161,27 @@ func withReferences(methods []explain.Method, counts map[token.ID]int) []*row {
 	return rows
 }
 
-// item scores all methods on one item.
-func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []*row) (ItemScore, error) {
-	p, err := explain.Prepare(ctx, m, it.question)
+// item scores all methods on one case.
+func (s Scoring) item(ctx context.Context, m *lm.Model, i int, c Case, rows []*row) (ItemScore, error) {
+	q := c.Question
+	q.Baseline, q.Memory, q.Seed = s.Baseline, s.Memory, rand.New(rand.NewPCG(s.Seed, uint64(i))).Uint64()
+	p, err := explain.Prepare(ctx, m, q)
 	if err != nil {
 		return ItemScore{}, err
 	}
-	score := ItemScore{Item: i}
-	if score.Verification, err = Verify(ctx, p.GameOfLogits(lead(p.Target)), it.causes); err != nil {
+	causes, err := c.causes(p)
+	if err != nil {
 		return ItemScore{}, err
 	}
+	margin := p.GameOfLogits(lead(p.Target))
+	if c.Followed { // the two answers are compared with each other alone
+		margin = p.Game()
+	}
+	score := ItemScore{Item: i}
+	if score.Verification, err = Verify(ctx, margin, causes); err != nil {
+		return ItemScore{}, err
+	}
+	score.Verified = c.Followed || score.Verification.Holds()
 	likely := explain.Remember(p.GameOf(lm.Objective{Unit: lm.Prob, Terms: []lm.Term{{Pos: -1, ID: p.Target, Weight: 1}}}))
 	answers, err := answer(ctx, p, rows)
 	if err != nil {
@@ -137,7 +190,7 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, it posed, rows []
 	for k, r := range rows {
 		out := MethodScore{Method: explain.MethodInfo{Name: r.Name()}, Reference: r.reference, Err: r.err}
 		if a := answers[k]; a != nil {
-			if err := out.judge(ctx, a, it.causes, likely, s.Shares); err != nil {
+			if err := out.judge(ctx, a, causes, likely, s.Shares); err != nil {
 				return ItemScore{}, fmt.Errorf("%s: %w", r.Name(), err)
 			}
 		}
@@ -181,6 +234,9 @@ func (s *MethodScore) judge(
 	ctx context.Context, a *explain.Attribution, causes []int, likely explain.Game, shares []float64,
 ) (err error) {
 	s.Method, s.Rows, s.Seconds = a.Method, a.Cost.ForwardRows+a.Cost.BackwardRows, a.Cost.Seconds
+	if held := a.Evidence.Completeness; held != nil {
+		s.AddsUp = &held.Holds
+	}
 	if s.Signed, err = Find(a.Scores, causes); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ type Table struct {
 	Right      Interval `json:"right"`      // the share of items that the model answers right
 	Necessary  Interval `json:"necessary"`  // ... and needs the planted cause for
 	Sufficient Interval `json:"sufficient"` // ... and needs nothing else for
-	Verified   Interval `json:"verified"`   // both
+	Verified   Interval `json:"verified"`   // both; of cases that the model was seen to follow, all
 	Level      float64  `json:"level"`      // of confidence, of all intervals
 	Seed       uint64   `json:"seed"`
 	Rows       []Row    `json:"rows"` // in the order in which the methods were given; then those to compare with
@@ -29,9 +29,11 @@ type Row struct {
 	All       *Summary           `json:"all,omitempty"`       // over all items; nil if the method failed
 	// over those of which the cause is verified; nil if there are none
 	Verified *Summary `json:"verified,omitempty"`
-	Rows     float64  `json:"rows"`            // mean an item, forward and backward
-	Seconds  float64  `json:"seconds"`         // mean an item, without compilation
-	Error    string   `json:"error,omitempty"` // why the method cannot be scored
+	// the share of items on which the scores add up as the method promises; nil if it promises nothing
+	AddsUp  *Interval `json:"adds_up,omitempty"`
+	Rows    float64   `json:"rows"`            // mean an item, forward and backward
+	Seconds float64   `json:"seconds"`         // mean an item, without compilation
+	Error   string    `json:"error,omitempty"` // why the method cannot be scored
 }
 
 // Summary is the means over items.
@@ -62,15 +64,11 @@ func Tabulate(m *lm.Model, items []ItemScore, s Scoring) (*Table, error) {
 	t := &Table{ModelHash: m.Hash(), Items: len(items), Level: s.WithDefaults().Level, Seed: s.Seed}
 	average := averager[ItemScore]{resampling: s.Resampling, items: items}
 	share := func(is func(Verification) bool) Interval {
-		return average.of(func(i ItemScore) float64 {
-			if is(i.Verification) {
-				return 1
-			}
-			return 0
-		})
+		return average.of(func(i ItemScore) float64 { return one(is(i.Verification)) })
 	}
 	t.Right, t.Necessary = share(Verification.Right), share(Verification.Necessary)
-	t.Sufficient, t.Verified = share(Verification.Sufficient), share(Verification.Holds)
+	t.Sufficient = share(Verification.Sufficient)
+	t.Verified = average.of(func(i ItemScore) float64 { return one(i.Verified) })
 	for k := range items[0].Methods {
 		var all, verified []MethodScore
 		for _, i := range items {
@@ -78,7 +76,7 @@ func Tabulate(m *lm.Model, items []ItemScore, s Scoring) (*Table, error) {
 				return nil, fmt.Errorf("items %d and %d were scored by other methods", items[0].Item, i.Item)
 			}
 			all = append(all, i.Methods[k])
-			if i.Verification.Holds() {
+			if i.Verified {
 				verified = append(verified, i.Methods[k])
 			}
 		}
@@ -104,6 +102,13 @@ func tabulateRow(all, verified []MethodScore, r Resampling) (Row, error) {
 	var err error
 	if row.All, err = summarise(all, r); err != nil {
 		return row, err
+	}
+	if all[0].AddsUp != nil {
+		average := averager[MethodScore]{resampling: r, items: all}
+		adds := average.of(func(s MethodScore) float64 { return one(s.AddsUp != nil && *s.AddsUp) })
+		if row.AddsUp, err = &adds, average.err; err != nil {
+			return row, err
+		}
 	}
 	if len(verified) > 0 {
 		row.Verified, err = summarise(verified, r)
@@ -146,4 +151,11 @@ func (a *averager[T]) of(value func(T) float64) Interval {
 		a.err = err
 	}
 	return e
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

@@ -37,6 +37,11 @@ type Config struct {
 	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice
 	Budget  int      `json:"budget"`  // coalitions that methods which ask for many try; 0: each method's own choice
 	Seed    uint64   `json:"seed"`
+
+	// Of a board on facts, whose Tasks are relations (nil: all).
+	Model    string `json:"model,omitempty"`    // its name
+	Facts    string `json:"facts,omitempty"`    // the name of their file
+	Baseline string `json:"baseline,omitempty"` // what an absent word is, as in explain.Question; "": the model's own
 }
 
 // Result is a leaderboard.
@@ -44,6 +49,7 @@ type Result struct {
 	Schema int     `json:"schema"`
 	Config Config  `json:"config"`
 	Models []Model `json:"models"`
+	Facts  *Facts  `json:"facts,omitempty"` // of a board on facts
 	// Found is the mean over the tasks of precision at k, by signed score, on verified items: by architecture and method.
 	Found map[string]map[string]float64 `json:"found"`
 }
@@ -52,32 +58,43 @@ type Result struct {
 type Model struct {
 	Task  string          `json:"task"`
 	Arch  string          `json:"arch"`
-	Steps int             `json:"steps"` // of training, until it knew the task
-	Loss  float64         `json:"loss"`  // on unseen texts, in nats a label
+	Steps int             `json:"steps,omitempty"` // of training, until it knew the task
+	Loss  float64         `json:"loss,omitempty"`  // on unseen texts, in nats a label
 	Table *faithful.Table `json:"table"`
 }
 
-// Run trains a model for each task and architecture, and scores every method on each.
+// Run trains a model for each task and architecture, and scores every method on each. Where ctx ends, the models that
+// were scored so far come back with the error.
 func Run(ctx context.Context, e *backend.Engine, c Config, hears progress.Func) (*Result, error) {
 	c = c.withDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	r := &Result{Schema: Schema, Config: c}
+	var failed error
 	for _, task := range c.Tasks {
 		for _, arch := range c.Archs {
+			if failed != nil {
+				continue
+			}
 			m, err := c.model(ctx, e, task, arch, hears)
 			if err != nil {
-				return nil, fmt.Errorf("leaderboard: %s, %s: %w", task, arch, err)
+				failed = fmt.Errorf("leaderboard: %s, %s: %w", task, arch, err)
+				continue
 			}
 			r.Models = append(r.Models, *m)
 		}
 	}
+	if failed != nil && (ctx.Err() == nil || r.Models == nil) {
+		return nil, failed
+	}
 	r.Found = map[string]map[string]float64{}
 	for _, arch := range c.Archs {
-		r.Found[arch] = found(r.of(arch))
+		if models := r.of(arch); models != nil {
+			r.Found[arch] = found(models)
+		}
 	}
-	return r, nil
+	return r, failed
 }
 
 // Tasks is the tasks of the default board.
@@ -113,15 +130,7 @@ const (
 // Validate returns all mistakes of a configuration.
 func (c Config) Validate() error {
 	c = c.withDefaults()
-	var errs []error
-	for i, name := range c.Methods {
-		if slices.Contains(c.Methods[:i], name) {
-			errs = append(errs, fmt.Errorf("the method %s was given twice", name))
-		}
-		if _, err := lmkit.Method(name, lmkit.Settings{}); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs := c.checkMethods()
 	for _, a := range c.Archs {
 		if a != lm.Transformer && a != lm.LSTM {
 			errs = append(errs, fmt.Errorf("there is no architecture %q; there are %s and %s", a, lm.Transformer, lm.LSTM))
@@ -132,9 +141,6 @@ func (c Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
-	if c.Items < 1 || c.Items > maxItems {
-		errs = append(errs, fmt.Errorf("%d items to explain: give a number from 1 to %d", c.Items, maxItems))
-	}
 	if c.Width < 0 || c.Width%trial.Heads != 0 {
 		errs = append(errs, fmt.Errorf("models of width %d: it must be a positive multiple of %d", c.Width, trial.Heads))
 	}
@@ -144,10 +150,26 @@ func (c Config) Validate() error {
 	if c.Steps < 0 {
 		errs = append(errs, errors.New("steps cannot be negative"))
 	}
+	return errors.Join(errs...)
+}
+
+// checkMethods finds the mistakes of the methods, and of what they are given.
+func (c Config) checkMethods() (errs []error) {
+	for i, name := range c.Methods {
+		if slices.Contains(c.Methods[:i], name) {
+			errs = append(errs, fmt.Errorf("the method %s was given twice", name))
+		}
+		if _, err := lmkit.Method(name, lmkit.Settings{}); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.Items < 1 || c.Items > maxItems {
+		errs = append(errs, fmt.Errorf("%d items to explain: give a number from 1 to %d", c.Items, maxItems))
+	}
 	if err := (lmkit.Settings{Samples: c.Samples, Budget: c.Budget}).Validate(); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // methods is those of the methods that explain an architecture.

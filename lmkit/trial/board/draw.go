@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"lmkit.internal/lmkit/explain/faithful"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
@@ -21,47 +22,143 @@ func (r *Result) Text(w io.Writer) error {
 		if len(models) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "%s: how much of the planted cause each method ranks first (precision at k, by signed score)\n",
-			titles[arch])
-		fmt.Fprintf(w, "found: mean over the tasks; then each task, on verified items, and in brackets on all; then more "+
-			"means over the tasks\n\n")
-		tw := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
-		row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
-		head := []string{"method", "found"}
-		for _, m := range models {
-			head = append(head, m.Task)
-		}
-		row(append(head, "by size", "rank", "mass", "compr.", "suff.", "rows", "ms")...)
-		for _, name := range rank(models) {
-			row(line(models, name)...)
-		}
-		verified := []string{"verified", ""}
-		right := []string{"answered right", ""}
-		steps := []string{"steps trained", ""}
-		for _, m := range models {
-			verified = append(verified, fmt.Sprintf("%.0f %%", 100*m.Table.Verified.Mean))
-			right = append(right, fmt.Sprintf("%.0f %%", 100*m.Table.Right.Mean))
-			steps = append(steps, fmt.Sprint(m.Steps))
-		}
-		for _, c := range [][]string{verified, right, steps} {
-			row(append(c, "", "", "", "", "", "", "")...)
-		}
-		if err := tw.Flush(); err != nil {
+		fmt.Fprint(w, r.heading(arch))
+		if err := r.table(w, models); err != nil {
 			return err
 		}
 		r.failures(w, models)
 		if half, of, task := widest(models); of != "" {
-			fmt.Fprintf(w, "intervals: %.0f %% by bootstrap, at the widest ±%.2f (%s on %s, verified items); the JSON "+
-				"has them all\n", 100*models[0].Table.Level, half, of, task)
+			fmt.Fprintf(w, "intervals: %.0f %% by bootstrap, at the widest ±%.2f (%s on %s%s); the JSON "+
+				"has them all\n", 100*models[0].Table.Level, half, of, task, r.either(", verified items", ""))
 		}
 		fmt.Fprintln(w)
 	}
-	_, err := fmt.Fprintf(w, "An item is verified when hiding its cause costs the model at least half of its margin, "+
-		"and keeping the cause\nalone keeps its answer. %d items a model, seed %d. rank: mean rank of the causes; mass: "+
-		"share of the positive\nscores that lies on them; compr. and suff.: what the label's probability loses without, "+
-		"and with only, the top\nwords; rows: through the model, for one explanation with its evidence; ms: without "+
-		"compilation.\n", r.Config.Items, r.Config.Seed)
+	_, err := fmt.Fprint(w, r.legend())
 	return err
+}
+
+// either is a text about planted texts, or one about facts.
+func (r *Result) either(planted, facts string) string {
+	if r.Facts != nil {
+		return facts
+	}
+	return planted
+}
+
+func (r *Result) heading(arch string) string {
+	if r.Facts != nil {
+		return fmt.Sprintf("%s, a %s: how much of the true cause each method ranks first (precision at k, by signed "+
+			"score)\nfound: mean over the relations, with its interval; then each relation; then more means over the "+
+			"relations\n\n", r.Facts.Model, titles[arch])
+	}
+	return fmt.Sprintf("%s: how much of the planted cause each method ranks first (precision at k, by signed score)\n"+
+		"found: mean over the tasks; then each task, on verified items, and in brackets on all; then more "+
+		"means over the tasks\n\n", titles[arch])
+}
+
+// table writes a line a method, and lines about the texts under them.
+func (r *Result) table(w io.Writer, models []Model) error {
+	tw := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")+"\t") }
+	head := []string{"method", "found"}
+	for _, m := range models {
+		head = append(head, m.Task)
+	}
+	head = append(head, "by size", "rank", "mass", "compr.", "suff.", "rows", "ms")
+	if r.Facts != nil {
+		head = append(head, "adds up")
+	}
+	row(head...)
+	for _, name := range rank(models) {
+		row(r.line(models, name)...)
+	}
+	under := func(what string, of func(Model) string) {
+		cells := []string{what, ""}
+		for _, m := range models {
+			cells = append(cells, of(m))
+		}
+		row(append(cells, make([]string, len(head)-len(cells))...)...)
+	}
+	share := func(of func(*faithful.Table) faithful.Interval) func(Model) string {
+		return func(m Model) string { return fmt.Sprintf("%.0f %%", 100*of(m.Table).Mean) }
+	}
+	if r.Facts == nil {
+		under("verified", share(func(t *faithful.Table) faithful.Interval { return t.Verified }))
+		under("answered right", share(func(t *faithful.Table) faithful.Interval { return t.Right }))
+		under("steps trained", func(m Model) string { return fmt.Sprint(m.Steps) })
+		return tw.Flush()
+	}
+	relation := func(m Model) Relation { return r.Facts.Relations[m.Task] }
+	under("facts kept", func(m Model) string { return fmt.Sprintf("%d of %d", relation(m).Kept, relation(m).Given) })
+	under("first choice", func(m Model) string { return fmt.Sprintf("%d of %d", relation(m).First, relation(m).Kept) })
+	under("explained", func(m Model) string { return fmt.Sprint(m.Table.Items) })
+	under("cause needed", share(func(t *faithful.Table) faithful.Interval { return t.Necessary }))
+	under("cause enough", share(func(t *faithful.Table) faithful.Interval { return t.Sufficient }))
+	return tw.Flush()
+}
+
+// legend says what the words of the table mean, and what was left out.
+func (r *Result) legend() string {
+	means := " rank: mean rank of the causes; mass: share of the positive scores that lies on them; compr. and suff.: " +
+		"what the label's probability loses without, and with only, the top words; rows: through the model, for one " +
+		"explanation with its evidence; ms: without compilation."
+	if r.Facts == nil {
+		return wrap(fmt.Sprintf("An item is verified when hiding its cause costs the model at least half of its margin, and "+
+			"keeping the cause alone keeps its answer. %d items a model, seed %d.", r.Config.Items, r.Config.Seed) + means)
+	}
+	var b strings.Builder
+	if r.Facts.Stopped {
+		fmt.Fprintf(&b, "STOPPED after %d facts: these numbers are of them alone.\n", r.Facts.Scored)
+	}
+	b.WriteString(wrap("A fact is kept when the model prefers the answer to the other one, and the other one once the " +
+		"word that decides is replaced: that word is the cause. " + r.Facts.summary() +
+		fmt.Sprintf(" Seed %d.", r.Config.Seed) + means +
+		" adds up: share of the facts on which the scores add up as the method promises. cause needed, cause enough: share " +
+		"of the facts on which the baseline in place of the cause costs at least half of the margin, and on which the " +
+		"cause alone keeps the answer."))
+	for _, l := range r.Facts.Left[:min(len(r.Facts.Left), mostLeft)] {
+		fmt.Fprintf(&b, "left out: line %d, %q: %s\n", l.Line, l.Text, l.Why)
+	}
+	if more := len(r.Facts.Left) - mostLeft; more > 0 {
+		fmt.Fprintf(&b, "left out: %d more, which the JSON names\n", more)
+	}
+	return b.String()
+}
+
+// wrap breaks a text into lines.
+func wrap(text string) string {
+	var b strings.Builder
+	n := 0
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case n > 0 && n+1+len(word) > 110:
+			b.WriteByte('\n')
+			n = 0
+		case n > 0:
+			b.WriteByte(' ')
+			n++
+		}
+		b.WriteString(word)
+		n += len(word)
+	}
+	return b.String() + "\n"
+}
+
+// mostLeft is how many facts that are left out a text names.
+const mostLeft = 10
+
+// summary says how many facts the board rests on.
+func (f *Facts) summary() string {
+	given := 0
+	for _, r := range f.Relations {
+		given += r.Given
+	}
+	baseline := f.Baseline
+	if baseline == "" {
+		baseline = "the model's own"
+	}
+	return fmt.Sprintf("%d of %d facts of %s kept, %d explained; the baseline is %s.", f.Kept, given, f.Source, f.Scored,
+		baseline)
 }
 
 // widest is the half width of the widest interval of a precision on verified items, and whose it is.
@@ -80,13 +177,16 @@ func widest(models []Model) (half float64, method, task string) {
 }
 
 // line is a method's row: its precision on each model, then means.
-func line(models []Model, name string) []string {
+func (r *Result) line(models []Model, name string) []string {
 	overall := "-"
 	if f, ok := found(models)[name]; ok {
 		overall = fmt.Sprintf("%.2f", f)
+		if r.Facts != nil {
+			overall += fmt.Sprintf(" ±%.2f", half(models, name))
+		}
 	}
 	cells := []string{name, overall}
-	var size, rank, mass, compr, suff, rows, ms mean
+	var size, rank, mass, compr, suff, rows, ms, adds mean
 	for _, m := range models {
 		row := find(m, name)
 		switch {
@@ -97,7 +197,11 @@ func line(models []Model, name string) []string {
 			cells = append(cells, fmt.Sprintf("- (%.2f)", row.All.Signed.Precision.Mean))
 		default:
 			v := row.Verified
-			cells = append(cells, fmt.Sprintf("%.2f (%.2f)", v.Signed.Precision.Mean, row.All.Signed.Precision.Mean))
+			cell := fmt.Sprintf("%.2f", v.Signed.Precision.Mean)
+			if r.Facts == nil {
+				cell += fmt.Sprintf(" (%.2f)", row.All.Signed.Precision.Mean)
+			}
+			cells = append(cells, cell)
 			size.add(v.Size.Precision.Mean)
 			rank.add(v.Signed.MeanRank.Mean)
 			mass.add(v.Signed.Mass.Mean)
@@ -106,9 +210,29 @@ func line(models []Model, name string) []string {
 		}
 		rows.add(row.Rows)
 		ms.add(1000 * row.Seconds)
+		if row.AddsUp != nil {
+			adds.add(row.AddsUp.Mean)
+		}
 	}
-	return append(cells, size.text("%.2f"), rank.text("%.1f"), mass.text("%.2f"), compr.text("%.2f"), suff.text("%.2f"),
-		rows.text("%.0f"), ms.text("%.1f"))
+	cells = append(cells, size.text("%.2f"), rank.text("%.1f"), mass.text("%.2f"), compr.text("%.2f"), suff.text("%.2f"),
+		rows.text("%.0f"))
+	if r.Facts == nil {
+		return append(cells, ms.text("%.1f"))
+	}
+	return append(cells, ms.text("%.0f"), adds.text("%.2f"))
+}
+
+// half is half of the width of the interval of a method's mean over some models, of which each has another text: the
+// squares of the half widths add up.
+func half(models []Model, name string) float64 {
+	sum := 0.0
+	for _, m := range models {
+		if row := find(m, name); row != nil && row.Verified != nil {
+			p := row.Verified.Signed.Precision
+			sum += (p.High - p.Low) * (p.High - p.Low) / 4
+		}
+	}
+	return math.Sqrt(sum) / float64(len(models))
 }
 
 // mean of the numbers added to it.
@@ -144,12 +268,17 @@ func (r *Result) failures(w io.Writer, models []Model) {
 	}
 }
 
-// HTML writes the leaderboard as a page: for each architecture a picture of methods by tasks, and the table.
+// HTML writes the leaderboard as a page: for each architecture a picture of methods by tasks, and notes about these.
 func (r *Result) HTML(w io.Writer) error {
 	page := render.Report{Title: "Which explanation methods find the true cause?",
 		Intro: fmt.Sprintf("Small models learned tasks whose true cause is known. Each method explained %d unseen texts "+
 			"of each model. The darker, the more of the true cause it ranks first. Only items count whose cause is verified "+
 			"on the trained model.", r.Config.Items)}
+	if r.Facts != nil {
+		page.Intro = fmt.Sprintf("The model %s answers each fact right, and gives the other answer once one word is "+
+			"replaced: this word is the true cause. The darker, the more of it a method ranks first. %s Seed %d.", r.Facts.Model,
+			r.Facts.summary(), r.Config.Seed)
+	}
 	for _, arch := range r.Config.Archs {
 		models := r.of(arch)
 		if len(models) == 0 {
@@ -170,11 +299,21 @@ func (r *Result) HTML(w io.Writer) error {
 		var notes []string
 		for _, x := range models {
 			m.Cols = append(m.Cols, x.Task)
-			notes = append(notes, fmt.Sprintf("%s: trained for %d steps, %.0f %% answered right, %.0f %% verified.", x.Task,
-				x.Steps, 100*x.Table.Right.Mean, 100*x.Table.Verified.Mean))
+			notes = append(notes, r.note(x))
 		}
 		page.Sections = append(page.Sections, render.Section{Heading: titles[arch], Paragraphs: notes,
 			Figures: []plot.Figure{m}})
 	}
 	return page.HTML(w)
+}
+
+// note says in a sentence what is under a column.
+func (r *Result) note(m Model) string {
+	if r.Facts == nil {
+		return fmt.Sprintf("%s: trained for %d steps, %.0f %% answered right, %.0f %% verified.", m.Task, m.Steps,
+			100*m.Table.Right.Mean, 100*m.Table.Verified.Mean)
+	}
+	f := r.Facts.Relations[m.Task]
+	return fmt.Sprintf("%s: %d of %d facts kept, %d of them as the model's first choice of all tokens; %d explained.",
+		m.Task, f.Kept, f.Given, f.First, m.Table.Items)
 }
