@@ -54,7 +54,7 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 		return nil, err
 	}
 	defer ts.Close()
-	m, err := assemble(e, c, tok, u.Param)
+	m, err := assemble(e, c, tok, u)
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got repl
 		of := slices.Clone(at)
 		of[0] = in.batch.rows[at[0]]
 		k := slices.IndexFunc(g.edits, func(e Edit) bool { return e.covers(info.Axes, of) })
-		weight := number(got.weight, at)
+		weight := element(got.weight, at)
 		if k < 0 {
 			if weight != 0 {
 				t.Fatalf("%v is replaced, and no edit covers it", of)
@@ -157,14 +157,14 @@ func checkReplaced(t *rapid.T, in *inputs, info TapInfo, g replacement, got repl
 			}
 			return
 		}
-		if v, want := number(got.values, at), number(*e.With.given(), of); v != want {
+		if v, want := element(got.values, at), element(*e.With.given(), of); v != want {
 			t.Fatalf("%v is replaced by %v, want %v", of, v, want)
 		}
 	})
 }
 
 // number is what an array has at an index, broadcast along the axes that it lacks, or where it is 1.
-func number(a Array, at []int) float32 {
+func element(a Array, at []int) float32 {
 	at = at[len(at)-len(a.Dims):]
 	i := 0
 	for k, d := range a.Dims {

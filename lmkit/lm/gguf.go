@@ -25,7 +25,7 @@ func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, err = assemble(e, c, tok, u.Param); err != nil {
+	if m, err = assemble(e, c, tok, u); err != nil {
 		return nil, err
 	}
 	m.chat = ggufChat(f, tok)

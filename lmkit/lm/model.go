@@ -3,14 +3,10 @@
 package lm
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -20,6 +16,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm/format"
 	"lmkit.internal/lmkit/token"
@@ -121,21 +118,44 @@ func fresh(x net.Init, n int, rng *rand.Rand) []float32 {
 
 // FromWeights makes a model of given weights, named and shaped as c.Params() says.
 func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[string]Array) (*Model, error) {
-	return assemble(e, c, tok, func(p net.Param) ([]float32, error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	for _, p := range c.Params() {
 		a, ok := weights[p.Name]
 		if !ok {
 			return nil, fmt.Errorf("there is no weight %q, which should have shape %v", p.Name, p.Dims)
 		}
-		if !slices.Equal(a.Dims, p.Dims) {
+		if !slices.Equal(a.Dims, p.Dims) || len(a.Data) != p.Size() {
 			return nil, fmt.Errorf("weight %q has shape %v, where the configuration asks for %v", p.Name, a.Dims, p.Dims)
 		}
-		return a.Data, nil
-	})
+	}
+	return assemble(e, c, tok, inMemory(weights))
+}
+
+// source is what a model's weights come from.
+type source interface {
+	// Fill writes the numbers of a parameter.
+	Fill(p net.Param, to []float32) error
+	// Hash identifies the model. It may be called while Fill is.
+	Hash(c Config) (string, error)
+}
+
+// inMemory is a source in memory.
+type inMemory map[string]Array
+
+func (g inMemory) Fill(p net.Param, to []float32) error {
+	copy(to, g[p.Name].Data)
+	return nil
+}
+
+func (g inMemory) Hash(c Config) (string, error) {
+	return format.HashOf(c, func(param string) []float32 { return g[param].Data })
 }
 
 // assemble makes a model of weights that it takes one at a time.
-func assemble(e *backend.Engine, c Config, tok token.Tokenizer,
-	take func(net.Param) ([]float32, error)) (*Model, error) {
+func assemble(e *backend.Engine, c Config, tok token.Tokenizer, from source) (*Model, error) {
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -147,42 +167,35 @@ func assemble(e *backend.Engine, c Config, tok token.Tokenizer,
 		config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c), weights: named{},
 		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2}),
 	}
-	shape, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.New()
-	sum.Write(shape)
+	var hashed sync.WaitGroup
+	var failed error
+	hashed.Go(func() { m.hash, failed = from.Hash(c) })
+	var err error
 	for _, p := range c.Params() {
-		if err := m.put(p, take, sum); err != nil {
-			program.Free(m.params...)
-			return nil, err
+		if err = m.put(p, from); err != nil {
+			break
 		}
 	}
-	m.hash = hex.EncodeToString(sum.Sum(nil))
+	hashed.Wait()
+	if err = cmp.Or(err, failed); err != nil {
+		program.Free(m.params...)
+		return nil, err
+	}
 	return m, nil
 }
 
-// put takes a weight, checks it, adds it to the hash, and gives it to the engine.
-func (m *Model) put(p net.Param, take func(net.Param) ([]float32, error), sum hash.Hash) error {
-	data, err := take(p)
-	if err != nil {
-		return err
-	}
-	var buf []byte
-	for chunk := range slices.Chunk(data, 1<<16) {
-		buf = buf[:0]
-		for _, v := range chunk {
-			if v-v != 0 {
-				return fmt.Errorf("weight %q holds a number that is not finite (%v): "+
-					"the file is damaged, or its training diverged",
-					p.Name, v)
-			}
-			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+// put takes a weight to the engine, and checks it.
+func (m *Model) put(p net.Param, from source) error {
+	t, err := program.Fill(m.engine, func(to []float32) error {
+		if err := from.Fill(p, to); err != nil {
+			return err
 		}
-		sum.Write(buf)
-	}
-	t, err := program.Put(m.engine, data, p.Dims...)
+		if i := number.Finite(to); i >= 0 {
+			return fmt.Errorf("weight %q holds a number that is not finite (%v): "+
+				"the file is damaged, or its training diverged", p.Name, to[i])
+		}
+		return nil
+	}, p.Dims...)
 	if err != nil {
 		return err
 	}
@@ -200,7 +213,8 @@ func (m *Model) Tokenizer() token.Tokenizer { return m.tokenizer }
 // Engine is what the model runs on.
 func (m *Model) Engine() *backend.Engine { return m.engine }
 
-// Hash is the SHA-256 of the configuration and the weights, in hexadecimal.
+// Hash identifies the model by what its files hold, or would hold if it was saved: it is the SHA-256, in hexadecimal, of
+// the configuration and of each tensor's name, number type, shape and bytes.
 func (m *Model) Hash() string { return m.hash }
 
 // Taps lists the activations that can be recorded, replaced and differentiated by, in the order of computation.

@@ -61,8 +61,8 @@ func unpack(m lm.Config, ts map[string]safetensors.Tensor) (map[string]lm.Array,
 			return nil, fmt.Errorf("with the prefix %q, %w", prefix, err)
 		}
 		for _, p := range m.Params() {
-			data, err := u.Param(p)
-			if err != nil {
+			data := make([]float32, p.Size())
+			if err := u.Fill(p, data); err != nil {
 				return nil, err
 			}
 			arrays[prefix+p.Name] = lm.Array{Dims: p.Dims, Data: data}

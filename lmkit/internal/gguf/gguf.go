@@ -65,8 +65,9 @@ func (f *File) Shape(name string) (dims []int, kind number.Kind, ok bool) {
 	return slices.Clone(t.dims), t.kind, ok
 }
 
-// Read copies a tensor's bytes as they are stored; to has the size that they take.
-func (f *File) Read(name string, to []byte) error {
+// View calls use with a tensor's bytes as they are stored, which use must neither change nor keep. What cannot be read
+// is an error, as long as use reads it in the goroutine that it is called in.
+func (f *File) View(name string, use func(raw []byte) error) error {
 	t, ok := f.tensors[name]
 	switch {
 	case !ok:
@@ -74,13 +75,23 @@ func (f *File) Read(name string, to []byte) error {
 	case t.size < 0:
 		_, err := t.kind.Size(0)
 		return fmt.Errorf("tensor %.100q: %w", name, err)
-	case len(to) != t.size:
-		return fmt.Errorf("tensor %.100q takes %d bytes, not %d", name, t.size, len(to))
 	}
-	if err := f.file.Read(to, t.at); err != nil {
+	err := f.file.View(func(all []byte) error { return use(all[t.at : t.at+t.size]) })
+	if err != nil {
 		return fmt.Errorf("tensor %.100q: %w", name, err)
 	}
 	return nil
+}
+
+// Read copies a tensor's bytes as they are stored; to has the size that they take.
+func (f *File) Read(name string, to []byte) error {
+	return f.View(name, func(raw []byte) error {
+		if len(to) != len(raw) {
+			return fmt.Errorf("it takes %d bytes, not %d", len(raw), len(to))
+		}
+		copy(to, raw)
+		return nil
+	})
 }
 
 // Close gives back what Open took.

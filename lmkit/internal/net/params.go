@@ -13,6 +13,15 @@ type Param struct {
 	Part string // what it belongs to: "embed", "block.3", "lstm.0" or "head"
 }
 
+// Size is how many numbers the parameter has.
+func (p Param) Size() int {
+	n := 1
+	for _, d := range p.Dims {
+		n *= d
+	}
+	return n
+}
+
 // Init says how fresh numbers of a parameter are drawn: Value, plus Normal times a number of the standard normal
 // distribution, plus a uniform one from -Uniform to Uniform.
 type Init struct{ Value, Normal, Uniform float64 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Kind is the way in which a tensor's numbers are stored, under the name that files use. A Kind may be any text: a file
@@ -81,32 +82,56 @@ func (k Kind) Size(n int) (int, error) {
 	return n / l.values * l.bytes, nil
 }
 
-// Floats fills to with the numbers that from stores in little-endian order, on all processors. from must have the Size
+// Floats fills to with the numbers that are stored in little-endian order, on all processors. stored must have the Size
 // of len(to) numbers. A product that a kind asks for is rounded to float32 before anything is added to it, so that
 // every machine gets the same bits.
-func Floats(to []float32, k Kind, from []byte) error {
+func Floats(to []float32, k Kind, stored []byte) error {
 	size, err := k.Size(len(to))
 	if err != nil {
 		return err
 	}
-	if size != len(from) {
-		return fmt.Errorf("%d numbers of type %s take %d bytes, but there are %d", len(to), k, size, len(from))
+	if size != len(stored) {
+		return fmt.Errorf("%d numbers of type %s take %d bytes, but there are %d", len(to), k, size, len(stored))
 	}
 	l := layouts[k]
+	inPieces(len(to), func(from, end int) {
+		l.floats(to[from:end], stored[from/l.values*l.bytes:end/l.values*l.bytes])
+	})
+	return nil
+}
+
+// Finite returns the first place where a number is not finite, or -1.
+func Finite(data []float32) int {
+	var first atomic.Int64
+	first.Store(-1)
+	inPieces(len(data), func(from, end int) {
+		for i, v := range data[from:end] {
+			if v-v == 0 {
+				continue
+			}
+			for {
+				old := first.Load()
+				if old >= 0 && old < int64(from+i) || first.CompareAndSwap(old, int64(from+i)) {
+					return
+				}
+			}
+		}
+	})
+	return int(first.Load())
+}
+
+// inPieces calls do for pieces of n numbers, in as many goroutines as there are processors where they are many.
+func inPieces(n int, do func(from, end int)) {
 	const atOnce = 1 << 16 // numbers; a multiple of every block
-	if len(to) <= atOnce {
-		l.floats(to, from)
-		return nil
+	if n <= atOnce {
+		do(0, n)
+		return
 	}
-	pieces := (len(to) + atOnce - 1) / atOnce
+	pieces := (n + atOnce - 1) / atOnce
 	workers := min(runtime.GOMAXPROCS(0), pieces)
 	var all sync.WaitGroup
 	for w := range workers {
-		begin, end := w*pieces/workers*atOnce, min((w+1)*pieces/workers*atOnce, len(to))
-		all.Go(func() {
-			l.floats(to[begin:end], from[begin/l.values*l.bytes:end/l.values*l.bytes])
-		})
+		all.Go(func() { do(w*pieces/workers*atOnce, min((w+1)*pieces/workers*atOnce, n)) })
 	}
 	all.Wait()
-	return nil
 }

@@ -58,3 +58,12 @@ func half(b []byte) float32 {
 	}
 	return math.Float32frombits(sign | (exp+127-15)<<23 | frac<<13)
 }
+
+// Bytes returns what stores numbers as F32.
+func Bytes(from []float32) []byte {
+	raw := make([]byte, 4*len(from))
+	for i, v := range from {
+		le.PutUint32(raw[4*i:], math.Float32bits(v))
+	}
+	return raw
+}

@@ -163,6 +163,35 @@ func PutOn[N Number](e *backend.Engine, device int, data []N, dims ...int) (*ten
 	return t, nil
 }
 
+// Fill makes an array on the engine's first device of the numbers that fill writes: into the engine's own memory, where
+// that is the machine's. What is not written is not defined. Nothing is kept when fill fails.
+func Fill(e *backend.Engine, fill func(to []float32) error, dims ...int) (*tensors.Tensor, error) {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	if !e.HasSharedBuffers() || n < 1 {
+		data := make([]float32, n)
+		if err := fill(data); err != nil {
+			return nil, err
+		}
+		return Put(e, data, dims...)
+	}
+	buf, flat, err := e.Backend.NewSharedBuffer(0, shapes.Make(dtypes.Float32, dims...))
+	if err != nil {
+		return nil, clean(err)
+	}
+	t, err := tensors.FromBuffer(buf)
+	if err != nil {
+		return nil, clean(err)
+	}
+	if err := fill(flat.([]float32)); err != nil {
+		Free(t)
+		return nil, err
+	}
+	return t, nil
+}
+
 // Copy is the tensor's numbers and shape. The tensor stays.
 func Copy(e *backend.Engine, t *tensors.Tensor) ([]float32, []int, error) {
 	device, err := t.Device()

@@ -72,19 +72,29 @@ func (f *File) Shape(name string) (dims []int, kind number.Kind, ok bool) {
 	return slices.Clone(e.dims), e.kind, ok
 }
 
-// Read copies a tensor's bytes as they are stored; to has the size that they take.
-func (f *File) Read(name string, to []byte) error {
+// View calls use with a tensor's bytes as they are stored, which use must neither change nor keep. What cannot be read
+// is an error, as long as use reads it in the goroutine that it is called in.
+func (f *File) View(name string, use func(raw []byte) error) error {
 	e, ok := f.entries[name]
 	if !ok {
 		return fmt.Errorf("there is no tensor %.100q", name)
 	}
-	if len(to) != e.size {
-		return fmt.Errorf("tensor %.100q takes %d bytes, not %d", name, e.size, len(to))
-	}
-	if err := f.files[e.file].Read(to, e.at); err != nil {
+	err := f.files[e.file].View(func(all []byte) error { return use(all[e.at : e.at+e.size]) })
+	if err != nil {
 		return fmt.Errorf("tensor %.100q: %w", name, err)
 	}
 	return nil
+}
+
+// Read copies a tensor's bytes as they are stored; to has the size that they take.
+func (f *File) Read(name string, to []byte) error {
+	return f.View(name, func(raw []byte) error {
+		if len(to) != len(raw) {
+			return fmt.Errorf("it takes %d bytes, not %d", len(raw), len(to))
+		}
+		copy(to, raw)
+		return nil
+	})
 }
 
 // Metadata returns the texts that the writer put beside the tensors; nil when there are none.

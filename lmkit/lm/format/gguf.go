@@ -220,8 +220,9 @@ func (g *ggufFile) divisors(r *net.Rope, tensor string) {
 	if !g.has(tensor) {
 		return
 	}
-	by, err := floats(g.tensors, tensor)
-	if err != nil {
+	dims, _, _ := g.tensors.Shape(tensor)
+	by := make([]float32, product(dims))
+	if err := floats(g.tensors, tensor, by); err != nil {
 		g.errs = append(g.errs, fmt.Sprintf("tensor %q: %v", tensor, err))
 		return
 	}

@@ -57,7 +57,8 @@ func unpacked(f Layout, c net.Config, ts Loaded) (map[string][]float32, error) {
 	}
 	all := map[string][]float32{}
 	for _, p := range c.Params() {
-		if all[p.Name], err = u.Param(p); err != nil {
+		all[p.Name] = make([]float32, p.Size())
+		if err := u.Fill(p, all[p.Name]); err != nil {
 			return nil, err
 		}
 	}

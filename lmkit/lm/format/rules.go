@@ -41,26 +41,34 @@ func (r Rule) whole(p net.Param) bool {
 	return r.Rows == 0 && r.Row == nil && r.Plus == 0 && (!r.Transposed || len(p.Dims) == 1)
 }
 
-// each visits the parameter's numbers in order, and where each of them is in the tensor.
-func (r Rule) each(p net.Param, visit func(param, tensor int)) {
-	dims := r.shape(p)
+// tile is how many rows and columns are transposed at once, so that both sides stay in the processor's cache.
+const tile = 64
+
+// each visits the parameter's numbers run by run, and says where they are in the tensor: n numbers from number param of
+// the parameter on are every step-th one from number tensor of the tensor on.
+func (r Rule) each(p net.Param, visit func(param, tensor, n, step int)) {
+	row := func(i int) int {
+		if r.Row != nil {
+			return r.Row(i)
+		}
+		return i
+	}
 	out, in := p.Dims[0], 1
-	rowStep, colStep := 1, 1
 	if len(p.Dims) == 2 {
 		in = p.Dims[1]
-		if r.Transposed {
-			colStep = dims[1]
-		} else {
-			rowStep = dims[1]
-		}
 	}
-	for i := range out {
-		row := i
-		if r.Row != nil {
-			row = r.Row(i)
+	if !r.Transposed || in == 1 {
+		for i := range out {
+			visit(i*in, row(i)*in, in, 1)
 		}
-		for k := range in {
-			visit(i*in+k, row*rowStep+k*colStep)
+		return
+	}
+	step := r.shape(p)[1]
+	for i0 := 0; i0 < out; i0 += tile {
+		for k := 0; k < in; k += tile {
+			for i := i0; i < min(i0+tile, out); i++ {
+				visit(i*in+k, k*step+row(i), min(tile, in-k), step)
+			}
 		}
 	}
 }
@@ -119,7 +127,10 @@ func own(rules []Rule) map[string]Rule {
 // Pack gives what a model's files hold: it gets the numbers of each parameter, and puts each tensor.
 func Pack(f Format, c net.Config, get func(param string) []float32,
 	put func(tensor string, dims []int, data []float32)) {
-	rules := own(f.Rules(c))
+	rules, uses := own(f.Rules(c)), map[string]int{}
+	for _, r := range rules {
+		uses[r.Tensor]++
+	}
 	type tensor struct {
 		dims []int
 		data []float32
@@ -137,10 +148,15 @@ func Pack(f Format, c net.Config, get func(param string) []float32,
 			t = tensor{dims, make([]float32, product(dims))}
 			packed[r.Tensor] = t
 		}
-		r.each(p, func(param, tensor int) { t.data[tensor] = data[param] - float32(r.Plus) })
-	}
-	for name, t := range packed {
-		put(name, t.dims, t.data)
+		r.each(p, func(param, tensor, n, step int) {
+			for j := range n {
+				t.data[tensor+j*step] = data[param+j] - float32(r.Plus)
+			}
+		})
+		if uses[r.Tensor]--; uses[r.Tensor] == 0 {
+			delete(packed, r.Tensor)
+			put(r.Tensor, t.dims, t.data)
+		}
 	}
 }
 
@@ -176,7 +192,11 @@ func Fresh(c net.Config, draw func(i int, p net.Param, n int) []float32) map[str
 			continue
 		}
 		part := make([]float32, product(p.Dims))
-		r.each(p, func(param, tensor int) { part[param] = data[tensor] })
+		r.each(p, func(param, tensor, n, step int) {
+			for j := range n {
+				part[param+j] = data[tensor+j*step]
+			}
+		})
 		numbers[p.Name] = part
 	}
 	return numbers

@@ -8,23 +8,25 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/printable"
 )
 
 // Unpacker finds a model's parameters in its files.
 type Unpacker struct {
 	tensors Tensors
-	rules   map[string]Rule      // by parameter
-	copies  map[string]Rule      // by parameter: other tensors that must hold the same numbers
-	names   map[string]string    // of the tensors, by the rules' names
-	uses    map[string]int       // of a tensor: how many parameters are still to be taken out of it
-	held    map[string][]float32 // the tensors that some parameters were taken out of, and others not yet
+	rules   map[string]Rule   // by parameter
+	copies  map[string]Rule   // by parameter: other tensors that must hold the same numbers
+	names   map[string]string // of the tensors, by the rules' names
+
+	// The numbers of the last tensor that was not read row by row.
+	scratch []float32
+	holds   string
 }
 
 // Unpack checks that the tensors are those of a model, without reading their numbers.
 func Unpack(l Layout, c net.Config, ts Tensors) (*Unpacker, error) {
-	u := &Unpacker{tensors: ts, copies: map[string]Rule{}, names: map[string]string{}, uses: map[string]int{},
-		held: map[string][]float32{}}
+	u := &Unpacker{tensors: ts, copies: map[string]Rule{}, names: map[string]string{}}
 	if err := u.name(l); err != nil {
 		return nil, err
 	}
@@ -41,7 +43,6 @@ func Unpack(l Layout, c net.Config, ts Tensors) (*Unpacker, error) {
 		}
 	}
 	for _, p := range c.Params() {
-		u.uses[u.rules[p.Name].Tensor]++
 		if err := u.check(p, u.rules[p.Name]); err != nil {
 			return nil, err
 		}
@@ -121,54 +122,85 @@ func (u *Unpacker) instead(p net.Param, tensor string) string {
 // cut is a tensor's name in a message: of one that is long, the beginning.
 func cut(name string) string { return printable.Short(name, 100) }
 
-// Param reads the numbers of a parameter, once. What is held in between is tensors of several parameters, until the
-// last one is taken: in the order of c.Params(), those of one layer's attention.
-func (u *Unpacker) Param(p net.Param) ([]float32, error) {
+// Fill reads the numbers of a parameter. Of what it needs in between, no more than one tensor is held: those that are
+// stored as [in, out] are read as a whole, and then transposed.
+func (u *Unpacker) Fill(p net.Param, to []float32) error {
 	r := u.rules[p.Name]
-	data, ok := u.held[r.Tensor]
-	if !ok {
-		var err error
-		if data, err = u.numbers(r); err != nil {
-			return nil, err
-		}
-		u.held[r.Tensor] = data
-	}
-	if u.uses[r.Tensor]--; u.uses[r.Tensor] == 0 {
-		delete(u.held, r.Tensor)
+	if err := u.fill(p, r, to); err != nil {
+		return err
 	}
 	if other, ok := u.copies[p.Name]; ok {
-		if err := u.same(r, other, data); err != nil {
-			return nil, err
-		}
+		return u.same(p, other, to)
 	}
-	if r.whole(p) {
-		return data, nil
-	}
-	part := make([]float32, product(p.Dims))
-	r.each(p, func(param, tensor int) { part[param] = data[tensor] + float32(r.Plus) })
-	return part, nil
+	return nil
 }
 
-// numbers reads a rule's tensor.
-func (u *Unpacker) numbers(r Rule) ([]float32, error) {
-	data, err := floats(u.tensors, u.names[r.Tensor])
-	if err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", cut(u.names[r.Tensor]), err)
+// fill reads the numbers of a parameter as a rule says.
+func (u *Unpacker) fill(p net.Param, r Rule, to []float32) error {
+	if err := u.convert(p, r, to); err != nil {
+		return fmt.Errorf("tensor %q: %w", cut(u.names[r.Tensor]), err)
 	}
-	return data, nil
+	return nil
+}
+
+func (u *Unpacker) convert(p net.Param, r Rule, to []float32) error {
+	dims, kind, _ := u.tensors.Shape(u.names[r.Tensor])
+	if len(p.Dims) == 2 && !r.Transposed && r.Plus == 0 && kind.Block() > 0 && p.Dims[1]%kind.Block() == 0 {
+		return u.rows(p, r, kind, to)
+	}
+	if u.holds != r.Tensor {
+		n := product(dims)
+		if u.holds = ""; n > cap(u.scratch) {
+			u.scratch = nil // its memory may be taken for the new one
+			u.scratch = make([]float32, n)
+		}
+		u.scratch = u.scratch[:n]
+		if err := floats(u.tensors, u.names[r.Tensor], u.scratch); err != nil {
+			return err
+		}
+		u.holds = r.Tensor
+	}
+	r.each(p, func(param, tensor, n, step int) {
+		for j := range n {
+			to[param+j] = u.scratch[tensor+j*step] + float32(r.Plus)
+		}
+	})
+	return nil
+}
+
+// rows reads a parameter whose rows are rows of the tensor.
+func (u *Unpacker) rows(p net.Param, r Rule, kind number.Kind, to []float32) error {
+	in := p.Dims[1]
+	size, err := kind.Size(in) // of a row
+	if err != nil {
+		return err
+	}
+	rows := max(1, atOnce/in)
+	return inParts(u.tensors, u.names[r.Tensor], p.Dims[0], rows, func(raw []byte, from, end int) error {
+		if r.Row == nil {
+			return number.Floats(to[from*in:end*in], kind, raw[from*size:end*size])
+		}
+		for i := from; i < end; i++ {
+			at := r.Row(i) * size
+			if err := number.Floats(to[i*in:(i+1)*in], kind, raw[at:at+size]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // same fails when a tensor does not hold the numbers of the one that it is a copy of.
-func (u *Unpacker) same(r, other Rule, data []float32) error {
-	copied, err := u.numbers(other)
-	if err != nil {
+func (u *Unpacker) same(p net.Param, other Rule, data []float32) error {
+	copied := make([]float32, len(data))
+	if err := u.fill(p, other, copied); err != nil {
 		return err
 	}
 	for i, x := range data {
 		if math.Float32bits(x) != math.Float32bits(copied[i]) && x != copied[i] {
 			return fmt.Errorf("tensors %q and %q hold other numbers, but the configuration says that they are one matrix "+
 				"(tie_word_embeddings): if the model has an output matrix of its own, tie_word_embeddings must be false; if "+
-				"not, leave %q out", cut(u.names[r.Tensor]), cut(u.names[other.Tensor]), cut(u.names[other.Tensor]))
+				"not, leave %q out", cut(u.names[u.rules[p.Name].Tensor]), cut(u.names[other.Tensor]), cut(u.names[other.Tensor]))
 		}
 	}
 	return nil
