@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -34,6 +35,8 @@ the word is replaced. How many were left out, and why, is printed. A file has a 
 
   capital: The capital of {France|Japan} is {Paris|Tokyo}
 
+With --baselines, the table says which baseline serves the methods best on these facts.
+
 Ctrl-C ends the work with the board of what was done.`,
 		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion \
     --json board.json --html board.html
@@ -49,6 +52,8 @@ Ctrl-C ends the work with the board of what was done.`,
 	f.SortFlags = false
 	f.StringVar(&c.Model, "model", "", "rank on facts that this model knows: a folder, a file or a name")
 	f.StringVar(&c.Facts, "facts", board.Builtin, "the `FILE` of the facts (- is stdin), or builtin")
+	f.StringSliceVar(&o.baselines, "baselines", nil, "with --model: compare these, with commas between: "+
+		strings.Join(board.Baselines(), ", ")+", unk or #ID")
 	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
 		"(default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+"); of facts their "+
 		"relations (default: all)")
@@ -69,13 +74,14 @@ Ctrl-C ends the work with the board of what was done.`,
 // boardFlags are what is asked of a leaderboard.
 type boardFlags struct {
 	board.Config
+	baselines  []string
 	json, html string
 	flags      *pflag.FlagSet
 }
 
 // check finds the mistakes that can be found before anything is opened.
 func (o *boardFlags) check() error {
-	alien := []string{"facts"}
+	alien := []string{"facts", "baselines"}
 	if o.Model != "" {
 		alien = []string{"arch", "size", "width", "steps"}
 	} else if err := o.Validate(); err != nil {
@@ -114,15 +120,22 @@ func (a *app) leaderboard(ctx context.Context, o *boardFlags) error {
 	return errors.Join(a.file(o.html, r.HTML), failed)
 }
 
+// ranking is what came out of a leaderboard.
+type ranking interface {
+	Text(io.Writer) error
+	JSON(io.Writer) error
+	HTML(io.Writer) error
+}
+
 // board makes the leaderboard. Of one that was stopped the part that was done comes with the error.
-func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (*board.Result, error) {
+func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (ranking, error) {
 	if o.Model == "" {
 		o.Facts = ""
 		engine, err := a.openEngine(ctx, backend.Options{})
 		if err != nil {
 			return nil, err
 		}
-		return board.Run(ctx, engine, o.Config, m.hear)
+		return done(board.Run(ctx, engine, o.Config, m.hear))
 	}
 	all, err := a.facts(o.Facts)
 	if err != nil {
@@ -133,7 +146,21 @@ func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (*board.Result
 		return nil, err
 	}
 	defer model.Close()
-	return board.RunFacts(ctx, model, all, o.Config, m.hear)
+	if o.flags.Changed("baselines") {
+		return done(board.RunBaselines(ctx, model, all, o.Config, o.baselines, m.hear))
+	}
+	return done(board.RunFacts(ctx, model, all, o.Config, m.hear))
+}
+
+// done is a ranking, or none where the pointer to it is nil.
+func done[R any, P interface {
+	*R
+	ranking
+}](r P, err error) (ranking, error) {
+	if r == nil {
+		return nil, err
+	}
+	return r, err
 }
 
 // facts reads a file of facts.

@@ -47,7 +47,7 @@ func (r *Result) either(planted, facts string) string {
 
 func (r *Result) heading(arch string) string {
 	if r.Facts != nil {
-		return fmt.Sprintf("%s, a %s: how much of the true cause each method ranks first (precision at k, by signed "+
+		return fmt.Sprintf("%s (%s): how much of the true cause each method ranks first (precision at k, by signed "+
 			"score)\nfound: mean over the relations, with its interval; then each relation; then more means over the "+
 			"relations\n\n", r.Facts.Model, titles[arch])
 	}

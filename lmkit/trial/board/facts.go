@@ -168,6 +168,7 @@ func runCases(
 		cases = append(cases, f.Case)
 	}
 	scores := map[string][]faithful.ItemScore{}
+	about.Scored = 0
 	var failed error
 	start := time.Now()
 	name := "explain"
@@ -183,8 +184,8 @@ func runCases(
 		about.Scored++
 		if rest := len(cases) - about.Scored; about.Scored == 1 && rest > 0 {
 			one := time.Since(start)
-			hears.Begin(fmt.Sprintf("the first of %d facts took %.0f s: about %.0f minutes in all; Ctrl-C keeps what is done",
-				len(cases), one.Seconds(), max(1, one.Minutes()*float64(len(cases)))))
+			hears.Begin(fmt.Sprintf("%s: the first of %d facts took %v: about %v in all; Ctrl-C keeps what is done", name,
+				len(cases), one.Round(time.Second/10), (time.Duration(len(cases)) * one).Round(time.Second)))
 		}
 		hears.At(name, int64(about.Scored), int64(len(cases)), "facts")
 	}

@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +122,101 @@ func TestRunFacts(t *testing.T) {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("no %q in the page", want)
 		}
+	}
+}
+
+// golden compares a text with a file.
+func golden(t *testing.T, name string, write func(io.Writer) error) {
+	t.Helper()
+	var got bytes.Buffer
+	if err := write(&got); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("%s differs (%v): look at it, then run the test with -update\n%s", file, err, got.String())
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// still takes the time out of boards.
+func still(models []Model) {
+	for _, m := range models {
+		for k := range m.Table.Rows {
+			m.Table.Rows[k].Seconds = 0
+		}
+	}
+}
+
+// The tables look as they should.
+func TestTablesOfFacts(t *testing.T) {
+	r, err := RunFacts(context.Background(), knows(t), read(t, known), asked, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	still(r.Models)
+	golden(t, "facts.txt", r.Text)
+	c, err := RunBaselines(context.Background(), knows(t), read(t, known), asked, []string{"zero", "unk", "random"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "baselines.txt", c.Text)
+}
+
+// Against a baseline that says nothing the true cause is needed and enough; one that says the answer hides it.
+func TestRunBaselines(t *testing.T) {
+	m := knows(t)
+	id, _ := m.Tokenizer().Lookup("france")
+	france := fmt.Sprintf("#%d", id)
+	all := read(t, "a: The capital of {France|Japan} is {Paris|Tokyo}")
+	c, err := RunBaselines(context.Background(), m, all, Config{}, []string{"zero", france}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Baselines) != 2 || c.Facts.Scored != 1 {
+		t.Fatalf("%+v", c)
+	}
+	for i, want := range []float64{1, 0} {
+		a := c.Baselines[i].Models[0]
+		if a.Table.Necessary.Mean != want || i == 0 && precision(a, "occlusion") != 1 {
+			t.Errorf("against %s: %+v", c.Baselines[i].Name, a.Table)
+		}
+	}
+	var page, data bytes.Buffer
+	if err := c.HTML(&page); err != nil || !strings.Contains(page.String(), "zero") {
+		t.Errorf("%v: %s", err, page.String())
+	}
+	if err := c.JSON(&data); err != nil || !json.Valid(data.Bytes()) {
+		t.Error(err)
+	}
+	for name, want := range map[string]string{"end": "no token that ends a text", "space": "no token that is a space",
+		"#99": "there are #0 to", "zero,": "there is no baseline \"\"", "nothing": `no baseline "nothing"`} {
+		if _, err := RunBaselines(context.Background(), m, all, Config{}, []string{name}, nil); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", name, err, want)
+		}
+	}
+	if _, err := RunBaselines(context.Background(), m, all, Config{}, []string{"zero", "zero"}, nil); err == nil {
+		t.Error("a baseline was given twice")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err = RunBaselines(ctx, m, all, Config{}, []string{"zero", "mean"}, func(e progress.Event) {
+		if e.What == "explain against mean" {
+			cancel()
+		}
+	})
+	if err == nil {
+		return // the last fact was done
+	}
+	if c == nil || len(c.Baselines) != 1 || !c.Facts.Stopped {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 
