@@ -55,7 +55,7 @@ var rooms = map[string]string{
 		"internal/whole",
 	"generate": "token lm",
 	// Explanations.
-	"explain":             "token lm internal/strict internal/numerics",
+	"explain":             "token token/chat lm internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
 	"explain/attention":   "token lm explain",
 	"explain/faithful":    "token lm explain corpus/plant corpus/facts internal/numerics",
@@ -68,7 +68,7 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/hub token corpus backend lm train explain explain/attention " +
+	"lmkit": "internal/hub token token/chat corpus backend lm train explain explain/attention " +
 		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":       "token corpus corpus/plant backend lm train plot progress",

@@ -14,6 +14,7 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // All, as the one method of a request, stands for every method that suits the model and the question.
@@ -21,11 +22,14 @@ const All = "all"
 
 // Request is everything that can be asked about what a model predicts after one text, as it can be written down:
 // the command, notebooks, pages and programs fill in the same struct. Every zero value has a sane default; a
-// request must have a prompt or token IDs. Its JSON is read strictly: [ReadRequest].
+// request must have a prompt, token IDs or messages. Its JSON is read strictly: [ReadRequest].
 type Request struct {
 	// The text.
 	Prompt string     `json:"prompt,omitempty"`
 	IDs    []token.ID `json:"ids,omitempty"` // or: its tokens
+	// or: a conversation, which the model's own chat template writes. What the model says next is explained; where the
+	// last message is its own (the role assistant), how that goes on.
+	Messages []chat.Message `json:"messages,omitempty"`
 
 	// What about its next token is explained.
 	Objective string `json:"objective,omitempty"` // see explain.Objectives; "": contrast
@@ -82,11 +86,19 @@ func (r Request) Validate() error {
 	say := func(setting, format string, args ...any) {
 		errs = append(errs, &Mistake{setting, fmt.Sprintf(format, args...)})
 	}
-	switch {
-	case r.Prompt != "" && r.IDs != nil:
+	switch text, ids, messages := r.Prompt != "", r.IDs != nil, r.Messages != nil; {
+	case text && ids:
 		say("", "both a prompt and token IDs were given; give one")
-	case r.Prompt == "" && len(r.IDs) == 0:
+	case messages && (text || ids):
+		say("", "messages were given, and a prompt or token IDs too; give one")
+	case !text && len(r.IDs) == 0 && len(r.Messages) == 0:
 		say("", "there is no prompt")
+	}
+	for i, m := range r.Messages {
+		if m.Role == "" {
+			say("messages", "have no role at number %d; it is %s, %s or %s", i+1, chat.System, chat.User, chat.Assistant)
+			break
+		}
 	}
 	for _, id := range r.IDs {
 		if id < 0 {
@@ -285,10 +297,44 @@ func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
 	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups,
 		Baseline:   r.Baseline,
 		FirstToken: r.FirstToken, Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
-	if q.Target, err = find(m, r.Prompt, r.Target); err == nil {
-		q.Foil, err = find(m, r.Prompt, r.Foil)
+	text := r.Prompt
+	if r.Messages != nil {
+		if q.Chat, err = converse(m, r.Messages); err != nil {
+			return q, fmt.Errorf("the conversation: %w", err)
+		}
+		text = q.Chat.Text
+	}
+	if q.Target, err = find(m, text, r.Target); err == nil {
+		q.Foil, err = find(m, text, r.Foil)
 	}
 	return q, err
+}
+
+// converse reads a conversation up to where the model goes on with it.
+func converse(m *lm.Model, messages []chat.Message) (*chat.Conversation, error) {
+	template, err := m.Chat()
+	if err != nil {
+		return nil, err
+	}
+	if m.Tokenizer() == nil {
+		return nil, errors.New("this model has no tokenizer, and cannot read a text")
+	}
+	c, err := template.Encode(m.Tokenizer(), messages, true)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(c.Held, false) {
+		return nil, errors.New("its messages are empty: there is nothing that could be scored")
+	}
+	return &c, nil
+}
+
+// begun is the text that a person sees the model go on from: the prompt, or the answer that has begun.
+func (r Request) begun() string {
+	if last := len(r.Messages) - 1; last >= 0 && r.Messages[last].Role == chat.Assistant {
+		return r.Messages[last].Content
+	}
+	return r.Prompt
 }
 
 func find(m *lm.Model, prompt, text string) (*token.ID, error) {
@@ -322,7 +368,7 @@ func (a *Answer) reading(m *lm.Model, r Request, q explain.Question) {
 			a.note("the %s %q is the token %q", x.what, x.text, name)
 		}
 	}
-	if token.EndsInSpace(m.Tokenizer(), r.Prompt) {
+	if token.EndsInSpace(m.Tokenizer(), r.begun()) {
 		a.note("the prompt ends in a space, which is a token of its own here: words have the space before them in " +
 			"their token, " +
 			"so that none of these can follow; leave the space out to see them")

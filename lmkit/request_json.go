@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"lmkit.internal/lmkit/internal/strict"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // MaxRequestBytes bounds the JSON that ReadRequest accepts.
@@ -30,19 +31,37 @@ func (r Request) Write(w io.Writer) error {
 // was meant, if one is close), repeated, null or of another type, on text that is not UTF-8, and on anything after
 // the end: what it returns is all that the input said.
 func ReadRequest(from io.Reader) (Request, error) {
-	var r Request
-	data, err := io.ReadAll(io.LimitReader(from, MaxRequestBytes+1))
-	switch {
-	case err != nil:
-	case len(data) > MaxRequestBytes:
-		err = fmt.Errorf("it is larger than %d MiB", MaxRequestBytes>>20)
-	default:
-		if err = strict.Unmarshal(data, &r); err == nil {
-			err = r.Validate()
-		}
+	r, err := readJSON[Request](from)
+	if err == nil {
+		err = r.Validate()
 	}
 	if err != nil {
 		return Request{}, fmt.Errorf("the request: %w", err)
 	}
 	return r, nil
+}
+
+// ReadMessages reads a conversation, a JSON array of objects with a role and a content, as strictly as ReadRequest
+// does.
+func ReadMessages(from io.Reader) ([]chat.Message, error) {
+	messages, err := readJSON[[]chat.Message](from)
+	if err == nil {
+		err = Request{Messages: messages}.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the messages: %w", err)
+	}
+	return messages, nil
+}
+
+// readJSON reads one JSON value, strictly, of at most MaxRequestBytes.
+func readJSON[T any](from io.Reader) (v T, err error) {
+	data, err := io.ReadAll(io.LimitReader(from, MaxRequestBytes+1))
+	if err == nil && len(data) > MaxRequestBytes {
+		err = fmt.Errorf("it is larger than %d MiB", MaxRequestBytes>>20)
+	}
+	if err == nil {
+		err = strict.Unmarshal(data, &v)
+	}
+	return v, err
 }

@@ -6,25 +6,92 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
+	"github.com/spf13/pflag"
+
+	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token/chat"
 )
 
+// chatFlags are those about a conversation.
+type chatFlags struct {
+	chat                    bool
+	system, reply, messages string
+}
+
+// register adds the flags that every command with conversations has.
+func (o *chatFlags) register(f *pflag.FlagSet) {
+	f.BoolVar(&o.chat, "chat", false, "the prompt is said to the model, which answers, by its own chat template")
+	f.StringVar(&o.system, "system", "", "with --chat, what the model is told before the conversation")
+}
+
+// asked says whether there is a conversation, or a part of one.
+func (o chatFlags) asked() bool { return o != (chatFlags{}) }
+
+// conversation is the messages that the flags and arguments make, or those in a file.
+func (a *app) conversation(args []string, o chatFlags) ([]chat.Message, error) {
+	if o.messages == "" {
+		return a.say(args, o)
+	}
+	switch {
+	case len(args) > 1:
+		return nil, usage("both a prompt and --messages were given; give one")
+	case o.system != "" || o.reply != "":
+		return nil, usage("--messages holds the whole conversation: put what --system and --reply say into it")
+	}
+	in := a.in
+	if o.messages != "-" {
+		file, err := os.Open(o.messages)
+		if err != nil {
+			return nil, fmt.Errorf("the messages %s: %w", o.messages, plain(err))
+		}
+		defer file.Close() //nolint:errcheck // read only
+		in = file
+	}
+	messages, err := lmkit.ReadMessages(in)
+	if err != nil {
+		return nil, usage("%s: %w", o.messages, err)
+	}
+	return messages, nil
+}
+
+// say is a conversation of one message, with what the model is told before it and how its answer begins.
+func (a *app) say(args []string, o chatFlags) (messages []chat.Message, err error) {
+	if !o.chat {
+		return nil, usage("--system and --reply belong to --chat")
+	}
+	said, _, err := a.prompt(args, "")
+	if err != nil {
+		return nil, err
+	}
+	if o.system != "" {
+		messages = append(messages, chat.Message{Role: chat.System, Content: o.system})
+	}
+	messages = append(messages, chat.Message{Role: chat.User, Content: said})
+	if o.reply != "" {
+		messages = append(messages, chat.Message{Role: chat.Assistant, Content: o.reply})
+	}
+	return messages, nil
+}
+
 // talk answers a message, or without one each line of stdin in turn, by the model's own chat template.
 func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 	if o.ids != "" || o.n != 1 {
 		return usage("--chat answers a text once: leave --ids and --n out")
 	}
-	prompt := ""
+	var messages []chat.Message
 	if len(args) > 1 {
 		var err error
-		if prompt, _, err = a.prompt(args, ""); err != nil {
+		if messages, err = a.say(args, o.chatFlags); err != nil {
 			return err
 		}
+	} else if o.system != "" {
+		messages = append(messages, chat.Message{Role: chat.System, Content: o.system})
 	}
 	m, err := a.openModel(ctx, args[0], backend.Options{Latency: true})
 	if err != nil {
@@ -38,24 +105,20 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 	if m.Tokenizer() == nil {
 		return errors.New("this model has no tokenizer, and cannot read a text")
 	}
-	var messages []chat.Message
-	if o.system != "" {
-		messages = append(messages, chat.Message{Role: "system", Content: o.system})
-	}
 	if len(args) > 1 {
-		_, err := a.reply(ctx, m, t, append(messages, chat.Message{Role: "user", Content: prompt}), o.Config)
+		_, err := a.reply(ctx, m, t, messages, o.Config)
 		return err
 	}
 	lines := bufio.NewReader(io.LimitReader(a.in, 16<<20))
 	for {
 		line, err := lines.ReadString('\n')
 		if strings.TrimSpace(line) != "" {
-			messages = append(messages, chat.Message{Role: "user", Content: strings.TrimRight(line, "\r\n")})
+			messages = append(messages, chat.Message{Role: chat.User, Content: strings.TrimRight(line, "\r\n")})
 			said, err := a.reply(ctx, m, t, messages, o.Config)
 			if err != nil {
 				return err
 			}
-			messages = append(messages, chat.Message{Role: "assistant", Content: said})
+			messages = append(messages, chat.Message{Role: chat.Assistant, Content: said})
 		}
 		if errors.Is(err, io.EOF) {
 			return nil

@@ -26,6 +26,7 @@ import (
 // explainFlags are what explain and compare share.
 type explainFlags struct {
 	lmkit.Request
+	chat        chatFlags
 	ids, memory string
 	from        string // the file of a request to run
 	print       bool   // the request, in place of running it
@@ -46,11 +47,15 @@ why its first choice rather than its second, by integrated gradients. Every expl
 whether the scores add up, and what the model says without the tokens that they name. With --matrix, scores belong to
 pairs: predictions and tokens, layers and heads, two features.
 
+With --chat the prompt is what a person says to the model, and its answer is explained: the model's own chat template
+makes a text of the conversation. What the template wrote stays as it is and gets no score.
+
 ` + methodList() + matrixList(),
 		Example: `  lmkit explain runs/first "the keys near the box"
   lmkit explain runs/first "the keys near the box" --target are --foil is --method integrated-gradients,occlusion
   lmkit explain runs/first "anna lives in" --objective prob --by word --json --html why.html
-  lmkit explain runs/first "the keys near the box" --matrix layers --svg layers.svg`,
+  lmkit explain runs/first "the keys near the box" --matrix layers --svg layers.svg
+  lmkit explain smollm2 --chat "What is the capital of France?" --method occlusion`,
 		Args: between(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.explain(cmd.Context(), args, o) },
 	}
@@ -93,6 +98,10 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	o.flags = f
 	f.SortFlags = false
 	f.StringVar(&o.ids, "ids", "", "the prompt as token IDs: 3,7,1")
+	o.chat.register(f)
+	f.StringVar(&o.chat.reply, "reply", "", "with --chat, how the answer has begun: what comes after it is explained")
+	f.StringVar(&o.chat.messages, "messages", "", "the conversation in this JSON `FILE` (- is stdin), in place of a "+
+		"prompt: [{\"role\": \"user\", \"content\": \"Hi\"}]")
 	f.StringVar(&o.Target, "target", "",
 		"the token to explain, by its text or as #ID (default: the model's first choice)")
 	f.StringVar(&o.Foil, "foil", "", "contrast: rather than which token (default: the best of the others)")
@@ -153,7 +162,15 @@ func (a *app) request(args []string, o *explainFlags) (err error) {
 	if err := mistakes(asked.Validate()); err != nil {
 		return err
 	}
-	if o.Prompt, o.IDs, err = a.prompt(args, o.ids); err != nil {
+	if o.chat.asked() {
+		if o.ids != "" {
+			return usage("--ids are tokens, which no chat template writes; give a text")
+		}
+		o.Messages, err = a.conversation(args, o.chat)
+	} else {
+		o.Prompt, o.IDs, err = a.prompt(args, o.ids)
+	}
+	if err != nil {
 		return err
 	}
 	return mistakes(o.Validate())

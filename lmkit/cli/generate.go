@@ -17,10 +17,9 @@ import (
 
 type generateFlags struct {
 	generate.Config
-	ids    string
-	n      int
-	chat   bool
-	system string
+	chatFlags
+	ids string
+	n   int
 }
 
 func (a *app) generateCmd() *cobra.Command {
@@ -50,8 +49,7 @@ only the answer is written. Without a prompt each line of stdin is said in turn.
 	f.BoolVar(&o.PastEnd, "past-end", false, "go on after the model's end-of-text token, which else ends the text")
 	f.Uint64Var(&o.Seed, "seed", 0, "of the random choices")
 	f.IntVar(&o.n, "n", 1, "how many texts, with seeds that count up")
-	f.BoolVar(&o.chat, "chat", false, "answer the prompt, by the model's own chat template")
-	f.StringVar(&o.system, "system", "", "with --chat, what the model is told before the conversation")
+	o.register(f)
 	return cmd
 }
 

@@ -47,7 +47,8 @@ type Token struct {
 	Text string `json:"text"`
 }
 
-// InputToken is a token of the input, with the bytes of the prompt that it covers (0, 0 where there is no text).
+// InputToken is a token of the input, with the bytes that it covers of the prompt, or of the conversation as the
+// model's chat template writes it (0, 0 where there is no text).
 type InputToken struct {
 	ID    int    `json:"id"`
 	Text  string `json:"text"`
@@ -55,6 +56,10 @@ type InputToken struct {
 	End   int    `json:"end"`
 	// Unknown says that Text stands in the prompt, but the model read its unknown token.
 	Unknown bool `json:"unknown,omitempty"`
+	// Held says that the token stays as it is in all that is asked of the model, and gets no score: see Evidence.Held.
+	Held bool `json:"held,omitempty"`
+	// Role is, in a conversation, whose words these are: system, user or assistant; "": those of the chat template.
+	Role string `json:"role,omitempty"`
 }
 
 // Feature is a group of input tokens that gets one score.
@@ -68,17 +73,19 @@ type Evidence struct {
 	Completeness *Completeness `json:"completeness,omitempty"` // nil: the method makes no such promise
 	Necessity    *Deletion     `json:"necessity,omitempty"`    // the top features replaced by the baseline
 	Sufficiency  *Deletion     `json:"sufficiency,omitempty"`  // everything but the top features replaced
-	Held         *Held         `json:"held,omitempty"`         // the first token, where it is no feature
+	Held         *Held         `json:"held,omitempty"`         // the tokens that stay, and are no features
 }
 
-// Held is a first token that stays as it is in all that is asked of the model, and gets no score. In many language
-// models it is an attention sink: paths that move it pass places where gradients are huge, so that integrals along
-// them do not converge, and deleting it breaks the model rather than the argument.
+// Held is what stays as it is in all that is asked of the model, and gets no score: the tokens that nobody wrote, such
+// as those of a chat template, and a first token that is an attention sink. In many language models it is one: paths
+// that move it pass places where gradients are huge, so that integrals along them do not converge, and deleting it
+// breaks the model rather than the argument.
 type Held struct {
-	Text   string   `json:"text"`
-	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured, the question asked for it
-	Effect float64  `json:"effect"`         // value - value with the baseline in its place, in the unit of the objective
-	// Share is the relevance that a method of the LRP family gives it, which Base has; nil: the method gives it none.
+	Text   string   `json:"text"`           // of the first of the tokens; which they are is InputToken.Held
+	Why    string   `json:"why,omitempty"`  // HeldSink, HeldAsked, HeldTokenizer or HeldTemplate; "": an older file
+	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured
+	Effect float64  `json:"effect"`         // value - value with the baseline in their place, in the unit of the objective
+	// Share is the relevance that a method of the LRP family gives them, which Base has; nil: the method gives them none.
 	Share *float64 `json:"share,omitempty"`
 }
 

@@ -23,30 +23,21 @@ func Encode(m *lm.Model, q Question) ([]InputToken, []Feature, error) {
 
 // encode turns the prompt into tokens, and the tokens into features.
 func (p *Problem) encode() error {
-	enc := token.Encoding{IDs: p.Question.IDs}
-	tok := p.Model.Tokenizer()
-	if p.Question.IDs == nil {
-		if p.Question.Prompt == "" {
-			return errors.New("there is no prompt")
-		}
-		if tok == nil {
-			return errors.New("this model has no tokenizer: give the prompt as token IDs")
-		}
-		var err error
-		if enc, err = tok.Encode(p.Question.Prompt); err != nil {
-			return err
-		}
+	enc, err := p.read()
+	if err != nil {
+		return err
 	}
-	p.IDs = enc.IDs
+	p.IDs, p.text = enc.IDs, enc.Text
 	if err := p.Model.CheckRow(p.IDs); err != nil {
 		return err
 	}
+	tok := p.Model.Tokenizer()
 	unknown, known := token.ID(0), false
 	if tok != nil {
 		unknown, known = tok.Unknown()
 	}
 	for i, id := range p.IDs {
-		t := InputToken{ID: int(id), Text: p.Model.TokenText(id)}
+		t := InputToken{ID: int(id), Text: p.Model.TokenText(id), Held: enc.Held != nil && enc.Held[i]}
 		t.Unknown = enc.Spans != nil && known && id == unknown && strings.TrimSpace(enc.Piece(i)) != t.Text
 		if enc.Spans != nil {
 			t.Start, t.End = enc.Spans[i].Start, enc.Spans[i].End
@@ -54,9 +45,42 @@ func (p *Problem) encode() error {
 				t.Text = strings.TrimSpace(enc.Piece(i))
 			}
 		}
+		if p.Question.Chat != nil {
+			t.Role = p.Question.Chat.Role(i)
+		}
 		p.Tokens = append(p.Tokens, t)
 	}
-	return p.group(enc)
+	if err := p.group(enc); err != nil {
+		return err
+	}
+	if len(p.Features) == 0 {
+		return errors.New("there is nothing to score: nobody wrote any of the tokens")
+	}
+	return nil
+}
+
+// read finds the tokens of the question, with what is known of the text that they are.
+func (p *Problem) read() (enc token.Encoding, err error) {
+	q := p.Question
+	switch {
+	case q.Chat != nil:
+		enc = q.Chat.Encoding
+	case q.IDs != nil:
+		return token.Encoding{IDs: q.IDs}, nil
+	case q.Prompt == "":
+		return enc, errors.New("there is no prompt")
+	case p.Model.Tokenizer() == nil:
+		return enc, errors.New("this model has no tokenizer: give the prompt as token IDs")
+	default:
+		if enc, err = p.Model.Tokenizer().Encode(q.Prompt); err != nil {
+			return enc, err
+		}
+	}
+	if enc.Held != nil && q.FirstToken == ScoreFirst {
+		enc.Held = slices.Clone(enc.Held)
+		enc.Held[0] = false
+	}
+	return enc, nil
 }
 
 // group makes the features.
@@ -66,7 +90,7 @@ func (p *Problem) group(enc token.Encoding) error {
 	}
 	if p.Question.By == ByToken {
 		for i, t := range p.Tokens {
-			if enc.Held == nil || !enc.Held[i] {
+			if !t.Held {
 				p.Features = append(p.Features, Feature{Text: t.Text, Tokens: []int{i}})
 			}
 		}
@@ -75,16 +99,41 @@ func (p *Problem) group(enc token.Encoding) error {
 	if enc.Spans == nil {
 		return fmt.Errorf("token IDs have no text to be grouped by %s: give a prompt, or group by token", p.Question.By)
 	}
-	parts := token.Words(p.Question.Prompt)
-	if p.Question.By == BySentence {
-		parts = token.Sentences(p.Question.Prompt)
-	}
-	for _, tokens := range enc.Group(parts) {
+	for _, tokens := range enc.Group(p.parts()) {
 		if len(tokens) > 0 {
 			p.Features = append(p.Features, Feature{Text: enc.Cover(tokens), Tokens: tokens})
 		}
 	}
 	return nil
+}
+
+// parts cuts the text into words or sentences. In a conversation none of them goes from one message into another.
+func (p *Problem) parts() []token.Span {
+	cut := token.Words
+	if p.Question.By == BySentence {
+		cut = token.Sentences
+	}
+	if p.Question.Chat == nil || p.Question.Chat.Parts == nil {
+		return cut(p.text)
+	}
+	var parts []token.Span
+	end := 0
+	for _, said := range p.Question.Chat.Parts {
+		if start := said.Span.Start; start > end {
+			if len(parts) == 0 {
+				parts = append(parts, token.Span{Start: 0})
+			}
+			parts[len(parts)-1].End = start // what the template wrote; a token that it shares belongs to the message
+		}
+		for _, s := range cut(p.text[said.Span.Start:said.Span.End]) {
+			parts = append(parts, token.Span{Start: said.Span.Start + s.Start, End: said.Span.Start + s.End})
+		}
+		end = said.Span.End
+	}
+	if len(parts) > 0 {
+		parts[len(parts)-1].End = len(p.text)
+	}
+	return parts
 }
 
 func (p *Problem) groupAsGiven() error {
@@ -100,6 +149,7 @@ func (p *Problem) groupAsGiven() error {
 				return fmt.Errorf("position %d is in two groups", i)
 			}
 			used[i] = true
+			p.Tokens[i].Held = false // it was asked for, whoever wrote it
 			text = append(text, strings.TrimSpace(p.Tokens[i].Text))
 		}
 		if len(g) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"lmkit.internal/lmkit/lm"
 )
@@ -144,7 +145,7 @@ func (m *Memory) learn(ctx context.Context, fresh []Coalition, names []string) e
 // Replacement takes some features out of the input.
 type Replacement struct {
 	Features []int // the absent ones
-	Held     bool  // whether the first token, where it is held, is absent, too
+	Held     bool  // whether the tokens that are held are absent, too
 	Baseline int   // what takes their place: an index into Problem.Baselines
 }
 
@@ -153,8 +154,9 @@ func (p *Problem) rows(sets []Replacement) lm.Query {
 	q := lm.Query{Rows: p.Rows(len(sets))}
 	for i, s := range sets {
 		at := p.Positions(s.Features)
-		if s.Held && p.held != nil {
-			at = append([]int{0}, at...)
+		if s.Held {
+			at = append(at, p.heldAt...)
+			slices.Sort(at)
 		}
 		if at == nil { // an edit of nothing, so that all batches run the same program
 			at = []int{}

@@ -36,15 +36,16 @@ func Suits(method any, m *lm.Model, q Question) error {
 
 // Scores is what a method found out about a problem.
 type Scores struct {
-	Values    []float64 // one a feature
-	Spread    []float64 // standard errors, one a feature; nil: nothing was sampled or averaged
-	Unit      string    // "": that of the objective
-	Promise   *Promise  // nil: the scores need not add up to anything
-	Base      *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
-	First     *float64  // the part of Base that the method gives a first token that is no feature; nil: it does not say
-	Settings  any       // a struct of what the method ran with, which becomes JSON; nil: nothing to report
-	Estimated int       // rows forward and backward that the method expected to run
-	Warnings  []string  // what is wrong with the scores, and what would cure it
+	Values  []float64 // one a feature
+	Spread  []float64 // standard errors, one a feature; nil: nothing was sampled or averaged
+	Unit    string    // "": that of the objective
+	Promise *Promise  // nil: the scores need not add up to anything
+	Base    *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
+	// Held is the part of Base that the method gives the tokens of Problem.Held; nil: it does not say.
+	Held      *float64
+	Settings  any      // a struct of what the method ran with, which becomes JSON; nil: nothing to report
+	Estimated int      // rows forward and backward that the method expected to run
+	Warnings  []string // what is wrong with the scores, and what would cure it
 }
 
 // Promise is what the scores of a method must add up to.
@@ -158,7 +159,7 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
 		if p.held != nil {
 			held := *p.held
-			held.Share = s.First
+			held.Share = s.Held
 			a.Evidence.Held = &held
 		}
 		p.doubt(a)

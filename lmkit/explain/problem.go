@@ -37,7 +37,9 @@ type Problem struct {
 	Bases []float64 // the objective on each baseline
 
 	choice   token.ID // the model's first choice
-	held     *Held    // the first token, where it is no feature
+	text     string   // that the tokens are; "": it is not known
+	held     *Held    // what stays as it is, and is no feature; nil: nothing
+	heldAt   []int    // the positions of it
 	notes    []string // warnings that belong to every result
 	cost     lm.Cost  // of all that was asked so far
 	prepared lm.Cost  // of Prepare
@@ -54,7 +56,7 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 	if err := p.encode(); err != nil {
 		return nil, err
 	}
-	if err := p.first(ctx); err != nil {
+	if err := p.hold(ctx); err != nil {
 		return nil, err
 	}
 	if err := p.baselines(); err != nil {
@@ -192,6 +194,19 @@ func (p *Problem) Positions(features []int) []int {
 	}
 	slices.Sort(at)
 	return at
+}
+
+// Held is the positions of the tokens that stay as they are in all that is asked, and are part of no feature.
+func (p *Problem) Held() []int { return p.heldAt }
+
+// TextOf is what a feature's tokens cover of the text, from the first to the last, with the white space at its ends;
+// the feature's own text where the tokens have none.
+func (p *Problem) TextOf(f Feature) string {
+	first, last := p.Tokens[f.Tokens[0]], p.Tokens[f.Tokens[len(f.Tokens)-1]]
+	if last.End > first.Start && last.End <= len(p.text) {
+		return p.text[first.Start:last.End]
+	}
+	return f.Text
 }
 
 // AllFeatures is the indices of all features.

@@ -9,6 +9,7 @@ import (
 
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // The objectives: which number about the next token is explained.
@@ -52,21 +53,25 @@ const (
 // Question asks why the model predicts what it does after a text. Its zero value, with a prompt, asks why the first
 // choice rather than the second, token by token, against the unknown token (or the mean embedding).
 type Question struct {
-	Prompt    string     // the text, or
-	IDs       []token.ID // its tokens
-	State     *lm.State  // LSTM: the state before the first token; nil: zeros
-	Target    *token.ID  // nil: the model's first choice
-	Foil      *token.ID  // for Contrast; nil: the best of the others
-	Objective string     // "": Contrast
-	By        string     // "": ByToken
-	Groups    [][]int    // any grouping of token positions, in place of By; tokens in no group stay as they are
+	Prompt string     // the text, or
+	IDs    []token.ID // its tokens, or
+	// Chat is a conversation, as chat.Template.Encode reads it. The tokens that it holds stay as they are in all that is
+	// asked of the model, and get no score: its template wrote them. Without Parts it is any text some of whose tokens
+	// are held.
+	Chat      *chat.Conversation
+	State     *lm.State // LSTM: the state before the first token; nil: zeros
+	Target    *token.ID // nil: the model's first choice
+	Foil      *token.ID // for Contrast; nil: the best of the others
+	Objective string    // "": Contrast
+	By        string    // "": ByToken
+	Groups    [][]int   // any grouping of token positions, in place of By; tokens in no group stay as they are
 	// Baseline says what an absent token is replaced with, its position kept: "unk" the unknown token, "mean" the mean
 	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed
 	// it to the model ([lm.Model.MetUnknown]), or else mean.
 	Baseline string
 	// FirstToken says whether the first token is a feature like the others (ScoreFirst), or stays as it is in all that is
-	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if the model has an attention sink
-	// ([lm.Model.Sink]) and the features are not given as Groups.
+	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if nobody wrote it, as the token that begins every
+	// text, or if the model has an attention sink ([lm.Model.Sink]); but not if the features are given as Groups.
 	FirstToken string
 	Tolerance  float64 // of the completeness error, relative; 0: 0.01
 	Seed       uint64
@@ -114,8 +119,14 @@ func (q *Question) defaults(m *lm.Model) error {
 			errs = append(errs, fmt.Errorf("token #%d is outside the vocabulary of %d", *id, m.Config().Vocab))
 		}
 	}
-	if q.Prompt != "" && q.IDs != nil {
-		errs = append(errs, errors.New("both a prompt and token IDs were given; give one"))
+	if given := []bool{q.Prompt != "", q.IDs != nil, q.Chat != nil}; len(slices.DeleteFunc(given, isFalse)) > 1 {
+		errs = append(errs, errors.New("of a prompt, token IDs and a conversation more than one was given; give one"))
+	}
+	if c := q.Chat; c != nil && (len(c.Spans) != len(c.IDs) || c.Held != nil && len(c.Held) != len(c.IDs)) {
+		errs = append(errs, fmt.Errorf("the conversation has %d tokens, but %d spans and %d marks of what is held",
+			len(c.IDs), len(c.Spans), len(c.Held)))
 	}
 	return errors.Join(errs...)
 }
+
+func isFalse(x bool) bool { return !x }

@@ -18,7 +18,7 @@ type attributionView struct {
 	Warnings         []warningView
 	Tight            bool // tokens carry their own spaces
 	ToLeft           bool // the input is read from right to left
-	Tokens           []tokenView
+	Turns            []turnView
 	Low, High, Unit  string // the scale of the colours
 	Noun             string
 	Bars             []barView
@@ -28,6 +28,13 @@ type attributionView struct {
 }
 
 type warningView struct{ About, Text string }
+
+// turnView is the tokens of a turn, behind its role where the input is a conversation.
+type turnView struct {
+	Role     string
+	Template bool
+	Tokens   []tokenView
+}
 
 // heat is a colour for a number: its class says which one, and Percent how strong it is.
 type heat struct{ Class, Percent string }
@@ -70,15 +77,21 @@ func (a Attribution) html() (template.HTML, error) {
 		v.Warnings = append(v.Warnings, warningView{Text: printable.Clean(warning)})
 	}
 	scores, feature := tokenScores(a.Attribution)
-	for i, tok := range a.Tokens {
-		t := tokenView{
-			heat: heat{Class: "lmkit-none"}, Text: tokenText(tok, math.MaxInt),
-			Tip: tip(a.Attribution, i, feature[i], format), Break: strings.Contains(tok.Text, "\n"),
+	for _, r := range turns(a.Attribution) {
+		view := turnView{Role: r.Role, Template: r.Template}
+		for i := r.From; i < r.To; i++ {
+			tok := a.Tokens[i]
+			t := tokenView{
+				heat: heat{Class: "lmkit-none"}, Text: tokenText(tok, math.MaxInt),
+				Tip:   tip(a.Attribution, i, feature[i], format),
+				Break: strings.Contains(tok.Text, "\n") && !r.Template,
+			}
+			if !math.IsNaN(scores[i]) {
+				t.heat = heatOf(canvas.Ratio(scores[i], top))
+			}
+			view.Tokens = append(view.Tokens, t)
 		}
-		if !math.IsNaN(scores[i]) {
-			t.heat = heatOf(canvas.Ratio(scores[i], top))
-		}
-		v.Tokens = append(v.Tokens, t)
+		v.Turns = append(v.Turns, view)
 	}
 	order, unknown := ranked(a.Attribution)
 	shown := order[:min(mostRanked, len(order))]

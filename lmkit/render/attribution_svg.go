@@ -81,6 +81,7 @@ func drawFact(c *canvas.Canvas, f fact) {
 // The boxes of tokens.
 const (
 	tokenFont   = 14.0
+	roleFont    = 11.0 // of the roles beside them
 	tokenHeight = 25.0
 	tokenPad    = 5.0 // within a box, beside the text
 )
@@ -103,44 +104,55 @@ func drawTokens(c *canvas.Canvas, a *explain.Attribution) {
 	scores, feature := tokenScores(a)
 	toLeft := toLeft(a)
 	c.Y += 4
-	for _, line := range tokenLines(a, c.Width-2*canvas.Margin, gap) {
-		x := canvas.Margin
-		if toLeft {
-			x = c.Width - canvas.Margin + gap
-			for _, box := range line {
-				x -= box.width + gap
+	all := turns(a)
+	left := canvas.Margin
+	if wide := roleColumns(all); wide > 0 {
+		left += canvas.MonoWidth(strings.Repeat("m", wide), roleFont) + 10
+	}
+	for _, r := range all {
+		if r.Role != "" {
+			c.Text(canvas.Margin, c.Y+17, canvas.Label{Size: roleFont, Mono: true, Fill: canvas.InkSoft}, r.Role)
+		}
+		for _, line := range tokenLines(a, r, c.Width-canvas.Margin-left, gap) {
+			x := left
+			if toLeft {
+				x = c.Width - canvas.Margin + gap
+				for _, box := range line {
+					x -= box.width + gap
+				}
 			}
+			texts := make([]string, len(line))
+			for i, box := range line {
+				texts[i] = a.Tokens[box.index].Text
+			}
+			for _, i := range printable.Visual(texts, toLeft) {
+				box := line[i]
+				drawToken(c, x, box, canvas.Ratio(scores[box.index], top), math.IsNaN(scores[box.index]),
+					tip(a, box.index, feature[box.index], format))
+				x += box.width + gap
+			}
+			c.Y += tokenHeight + 5
 		}
-		texts := make([]string, len(line))
-		for i, box := range line {
-			texts[i] = a.Tokens[box.index].Text
-		}
-		for _, i := range printable.Visual(texts, toLeft) {
-			box := line[i]
-			drawToken(c, x, box, canvas.Ratio(scores[box.index], top), math.IsNaN(scores[box.index]),
-				tip(a, box.index, feature[box.index], format))
-			x += box.width + gap
-		}
-		c.Y += tokenHeight + 5
 	}
 	c.Y += 7
 	color := func(v float64) canvas.RGB { return canvas.Diverging(canvas.Ratio(v, top)) }
 	c.ScaleBar(canvas.Margin, 220, -top, top, color, format, printable.Line(a.Unit))
 }
 
-// tokenLines puts the tokens on lines of a width. A token that holds a line break ends its line.
-func tokenLines(a *explain.Attribution, width, gap float64) (lines [][]tokenBox) {
+// tokenLines puts the tokens of a turn on lines of a width. A token of a message that holds a line break ends its line.
+func tokenLines(a *explain.Attribution, r turn, width, gap float64) (lines [][]tokenBox) {
 	limit := min(48, int((width-2*tokenPad)/(tokenFont*canvas.MonoEm)))
 	var line []tokenBox
 	used := 0.0
-	for i, tok := range a.Tokens {
+	for i := r.From; i < r.To; i++ {
+		tok := a.Tokens[i]
 		s := tokenText(tok, limit)
 		box := tokenBox{i, s, canvas.MonoWidth(s, tokenFont) + 2*tokenPad}
 		if len(line) > 0 && used+box.width > width {
 			lines, line, used = append(lines, line), nil, 0
 		}
 		line, used = append(line, box), used+box.width+gap
-		if strings.Contains(tok.Text, "\n") {
+		if strings.Contains(tok.Text, "\n") && !r.Template {
 			lines, line, used = append(lines, line), nil, 0
 		}
 	}
@@ -172,7 +184,13 @@ func tip(a *explain.Attribution, i, feature int, format func(float64) string) st
 	if tok.Unknown {
 		s += ", which the model does not know"
 	}
-	if feature < 0 {
+	if tok.Role != "" {
+		s += ", role " + printable.Line(tok.Role)
+	}
+	switch {
+	case tok.Held:
+		return s + ", which stays and has no score"
+	case feature < 0:
 		return s + ", in no feature"
 	}
 	s += ": " + scoreText(a, feature, format)

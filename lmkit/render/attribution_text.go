@@ -56,44 +56,67 @@ func writeFacts(t *printable.Lines, facts []fact) {
 	}
 }
 
-// writeTokens writes the input, wrapped; a token that holds a line break ends its line.
+// writeTokens writes the input, wrapped; a token that holds a line break ends its line. In a conversation each turn
+// stands on lines of its own, behind its role.
 func writeTokens(t *printable.Lines, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
+	all := turns(a)
+	indent := 2
+	if wide := roleColumns(all); wide > 0 {
+		indent += wide + 2
+	}
+	for _, r := range all {
+		writeTurn(t, a, r, indent, top, format)
+	}
+	writeScale(t, top, format, a.Unit)
+}
+
+// writeTurn writes the tokens of a turn behind an indent, in which its role stands.
+func writeTurn(t *printable.Lines, a *explain.Attribution, r turn, indent int, top float64,
+	format func(float64) string) {
 	scores, _ := tokenScores(a)
 	used, cur := 0, ""
 	gap := 1
 	if t.Color && spaced(a) {
 		gap = 0
 	}
+	begin := strings.Repeat(" ", indent)
+	if r.Role != "" {
+		begin = t.Paint("2", printable.PadRight("  "+r.Role, indent))
+	}
 	flush := func() {
 		if cur != "" {
-			t.Line("  " + cur)
+			t.Line(begin + cur)
+			begin = strings.Repeat(" ", indent)
 		}
 		used, cur = 0, ""
 	}
-	for i, tok := range a.Tokens {
-		s := tokenText(tok, t.Width-16)
+	for i := r.From; i < r.To; i++ {
+		tok := a.Tokens[i]
+		s := tokenText(tok, t.Width-14-indent)
 		painted := s
-		if t.Color {
+		switch {
+		case t.Color && r.Template:
+			painted = t.Paint("2", s)
+		case t.Color:
 			painted = t.Paint(background(canvas.Ratio(scores[i], top)), s)
-		} else if !math.IsNaN(scores[i]) {
+		case !math.IsNaN(scores[i]):
 			s += "(" + format(scores[i]) + ")"
 			painted = s
 		}
-		if used > 0 && used+gap+printable.Columns(s) > t.Width-4 {
+		if used > 0 && used+gap+printable.Columns(s) > t.Width-2-indent {
 			flush()
 		}
 		if used > 0 {
 			used, cur = used+gap, cur+strings.Repeat(" ", gap)
 		}
 		used, cur = used+printable.Columns(s), cur+painted
-		if strings.Contains(tok.Text, "\n") {
+		if strings.Contains(tok.Text, "\n") && !r.Template {
 			flush()
 		}
 	}
 	flush()
-	writeScale(t, top, format, a.Unit)
 }
 
 // spaced: the tokens carry their own spaces, so that they can stand side by side.

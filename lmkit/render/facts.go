@@ -51,7 +51,7 @@ func facts(a *explain.Attribution) []fact {
 		deletion(a, "sufficiency", a.Evidence.Sufficiency),
 	}
 	if h := a.Evidence.Held; h != nil {
-		fs = append(fs, fact{Name: "held", Text: held(h)})
+		fs = append(fs, fact{Name: "held", Text: held(a, h)})
 	}
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
@@ -95,17 +95,34 @@ func completeness(a *explain.Attribution) fact {
 	return f
 }
 
-// held says why the first token has no score, and what it does.
-func held(h *explain.Held) string {
+// held says which tokens have no score, why, and what they do.
+func held(a *explain.Attribution, h *explain.Held) string {
+	n := 0
+	for _, t := range a.Tokens {
+		if t.Held {
+			n++
+		}
+	}
+	who, its, it := "the first token, "+printable.Quoted(h.Text)+", stays and has no score", "its", "it"
 	why := "as was asked"
-	if h.Sink != nil {
+	switch {
+	case h.Why == explain.HeldTemplate:
+		who, it = "what the model's chat template wrote, "+printable.Count(n, "token")+", stays and has no score", "it all"
+		why = "no person said it"
+	case h.Why == explain.HeldTokenizer:
+		why = "the tokenizer puts it before every text"
+		if n > 1 {
+			who, its, it = fmt.Sprintf("%s stay and have no score", printable.Count(n, "token")), "their", "them"
+			why = "the tokenizer puts them around every text"
+		}
+	case h.Sink != nil:
 		why = fmt.Sprintf("it is the model's attention sink (its residual is %s times as large as others')",
 			printable.Number(*h.Sink))
 	}
-	text := fmt.Sprintf("the first token, %s, stays and has no score: %s; "+
-		"the baseline in its place changes the objective by %s", printable.Quoted(h.Text), why, printable.Number(-h.Effect))
+	text := fmt.Sprintf("%s: %s; the baseline in %s place changes the objective by %s", who, why, its,
+		printable.Number(-h.Effect))
 	if h.Share != nil {
-		text += fmt.Sprintf("; the method gives it %s, which is part of the base", printable.Number(*h.Share))
+		text += fmt.Sprintf("; the method gives %s %s, which is part of the base", it, printable.Number(*h.Share))
 	}
 	return text
 }
@@ -143,17 +160,34 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 	}
 	objective := printable.Line(a.Objective)
 	return fact{Name: name, Text: fmt.Sprintf(
-		"%s%s (%s) the %s %s %s (%s of value - base%s), and %s",
+		"%s%s (%s) the %s %s %s (%s%s), and %s",
 		start,
 		printable.Count(len(d.Features), noun(a)),
 		names(a, d.Features),
 		objective,
 		verb,
 		printable.Number(d.Value),
-		printable.Percent(d.Share),
+		way(a, d),
 		random,
 		choice,
 	)}
+}
+
+// way says how far a deletion leads to the baseline, where all features are deleted. That is a share of the difference
+// between input and baseline, and not said as one where the difference is small against what the deletion does.
+func way(a *explain.Attribution, d *explain.Deletion) string {
+	base := a.Base
+	if d.Share != 0 {
+		base = a.Value - d.Drop/d.Share
+	}
+	goal := "the baseline's " + printable.Number(base)
+	switch {
+	case d.Share > 1.5:
+		return "past " + goal + ", so near that a percentage would say little"
+	case d.Share < -0.5:
+		return "away from " + goal + ", so near that a percentage would say little"
+	}
+	return printable.Percent(d.Share) + " of the way to " + goal
 }
 
 // noun is what a feature of this attribution is.
@@ -199,7 +233,7 @@ func place(a *explain.Attribution, f int) string {
 
 // featureName is a feature's text and place, cut to max columns.
 func featureName(a *explain.Attribution, f, max int) string {
-	at := place(a, f)
+	at := place(a, f) + roleOf(a, f)
 	if isUnknown(a, f) {
 		at += unknownMark
 	}

@@ -119,8 +119,12 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
 	s := explain.Scores{Values: scores, Promise: promise, Base: &base, Estimated: 2}
-	if !slices.ContainsFunc(p.Features, func(f explain.Feature) bool { return slices.Contains(f.Tokens, 0) }) {
-		s.First = &each[0]
+	if held := p.Held(); held != nil {
+		sum := 0.0
+		for _, t := range held {
+			sum += each[t]
+		}
+		s.Held = &sum
 	}
 	switch {
 	case size > 100*math.Abs(p.Value):

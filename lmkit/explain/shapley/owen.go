@@ -41,11 +41,7 @@ func (o Owen) withTree(p *explain.Problem) Owen {
 func pieces(p *explain.Problem) []string {
 	out := make([]string, len(p.Features))
 	for i, f := range p.Features {
-		out[i] = f.Text
-		first, last := p.Tokens[f.Tokens[0]], p.Tokens[f.Tokens[len(f.Tokens)-1]]
-		if p.Question.Prompt != "" && last.End > first.Start && last.End <= len(p.Question.Prompt) {
-			out[i] = p.Question.Prompt[first.Start:last.End]
-		}
+		out[i] = p.TextOf(f)
 	}
 	return out
 }

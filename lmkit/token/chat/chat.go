@@ -5,6 +5,7 @@ package chat
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -14,9 +15,16 @@ import (
 
 // Message is one turn of a conversation.
 type Message struct {
-	Role    string `json:"role"` // "system", "user" or "assistant"; what a model knows is its template's affair
+	Role    string `json:"role"` // System, User or Assistant; what else a model knows is its template's affair
 	Content string `json:"content"`
 }
+
+// The roles that templates know.
+const (
+	System    = "system"    // what the model is told before the conversation
+	User      = "user"      // what a person says
+	Assistant = "assistant" // what the model says
+)
 
 // Settings are what a template may ask for beside the messages.
 type Settings struct {
@@ -77,11 +85,25 @@ func (t *Template) Render(messages []Message, reply bool) (Rendering, error) {
 }
 
 // Encode renders a conversation and reads it as tokens. Special tokens come from the template alone: what looks like
-// one in a message is text.
+// one in a message is text. With reply set, the text ends where the model's answer begins; or, where the last message
+// is the model's, where that answer goes on, so that the next token is its own.
 func (t *Template) Encode(tok token.Tokenizer, messages []Message, reply bool) (Conversation, error) {
+	begun := ""
+	if last := len(messages) - 1; reply && last >= 0 && messages[last].Role == Assistant {
+		if last == 0 {
+			return Conversation{}, errors.New("the conversation is nothing but the model's answer: " +
+				"put the message before it that it answers")
+		}
+		messages, begun = messages[:last], messages[last].Content
+	}
 	r, err := t.Render(messages, reply)
 	if err != nil {
 		return Conversation{}, err
+	}
+	if begun != "" {
+		start := len(r.Text)
+		r.Text += begun
+		r.Parts = append(r.Parts, Part{len(messages), Assistant, token.Span{Start: start, End: len(r.Text)}})
 	}
 	o := token.Options{Special: true, Bare: true}
 	for _, p := range r.Parts {
@@ -91,16 +113,29 @@ func (t *Template) Encode(tok token.Tokenizer, messages []Message, reply bool) (
 	if err != nil {
 		return Conversation{}, err
 	}
-	e.Held = make([]bool, len(e.IDs))
-	for i, s := range e.Spans {
-		e.Held[i] = true
-		for _, w := range o.Written {
-			if s.Start < w.End && w.Start < s.End || s.Start == s.End && w.Start < s.Start && s.Start <= w.End {
-				e.Held[i] = false
-			}
-		}
+	c := Conversation{Encoding: e, Parts: r.Parts}
+	c.Held = make([]bool, len(e.IDs))
+	for i := range c.Held {
+		c.Held[i] = c.part(i) < 0
 	}
-	return Conversation{Encoding: e, Parts: r.Parts}, nil
+	return c, nil
+}
+
+// Role is whose words token i holds; "" where the template wrote it.
+func (c Conversation) Role(i int) string {
+	if k := c.part(i); k >= 0 {
+		return c.Parts[k].Role
+	}
+	return ""
+}
+
+// part is the first part that token i holds something of; -1: none.
+func (c Conversation) part(i int) int {
+	s := c.Spans[i]
+	return slices.IndexFunc(c.Parts, func(p Part) bool {
+		w := p.Span
+		return s.Start < w.End && w.Start < s.End || s.Start == s.End && w.Start < s.Start && s.Start <= w.End
+	})
 }
 
 // marks are characters that no message holds, two for each message: a template copies them with what is between.

@@ -3,14 +3,12 @@ package demo
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
-	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
 )
 
@@ -19,7 +17,7 @@ type asked struct {
 	heading string
 	text    string // what is to be continued, or what a person says
 	reply   string // in a chat: how the answer begins; "": no chat
-	foil    string // rather than which token; where it is the first choice itself, the second one
+	foil    string // rather than which token
 	method  string // occlusion in a chat, whose many tokens the template wrote
 }
 
@@ -42,14 +40,10 @@ func (d *demo) real(ctx context.Context) error {
 		return err
 	}
 	defer m.Close()
-	template, err := m.Chat()
-	if err != nil {
-		return err
-	}
 	d.say("\n── A real language model: SmolLM2-135M-Instruct, %s numbers ──", thousands(m.Params()))
 	for i, q := range questions {
 		d.Progress.At("explain SmolLM2", int64(i), int64(len(questions)), "questions")
-		a, err := q.explain(ctx, m, template)
+		a, err := q.explain(ctx, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.heading, err)
 		}
@@ -69,47 +63,15 @@ func (d *demo) real(ctx context.Context) error {
 }
 
 // explain says why the model's first choice comes, and not the foil.
-func (q asked) explain(ctx context.Context, m *lm.Model, template *chat.Template) (*explain.Attribution, error) {
-	read, err := m.Tokenizer().Encode(q.text)
-	if err != nil {
-		return nil, err
-	}
-	question := explain.Question{IDs: read.IDs}
+func (q asked) explain(ctx context.Context, m *lm.Model) (*explain.Attribution, error) {
+	r := lmkit.Request{Prompt: q.text, Foil: q.foil, Methods: []string{q.method}}
 	if q.reply != "" {
-		said, err := template.Encode(m.Tokenizer(), []chat.Message{{Role: "user", Content: q.text}}, true)
-		if err != nil {
-			return nil, err
-		}
-		begun, err := token.EncodeWith(m.Tokenizer(), q.reply, token.Options{Bare: true})
-		if err != nil {
-			return nil, err
-		}
-		question = explain.Question{IDs: slices.Concat(said.IDs, begun.IDs)}
-		for i, held := range said.Held {
-			if !held {
-				question.Groups = append(question.Groups, []int{i})
-			}
-		}
+		r.Prompt = ""
+		r.Messages = []chat.Message{{Role: chat.User, Content: q.text}, {Role: chat.Assistant, Content: q.reply}}
 	}
-	said, err := m.Run(ctx, lm.Query{Rows: [][]token.ID{question.IDs}, Logits: lm.LastLogits})
+	answer, err := r.Answer(ctx, m)
 	if err != nil {
 		return nil, err
 	}
-	choice := explain.Best(said.Logits[0].Data)
-	foil, err := explain.FindToken(m, "", q.foil)
-	if err != nil {
-		return nil, err
-	}
-	if question.Target = &choice; foil != choice {
-		question.Foil = &foil
-	}
-	method, err := lmkit.Method(q.method, lmkit.Settings{})
-	if err != nil {
-		return nil, err
-	}
-	as, err := explain.Explain(ctx, m, question, method)
-	if err != nil {
-		return nil, err
-	}
-	return as[0], nil
+	return answer.Attributions[0], nil
 }
