@@ -21,12 +21,13 @@ var rooms = map[string]string{
 	// Ground: what everything stands on.
 	"progress":                   "",
 	"internal/whole":             "",
-	"internal/strict":            "",
+	"internal/strict":            "internal/kind",
+	"internal/kind":              "",
 	"internal/numerics":          "",
 	"internal/mapped":            "",
-	"internal/gguf":              "internal/mapped internal/number",
+	"internal/gguf":              "internal/kind internal/mapped internal/number",
 	"internal/number":            "",
-	"internal/safetensors":       "internal/mapped internal/number internal/strict internal/whole",
+	"internal/safetensors":       "internal/kind internal/mapped internal/number internal/strict internal/whole",
 	"internal/net":               "",
 	"internal/fetch":             "progress",
 	"internal/program":           "backend",
@@ -45,12 +46,12 @@ var rooms = map[string]string{
 	// Texts, models and their training.
 	"token":        "internal/printable",
 	"token/chat":   "token internal/printable",
-	"corpus":       "token progress internal/fetch internal/whole",
+	"corpus":       "token progress internal/fetch internal/kind internal/whole",
 	"corpus/plant": "token corpus",
 	"corpus/facts": "",
-	"lm/format":    "internal/net internal/number internal/printable internal/safetensors",
-	"lm": "token token/chat backend lm/format internal/gguf internal/net internal/program internal/safetensors " +
-		"internal/whole",
+	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
+	"lm": "token token/chat backend lm/format internal/gguf internal/mapped internal/net internal/program " +
+		"internal/safetensors internal/whole",
 	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"generate": "token lm",

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"lmkit.internal/lmkit/internal/kind"
 )
 
 // Document is a text with a name that tells a reader where it comes from.
@@ -101,12 +103,16 @@ func checkText(text string) error {
 	if text == "" {
 		return errors.New("is empty: give a file with text in it")
 	}
-	if i := strings.IndexByte(text, 0); i >= 0 {
+	i, bad := strings.IndexByte(text, 0), invalidUTF8(text)
+	if is := kind.Of([]byte(text[:min(kind.Head, len(text))])); is != "" && max(i, bad) >= 0 {
+		return fmt.Errorf("is no text: %s", is)
+	}
+	if i >= 0 {
 		return fmt.Errorf("is binary (a zero byte at offset %d): give a text file", i)
 	}
-	if i := invalidUTF8(text); i >= 0 {
+	if bad >= 0 {
 		return fmt.Errorf("is not UTF-8 (byte 0x%02x at offset %d): convert it, for example with iconv -f LATIN1 -t UTF-8",
-			text[i], i)
+			text[bad], bad)
 	}
 	return nil
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // A token file is the IDs one after another, little-endian, with nothing around them: two bytes each where the
-// vocabulary has at most 65,536 tokens, else four. (The train.bin of nanoGPT and llm.c.)
+// vocabulary has at most 65,536 tokens, else four. (The train.bin of nanoGPT.) That of llm.c has a header before them,
+// which says how many bytes they take.
 
 // tokenBytes is how many bytes of a token file an ID takes.
 func tokenBytes(vocab int) int {
@@ -27,32 +28,35 @@ func tokenBytes(vocab int) int {
 // memory what it has room for.
 type TokenFile struct {
 	file         *os.File
+	start        int64 // where the first ID is
 	tokens, each int
 	vocab        int
 }
 
-// OpenTokens opens a token file whose IDs are below vocab. A file whose size is no multiple of an ID's is an error; an
-// ID outside the vocabulary is one when it is read.
+// OpenTokens opens a token file whose IDs are below vocab. A file whose size is no multiple of an ID's is an error, as
+// is one that is not made of such IDs where it is looked at: at its beginning, and here and there. An ID outside the
+// vocabulary elsewhere is one when it is read.
 func OpenTokens(path string, vocab int) (*TokenFile, error) {
-	f, err := os.Open(path)
-	if err != nil {
+	fail := func(err error) (*TokenFile, error) {
 		return nil, fmt.Errorf("read tokens: %s: %w", path, plain(err))
 	}
-	info, err := f.Stat()
-	each := tokenBytes(vocab)
-	switch {
-	case err == nil && !info.Mode().IsRegular():
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // before it is opened: a pipe would be waited for
 		err = errors.New("not a file")
-	case err == nil && info.Size()%int64(each) != 0:
-		err = fmt.Errorf("%d bytes are no whole number of tokens of %d bytes: the file is cut off, or was made for "+
-			"another vocabulary than one of %d tokens",
-			info.Size(), each, vocab)
 	}
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("read tokens: %s: %w", path, plain(err))
+		return fail(err)
 	}
-	return &TokenFile{f, int(info.Size() / int64(each)), each, vocab}, nil
+	file, err := os.Open(path)
+	if err != nil {
+		return fail(err)
+	}
+	f := &TokenFile{file: file, each: tokenBytes(vocab), vocab: vocab}
+	if err := f.look(); err != nil {
+		file.Close()
+		return fail(err)
+	}
+	return f, nil
 }
 
 // Len is the number of tokens.
@@ -63,12 +67,19 @@ func (f *TokenFile) Close() error { return f.file.Close() }
 
 // Copy reads the tokens from position from on.
 func (f *TokenFile) Copy(dst []token.ID, from int) error {
+	if err := f.copy(dst, from); err != nil {
+		return fmt.Errorf("read tokens: %s: %w", f.file.Name(), plain(err))
+	}
+	return nil
+}
+
+func (f *TokenFile) copy(dst []token.ID, from int) error {
 	if from < 0 || from > f.tokens || len(dst) > f.tokens-from {
-		return fmt.Errorf("read %d tokens from position %d: %s has %d", len(dst), from, f.file.Name(), f.tokens)
+		return fmt.Errorf("it has %d, not %d from position %d", f.tokens, len(dst), from)
 	}
 	buf := make([]byte, len(dst)*f.each)
-	if _, err := f.file.ReadAt(buf, int64(from)*int64(f.each)); err != nil {
-		return fmt.Errorf("read %s: %w: was it cut off meanwhile?", f.file.Name(), plain(err))
+	if _, err := f.file.ReadAt(buf, f.start+int64(from)*int64(f.each)); err != nil {
+		return fmt.Errorf("%w: was it cut off meanwhile?", plain(err))
 	}
 	for i := range dst {
 		id := uint32(0)
@@ -78,8 +89,8 @@ func (f *TokenFile) Copy(dst []token.ID, from int) error {
 			id = binary.LittleEndian.Uint32(buf[4*i:])
 		}
 		if id >= uint32(f.vocab) {
-			return fmt.Errorf("%s: token %d is ID %d, and the vocabulary has %d: it was made with another tokenizer",
-				f.file.Name(), from+i, id, f.vocab)
+			return fmt.Errorf("token %d is ID %d, and the vocabulary has %d: it was made with another tokenizer, or its IDs "+
+				"do not take %d bytes each", from+i, id, f.vocab, f.each)
 		}
 		dst[i] = token.ID(id)
 	}

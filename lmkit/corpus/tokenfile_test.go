@@ -76,16 +76,18 @@ func TestTokenFileErrors(t *testing.T) {
 		{filepath.Join(dir, "none.bin"), "no such file"},
 		{dir, "not a file"},
 		{write("odd.bin", "abc"), "no whole number of tokens"},
+		{write("wrong.bin", "\x01\x00\x0b\x00"), "token 1 is ID 11, and the vocabulary has 10"},
 	} {
 		if _, err := OpenTokens(c.path, 10); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.path, err, c.want)
 		}
 	}
-	f, err := OpenTokens(write("wrong.bin", "\x01\x00\x0b\x00"), 10)
+	f, err := OpenTokens(write("changed.bin", "\x01\x00\x09\x00"), 10)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	write("changed.bin", "\x01\x00\x0b\x00")
 	if err := f.Copy(make([]token.ID, 2), 0); err == nil ||
 		!strings.Contains(err.Error(), "token 1 is ID 11, and the vocabulary has 10") {
 		t.Error(err)

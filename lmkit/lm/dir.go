@@ -11,6 +11,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/gguf"
+	"lmkit.internal/lmkit/internal/mapped"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm/format"
@@ -24,6 +25,9 @@ const (
 	WeightsFile   = safetensors.WeightsFile
 	TrainingFile  = "training.json" // how the weights came about; free form
 )
+
+// maxJSON bounds the size in bytes of the JSON files of a model directory.
+const maxJSON = 100 << 20
 
 // Open reads a model directory: config.json, model.safetensors (or its parts and their index) and, if it is there,
 // tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories
@@ -58,7 +62,7 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.training, err = os.ReadFile(filepath.Join(dir, TrainingFile))
+	m.training, err = mapped.ReadFile(filepath.Join(dir, TrainingFile), maxJSON)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		m.ends, err = readEnds(dir, tok, c.Vocab)
 		m.chat = readChat(dir)
@@ -136,10 +140,13 @@ func ReadConfig(dir string) (Config, error) {
 }
 
 func readConfig(dir string) (f format.Format, c Config, err error) {
-	data, err := os.ReadFile(filepath.Join(dir, ConfigFile))
+	data, err := mapped.ReadFile(filepath.Join(dir, ConfigFile), maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); err != nil {
 			return nil, c, fmt.Errorf("there is no such directory")
+		}
+		if there := safetensors.Others(dir); there != "" {
+			return nil, c, fmt.Errorf("it has no %s, so it is not a model directory; it has %s", ConfigFile, there)
 		}
 		return nil, c, fmt.Errorf("it has no %s, so it is not a model directory", ConfigFile)
 	}

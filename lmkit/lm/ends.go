@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"lmkit.internal/lmkit/internal/mapped"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
@@ -28,7 +29,7 @@ func (m *Model) Ends() []token.ID { return m.ends }
 func readEnds(dir string, tok token.Tokenizer, vocab int) ([]token.ID, error) {
 	ends := token.Ends(tok)
 	for _, name := range []string{ConfigFile, GenerationFile} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
+		data, err := mapped.ReadFile(filepath.Join(dir, name), maxJSON)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

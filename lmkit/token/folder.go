@@ -14,18 +14,18 @@ import (
 // folders vocab.json and merges.txt, GPT-2's files, with the special tokens that tokenizer_config.json,
 // special_tokens_map.json and added_tokens.json name. The error is fs.ErrNotExist when there is none of them.
 func ReadFolder(folder fs.FS) (Tokenizer, error) {
-	data, err := fs.ReadFile(folder, "tokenizer.json")
+	data, err := readRegular(folder, "tokenizer.json")
 	if err == nil {
 		return Unmarshal(data)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	vocab, err := fs.ReadFile(folder, "vocab.json")
+	vocab, err := readRegular(folder, "vocab.json")
 	if err != nil {
 		return nil, err
 	}
-	merges, err := fs.ReadFile(folder, "merges.txt")
+	merges, err := readRegular(folder, "merges.txt")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("there is vocab.json, but not merges.txt, the other half of GPT-2's tokenizer: " +
 			"put it there, or a tokenizer.json")
@@ -51,6 +51,23 @@ func ReadFolder(folder fs.FS) (Tokenizer, error) {
 	}
 	return b, nil
 }
+
+// readRegular returns the contents of a regular file: a pipe or a device could be waited for without end.
+func readRegular(folder fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(folder, name)
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file but a folder, a pipe or a device", name)
+	case info.Size() > maxFile:
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that such a file may have", name, info.Size(), maxFile)
+	}
+	return fs.ReadFile(folder, name)
+}
+
+// maxFile bounds the size in bytes of a file of a tokenizer.
+const maxFile = 1 << 29
 
 // folderMarks are the special tokens beside GPT-2's files.
 type folderMarks struct {
@@ -137,7 +154,7 @@ func (n *markName) UnmarshalJSON(data []byte) error {
 
 // readOptional reads a JSON file, if there is one.
 func readOptional(folder fs.FS, name string, v any) error {
-	data, err := fs.ReadFile(folder, name)
+	data, err := readRegular(folder, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -2,11 +2,14 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 
+	"lmkit.internal/lmkit/internal/kind"
 	"lmkit.internal/lmkit/internal/mapped"
 	"lmkit.internal/lmkit/internal/number"
 )
@@ -42,6 +45,10 @@ func Open(path string) (*File, error) {
 	}
 	if err != nil {
 		_ = m.Close()
+		cure := kind.Weights(filepath.Base(path))
+		if cure != "" && errors.Is(err, errNot) && filepath.Ext(path) != ".gguf" {
+			err = fmt.Errorf("%w, and by its name: %s", err, cure)
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, nil

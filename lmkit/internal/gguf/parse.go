@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+
+	"lmkit.internal/lmkit/internal/kind"
 )
 
 // Bounds of what a file may claim, beside its size.
@@ -29,13 +31,18 @@ var width = map[uint32]int{
 	typeArray: 12, typeU64: 8, typeI64: 8, typeF64: 8,
 }
 
+var errNot = errors.New("not a GGUF file: it does not begin with GGUF and its counts")
+
 // read reads the settings and the directory from a whole file:
 //
 //	"GGUF", version, number of tensors, number of settings,
 //	settings (name, type, value), tensors (name, dimensions, type, offset), padding, data
 func (f *File) read(all []byte) error {
+	if is := kind.Of(all[:min(kind.Head, len(all))]); is != "" && string(all[:4]) != "GGUF" {
+		return fmt.Errorf("not a GGUF file: %s", is)
+	}
 	if len(all) < 24 || string(all[:4]) != "GGUF" {
-		return errors.New("not a GGUF file: it does not begin with GGUF and its counts")
+		return errNot
 	}
 	c := &cursor{all: all, at: 4}
 	f.version = c.u32()

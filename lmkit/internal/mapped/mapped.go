@@ -72,6 +72,21 @@ func plain(path string, err error) error {
 	return err
 }
 
+// ReadFile returns the contents of a small file. Like Open it takes regular files alone, and it takes none of more than
+// most bytes.
+func ReadFile(path string, most int) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.size > most {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that such a file may have", path, f.size, most)
+	}
+	all := make([]byte, f.size)
+	return all, f.Read(all, 0)
+}
+
 // Size returns the number of bytes.
 func (f *File) Size() int { return f.size }
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"lmkit.internal/lmkit/internal/kind"
 	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/strict"
 )
@@ -36,6 +37,11 @@ func readHeader(all []byte) (header, error) {
 	h := header{entries: map[string]entry{}}
 	if len(all) < 8 {
 		return h, fmt.Errorf("not a safetensors file: it has %d bytes, and a header takes 8", len(all))
+	}
+	if len(all) == 8 || all[8] != '{' { // where a header begins
+		if is := kind.Of(all[:min(kind.Head, len(all))]); is != "" {
+			return h, fmt.Errorf("not a safetensors file: %s", is)
+		}
 	}
 	n := binary.LittleEndian.Uint64(all)
 	if n > maxHeader || n > uint64(len(all)-8) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"lmkit.internal/lmkit/internal/kind"
 	"lmkit.internal/lmkit/internal/mapped"
 	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/strict"
@@ -196,39 +197,48 @@ func inFolder(dir string) (string, error) {
 			return filepath.Join(dir, name), nil
 		}
 	}
-	there, err := os.ReadDir(dir)
-	if err != nil {
-		return "", err
+	if there := Others(dir); there != "" {
+		return "", missing("it has no " + WeightsFile + ", but " + there)
 	}
-	for _, d := range there {
-		if cure := cureFor(d.Name()); cure != "" {
-			return "", fmt.Errorf("it has no %s, but %.100q: %s: %w", WeightsFile, d.Name(), cure, fs.ErrNotExist)
-		}
-	}
-	return "", fmt.Errorf("it has no %s: %w", WeightsFile, fs.ErrNotExist)
+	return "", missing("it has no " + WeightsFile)
 }
 
-// cureFor says what to do about a file of weights that lmkit does not open; "" when the name is not that of one.
-func cureFor(name string) string {
-	ends := func(ends ...string) bool {
-		return slices.ContainsFunc(ends, func(end string) bool { return strings.HasSuffix(name, end) })
+// missing is an error that is fs.ErrNotExist.
+type missing string
+
+func (m missing) Error() string        { return string(m) }
+func (m missing) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Others names the first file of a folder that holds weights in a form that lmkit does not open, and says what to do
+// about it. It is "" where there is none.
+func Others(dir string) string {
+	there, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
 	}
-	switch {
-	case strings.HasPrefix(name, "adapter_model."):
-		return "an adapter is not a whole model: merge it into its model (PEFT: merge_and_unload), and save that"
-	case ends(".safetensors.index.json"):
-		return "rename it to " + IndexFile
-	case ends(".safetensors") && strings.Contains(name, "-of-"):
-		return "a part of a model needs the index " + IndexFile + ", which was beside it"
-	case ends(".safetensors"):
-		return "rename it to " + WeightsFile + " if it holds the weights"
-	case ends(".gguf"):
-		return "give the path of that file in place of the folder's"
-	case ends(".bin", ".pt", ".pth", ".ckpt", ".pkl"):
-		return "a pickle can run programs, so it is never opened: load it where it came from, and save it as safetensors " +
-			"(transformers: save_pretrained)"
-	case ends(".h5", ".msgpack", ".onnx", ".ot", ".npz"):
-		return "load it where it came from, and save it as safetensors (transformers: save_pretrained)"
+	for _, d := range there {
+		if cure := kind.Weights(d.Name()); cure != "" && !d.IsDir() {
+			return fmt.Sprintf("%.100q: %s", d.Name(), cure)
+		}
+	}
+	for _, d := range there {
+		if is := firstBytes(filepath.Join(dir, d.Name())); is != "" {
+			return fmt.Sprintf("%.100q: %s", d.Name(), is)
+		}
 	}
 	return ""
+}
+
+// firstBytes says what a file is that does not have the name of one.
+func firstBytes(path string) string {
+	m, err := mapped.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer m.Close()
+	head := make([]byte, min(kind.Head, m.Size()))
+	if m.Read(head, 0) != nil {
+		return ""
+	}
+	return kind.Of(head)
 }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"lmkit.internal/lmkit/internal/kind"
 )
 
 // Unmarshal reads a JSON value into v, to which it must be a pointer. Unlike encoding/json it takes nothing for
@@ -19,6 +21,9 @@ import (
 // omitzero is an error that says where, as are text that is not UTF-8 and anything after the value.
 func Unmarshal(data []byte, v any) error {
 	if !utf8.Valid(data) {
+		if is := kind.Of(data[:min(kind.Head, len(data))]); is != "" {
+			return fmt.Errorf("not JSON: %s", is)
+		}
 		return errors.New("not UTF-8 text")
 	}
 	if err := Syntax(data); err != nil {
@@ -33,6 +38,9 @@ func Unmarshal(data []byte, v any) error {
 func Syntax(data []byte) error {
 	if json.Valid(data) {
 		return nil
+	}
+	if is := kind.Of(data[:min(kind.Head, len(data))]); is != "" {
+		return fmt.Errorf("not JSON: %s", is)
 	}
 	var raw json.RawMessage
 	err := json.Unmarshal(data, &raw)

@@ -3,11 +3,11 @@ package format
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // decoder is a family of Hugging Face's causal decoders, as a table: what all its models have in common, which keys of
@@ -89,8 +89,7 @@ func (k *keys) into(key string, v any) {
 		return
 	}
 	if err := json.Unmarshal(text, v); err != nil {
-		what := called(reflect.ValueOf(v).Elem().Interface())
-		k.errs = append(k.errs, fmt.Sprintf("%s is %s: it must be %s", key, text, what))
+		k.wrong(key, text, reflect.ValueOf(v).Elem().Interface())
 	}
 }
 
@@ -183,11 +182,17 @@ func nullable[T any](k *keys, key string, def T) T {
 
 // sub is the keys of an object under a key, which done must get when they are taken. It is nil where there is none.
 func (k *keys) sub(key string) *keys {
-	all := take(k, key, map[string]json.RawMessage(nil))
-	if all == nil {
+	text, ok := k.all[key]
+	delete(k.all, key)
+	if !ok || string(text) == "null" {
 		return nil
 	}
-	return &keys{all: maps.Clone(all)}
+	under := &keys{}
+	if err := strict.Unmarshal(text, &under.all); err != nil {
+		k.errs = append(k.errs, key+": "+err.Error())
+		return nil
+	}
+	return under
 }
 
 // done reports the mistakes of the keys under a key, and those that nobody took.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/printable"
 )
 
 // Format is how the models of one family are written down.
@@ -55,15 +56,14 @@ var families = []struct {
 
 // Read understands a config.json, and says in which format the model's tensors are.
 func Read(config []byte) (Format, net.Config, error) {
-	var head struct {
-		ModelType string `json:"model_type"`
-	}
-	if err := json.Unmarshal(config, &head); err != nil {
-		return nil, net.Config{}, err
+	k := readKeys(config)
+	modelType := take(k, "model_type", "")
+	if len(k.errs) > 0 {
+		return nil, net.Config{}, k.err()
 	}
 	var known []string
 	for _, f := range families {
-		if f.modelType == head.ModelType {
+		if f.modelType == modelType {
 			c, err := f.Read(config)
 			return f.Format, c, err
 		}
@@ -71,7 +71,7 @@ func Read(config []byte) (Format, net.Config, error) {
 	}
 	last := len(known) - 1
 	return nil, net.Config{}, fmt.Errorf("model_type %q is not supported; there are %s and %s",
-		head.ModelType, strings.Join(known[:last], ", "), known[last])
+		printable.Short(modelType, 60), strings.Join(known[:last], ", "), known[last])
 }
 
 // Write is the config.json of a model, in the first format that says all of it: read again, it is the same

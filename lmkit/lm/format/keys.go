@@ -3,11 +3,14 @@ package format
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // keys are those of a config.json. A format takes the ones that it understands; what is left must change nothing.
@@ -20,7 +23,7 @@ type keys struct {
 // readKeys parses the text of a config.json. Its mistakes are told by config.
 func readKeys(text []byte) *keys {
 	k := &keys{}
-	if err := json.Unmarshal(text, &k.all); err != nil {
+	if err := strict.Unmarshal(text, &k.all); err != nil {
 		k.errs = append(k.errs, err.Error())
 	}
 	return k
@@ -35,10 +38,24 @@ func take[T any](k *keys, key string, def T) T {
 	}
 	v := def
 	if err := json.Unmarshal(text, &v); err != nil {
-		k.errs = append(k.errs, fmt.Sprintf("%s is %s: it must be %s", key, text, called(v)))
+		k.wrong(key, text, v)
 		return def
 	}
 	return v
+}
+
+// wrong says that the value of a key is of another type than v.
+func (k *keys) wrong(key string, text json.RawMessage, v any) {
+	k.errs = append(k.errs, fmt.Sprintf("%s is %s: it must be %s", key, brief(string(text)), called(v)))
+}
+
+// brief is a value in a message: on one line, and of one that is long, its beginning and its end.
+func brief(value string) string {
+	var line bytes.Buffer
+	if json.Compact(&line, []byte(value)) == nil {
+		value = line.String()
+	}
+	return printable.Short(value, 80)
 }
 
 // called is what a person calls the values of a type.
@@ -64,12 +81,9 @@ func must[T comparable](k *keys, key string, only T) {
 }
 
 func (k *keys) refuse(key, value string) {
-	const most = 80 // bytes of a value in a message
-	if len(value) > most {
-		value = strings.ToValidUTF8(value[:most], "") + "..."
-	}
+	key = printable.Short(key, 80)
 	if value != "true" {
-		key += "=" + value
+		key += "=" + brief(value)
 	}
 	k.not = append(k.not, key)
 }
@@ -77,7 +91,7 @@ func (k *keys) refuse(key, value string) {
 // config is what was read, checked: c with its defaults, or an error in one line.
 func (k *keys) config(c net.Config) (net.Config, error) {
 	if len(k.errs) > 0 {
-		return net.Config{}, fmt.Errorf("%s", strings.Join(k.errs, "; "))
+		return net.Config{}, k.err()
 	}
 	for key, value := range k.all {
 		if !strings.HasPrefix(key, "_") && !slices.Contains(harmless, key) && !nothing(value) {
@@ -86,19 +100,18 @@ func (k *keys) config(c net.Config) (net.Config, error) {
 	}
 	if len(k.not) > 0 {
 		slices.Sort(k.not)
-		return net.Config{}, fmt.Errorf("not supported: %s", strings.Join(k.not, ", "))
+		return net.Config{}, fmt.Errorf("not supported: %s", printable.Short(strings.Join(k.not, ", "), 400))
 	}
 	c = c.WithDefaults()
 	return c, c.Validate()
 }
 
+// err is the mistakes in one line.
+func (k *keys) err() error { return errors.New(printable.Short(strings.Join(k.errs, "; "), 400)) }
+
 // nothing says whether a value switches nothing on.
 func nothing(value json.RawMessage) bool {
-	var compact bytes.Buffer
-	if json.Compact(&compact, value) != nil {
-		return false
-	}
-	return slices.Contains([]string{"null", "false", "0", "0.0", `""`, "[]", "{}"}, compact.String())
+	return slices.Contains([]string{"null", "false", "0", "0.0", `""`, "[]", "{}"}, brief(string(value)))
 }
 
 // harmless are the keys that change nothing in what a model computes from tokens: who wrote the file and how, where

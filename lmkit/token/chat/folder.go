@@ -114,17 +114,21 @@ func readJSON(folder fs.FS, name string, v any) error {
 
 // readFile returns the contents of a file, or nil where there is none.
 func readFile(folder fs.FS, name string) ([]byte, error) {
-	f, err := folder.Open(name)
+	info, err := fs.Stat(folder, name) // before it is opened: a pipe would be waited for
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // read only
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", name)
+	f, err := folder.Open(name)
+	if err != nil {
+		return nil, err
 	}
+	defer f.Close() //nolint:errcheck // read only
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(data) > maxFile {
 		err = fmt.Errorf("%s has more than %d bytes", name, maxFile)
