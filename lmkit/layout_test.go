@@ -50,8 +50,8 @@ var rooms = map[string]string{
 	"corpus/plant": "token corpus",
 	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
-	"lm": "token token/chat backend lm/format internal/gguf internal/mapped internal/net internal/program " +
-		"internal/safetensors internal/whole",
+	"lm": "token token/chat backend lm/format internal/gguf internal/mapped internal/net internal/number " +
+		"internal/program internal/safetensors internal/whole",
 	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"generate": "token lm",

@@ -59,8 +59,15 @@ func TestPaddedVocabulary(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(back.Close)
-		if back.Hash() != m.Hash() || back.Config() != m.Config() {
-			t.Errorf("%+v came back as %+v", m.Config(), back.Config())
+		was, err := m.Weights()
+		is, err2 := back.Weights()
+		if err != nil || err2 != nil || back.Config() != m.Config() || len(is) != len(was) {
+			t.Errorf("%+v came back as %+v (%v, %v)", m.Config(), back.Config(), err, err2)
+		}
+		for name := range was {
+			if !slices.Equal(is[name].Data, was[name].Data) {
+				t.Errorf("%s is %v, want %v", name, is[name].Data, was[name].Data)
+			}
 		}
 		mean, err := back.MeanEmbedding()
 		if want, err2 := m.MeanEmbedding(); err != nil || err2 != nil || !slices.Equal(mean.Data, want.Data) {
