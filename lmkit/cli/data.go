@@ -22,8 +22,9 @@ const corpusSeed = 1
 // source is the text that a model learns from or is measured on. A run keeps it, so that it can be resumed and
 // evaluated by the name of its folder alone.
 type source struct {
-	Data  string `json:"data"`            // a file, a folder, or the name of a corpus
-	Valid string `json:"valid,omitempty"` // a file or folder of its own to validate on
+	Data           string `json:"data"`            // a file, a folder, or the name of a corpus
+	Valid          string `json:"valid,omitempty"` // a file or folder of its own to validate on
+	corpus.PairsIn        // where the answers stand that are to be learned; none: all of the text is
 }
 
 const dataHelp = "a text file, a folder of them or of tokens (lmkit encode), wikitext-2[:FOLDER], " +

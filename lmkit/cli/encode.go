@@ -220,10 +220,15 @@ type text struct {
 	tok          token.Tokenizer
 	train, valid corpus.Stream // valid: nil for none
 	perToken     float64       // bytes of a token of valid; 0: not known
+	answers      *answers      // in place of the streams: examples whose answers are to be learned
 }
 
 // read reads a source, with the tokenizer tok, or with one that it learns (nil).
 func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec token.Spec) (t text, err error) {
+	if s.Answer != "" {
+		t.answers, t.tok, err = readAnswers(ctx, s, tok, spec)
+		return t, err
+	}
 	if s.encoded() {
 		return s.open(tok)
 	}
@@ -244,9 +249,20 @@ func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec toke
 
 // data cuts the text into the batches of a run.
 func (t text) data(m lm.Config, settings train.Config) (train.Data, error) {
+	if t.answers != nil {
+		return t.answers.data(m, settings, t.tok)
+	}
 	d, err := train.Text(m, settings, t.tok, t.train, t.valid)
 	d.BytesPerToken = t.perToken
 	return d, err
+}
+
+// tokens is how many there are to learn from.
+func (t text) tokens() int {
+	if t.answers != nil {
+		return t.answers.tokens()
+	}
+	return t.train.Len()
 }
 
 // part is the tokens to measure on.

@@ -46,9 +46,14 @@ same numbers as if there had been no break.
 
 --data is ` + dataHelp + `.
 TASK is marker, pair, recall, agreement or shortcut: texts whose true cause is known.
-The last tenth of your own text is held out for validation, unless --valid names another text.`,
+The last tenth of your own text is held out for validation, unless --valid names another text.
+
+With --answer "=>" each line is a text and, after the mark, its answer: the answer alone is learned. --data may then be a
+table, too (.csv, .tsv, .jsonl, .parquet): --answer names the column of the answers, --prompt that of the texts, and the
+model reads "TEXT => ANSWER". A tenth of the lines, at random, is held out.`,
 		Example: `  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
   lmkit train --data grammar:2000 --arch lstm --width 64 --epochs 2 --out runs/lstm
+  lmkit train --data reviews.csv --answer label --prompt review --out runs/sentiment
   lmkit train --data grammar --from runs/first --steps 100 --out runs/second
   lmkit train --resume runs/first`,
 		Args: between(0, 0),
@@ -64,6 +69,9 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.SortFlags = false
 	f.StringVar(&r.Data, "data", "", "the `TEXT` to learn from (see above)")
 	f.StringVar(&r.Valid, "valid", "", "a `TEXT` of its own to validate on")
+	f.StringVar(&r.Answer, "answer", "", "learn the answers alone: the `MARK` before them, or their column (see above)")
+	f.StringVar(&r.Prompt, "prompt", "", "with --answer, the `COLUMN` of the texts (default: prompt, text, sentence or "+
+		"question)")
 	f.StringVar(&r.out, "out", "", "the folder `DIR` to write (default: runs/TEXT-ARCH)")
 	f.StringVar(&r.resume, "resume", "", "the folder `DIR` of a run to go on with; --steps gives it a later end")
 	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
@@ -71,7 +79,7 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.StringVar(&r.from, "from", "",
 		"the `MODEL`, a folder or a GGUF file, to go on from, with its shape and its tokenizer")
 	f.StringVar(&r.tokenizer, "tokenizer", "",
-		"char, word or bpe[:SIZE] (default: word for built-in texts but opticks, else char)")
+		"char, word or bpe[:SIZE] (default: word for answers and for built-in texts but opticks, else char)")
 	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
 	f.IntVar(&r.words.MaxSize, "max-vocab", 0, "word: so many words at most (default: no limit)")
 	f.IntVar(&r.model.Layers, "layers", small.Layers, "layers")
@@ -84,7 +92,7 @@ The last tenth of your own text is held out for validation, unless --valid names
 	f.BoolVar(&r.model.Tied, "tied", false, "use the embedding as output matrix, too (default: transformer yes, lstm no)")
 	f.Float64Var(&r.model.Dropout, "dropout", 0, "share of activations dropped in training")
 	f.IntVar(&r.config.Steps, "steps", 0, "steps to train (default: transformer 1000)")
-	f.IntVar(&r.config.Epochs, "epochs", 0, "or: passes over the text (default: lstm 1)")
+	f.IntVar(&r.config.Epochs, "epochs", 0, "or: passes over the text (default: lstm 1, answers 10)")
 	f.IntVar(&r.config.Rows, "rows", 0, "rows of a batch (default: transformer 12, lstm 20)")
 	f.IntVar(&r.config.ValidRows, "valid-rows", 0, "rows of a batch in validation (default: as --rows)")
 	f.IntVar(&r.config.Length, "length", 0, "tokens of a row (default: transformer the context, lstm 35)")
@@ -130,7 +138,7 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err := free(r.out); err != nil {
 		return err
 	}
-	if text.encoded() && r.flags.Changed("tokenizer") {
+	if text.Answer == "" && text.encoded() && r.flags.Changed("tokenizer") {
 		return usage("--tokenizer does not go with a folder of tokens, which has its own")
 	}
 	old, err := r.oldTokenizer()
@@ -147,8 +155,9 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	}
 	if r.from == "" {
 		r.model.Vocab = read.tok.Size()
+		r.holdAnswers(read.answers)
 	}
-	if r.config, err = r.settings(read.train.Len()); err != nil {
+	if r.config, err = r.settings(read); err != nil {
 		return err
 	}
 	batches, err := read.data(r.model, r.config)
@@ -178,7 +187,10 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	}
 	a.note("%s of %s parameters (%s); %s to learn from (%s); on %s; into %s",
 		r.arch, thousands(params), shape(r.model),
-		tokens(read.train.Len()), tokenizerName(read.tok), engine.Kind, r.out)
+		tokens(read.tokens()), tokenizerName(read.tok), engine.Kind, r.out)
+	if read.answers != nil {
+		a.sayAnswers(read.answers, r.model, read.tok)
+	}
 	return a.follow(ctx, run, r.out, r.json)
 }
 
@@ -231,9 +243,12 @@ func (r *recipe) check() error {
 	if r.Data == "" {
 		return usage("--data is missing: give %s", dataHelp)
 	}
+	if r.Answer == "" && r.Prompt != "" {
+		return usage("--prompt is the column of the texts beside --answer, the column of their answers; give both")
+	}
 	if r.tokenizer == "" {
 		r.tokenizer = "char"
-		if kind := r.kind(); kind != "" && kind != "opticks" {
+		if kind := r.kind(); kind != "" && kind != "opticks" || r.Answer != "" {
 			r.tokenizer = "word"
 		}
 	}
@@ -279,7 +294,7 @@ func (r *recipe) makeShape() error {
 }
 
 // settings are the recipe of the architecture, with what the flags say in its place.
-func (r *recipe) settings(tokens int) (train.Config, error) {
+func (r *recipe) settings(t text) (train.Config, error) {
 	given, c := r.config, train.Recipe(r.model)
 	if r.from != "" { // what it has learnt is to last
 		c.LearningRate, c.MinRate, c.Hide = c.LearningRate/20, c.MinRate/20, 0
@@ -303,7 +318,7 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 		given.Length, given.Seed
 	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience, c.Devices = given.LogEvery, given.EvalEvery, given.SaveEvery,
 		given.Patience, given.Devices
-	steps, err := r.steps(&c, tokens)
+	steps, err := r.steps(&c, t)
 	if err != nil {
 		return c, err
 	}
@@ -320,11 +335,19 @@ func (r *recipe) settings(tokens int) (train.Config, error) {
 }
 
 // steps is how many steps the run has. Random windows have no epochs: one is then as many tokens as the text has.
-func (r *recipe) steps(c *train.Config, tokens int) (int, error) {
+func (r *recipe) steps(c *train.Config, t text) (int, error) {
 	full := c.WithDefaults(r.model)
 	rows, length := full.Rows, full.Length
-	epoch := max(1, (tokens/rows+length-1)/length)
+	epoch := max(1, (t.tokens()/rows+length-1)/length)
 	switch {
+	case t.answers != nil:
+		if c.Steps == 0 {
+			c.Steps = t.answers.steps(r.model, rows) * max(c.Epochs, 1)
+			if c.Epochs == 0 {
+				c.Steps *= answerEpochs
+			}
+		}
+		c.Epochs = 0
 	case r.model.Recurrent() && c.Steps == 0:
 		return max(1, c.Epochs) * epoch, nil
 	case r.model.Recurrent():

@@ -16,6 +16,10 @@ type Batch struct {
 	Inputs  []token.ID // [Rows, Length], row by row; 0 where there is padding
 	Targets []token.ID // [Rows, Length], row by row; Ignore where there is padding
 
+	// After says, where few tokens are targets, after which token of its row each of them comes. Targets is then
+	// [Rows, n] as After is. nil: every token has a target.
+	After []int32
+
 	Rows, Length int
 
 	// Fresh means that a recurrent model starts from the zero state. If not, row r continues row r of the batch before.
@@ -29,6 +33,28 @@ func (b Batch) Scored() int {
 		if t != Ignore {
 			n++
 		}
+	}
+	return n
+}
+
+// Read counts the tokens up to the last target of each row: those that are no padding.
+func (b Batch) Read() (n int) {
+	for r := range b.Rows {
+		n += b.ReadIn(r)
+	}
+	return n
+}
+
+// ReadIn counts the tokens of a row up to its last target.
+func (b Batch) ReadIn(row int) int {
+	each := len(b.Targets) / b.Rows
+	targets := b.Targets[row*each : (row+1)*each]
+	n := len(targets)
+	for n > 0 && targets[n-1] == Ignore {
+		n--
+	}
+	if n > 0 && b.After != nil {
+		return int(b.After[row*each+n-1]) + 1
 	}
 	return n
 }
@@ -241,6 +267,23 @@ type Example struct {
 	Scored int
 }
 
+// check returns an error unless example i can be predicted.
+func (e Example) check(i int) error {
+	if len(e.Tokens) < 2 || e.Scored < 0 || e.Scored >= len(e.Tokens) {
+		return fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i,
+			len(e.Tokens), e.Scored)
+	}
+	return nil
+}
+
+// scored is how many tokens are to be predicted.
+func (e Example) scored() int {
+	if e.Scored == 0 {
+		return len(e.Tokens) - 1
+	}
+	return e.Scored
+}
+
 // Padded gives each example a row of its own, in their order, padded on the right to the length of the longest. All
 // batches have the same shape, and the last one may end in rows of padding.
 func Padded(examples []Example, rows int) (Batches, error) {
@@ -249,9 +292,8 @@ func Padded(examples []Example, rows int) (Batches, error) {
 	}
 	longest := 0
 	for i, e := range examples {
-		if len(e.Tokens) < 2 || e.Scored < 0 || e.Scored >= len(e.Tokens) {
-			return nil, fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i,
-				len(e.Tokens), e.Scored)
+		if err := e.check(i); err != nil {
+			return nil, err
 		}
 		longest = max(longest, len(e.Tokens)-1)
 	}
@@ -279,10 +321,7 @@ func (p padded) At(i int) (Batch, error) {
 	}
 	for r, e := range p.examples[i*p.rows : min((i+1)*p.rows, len(p.examples))] {
 		last := len(e.Tokens) - 1
-		scored := e.Scored
-		if scored == 0 {
-			scored = last
-		}
+		scored := e.scored()
 		copy(b.Inputs[r*b.Length:], e.Tokens[:last])
 		copy(b.Targets[r*b.Length+last-scored:], e.Tokens[last+1-scored:])
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -17,17 +18,16 @@ import (
 // readParquet reads the rows of the column "text", each as one line. Data sets write a blank line of WikiText, " \n"
 // in the original files, as an empty row: here it is a blank line again.
 func readParquet(path string) (Document, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return Document{}, fmt.Errorf("read corpus: %s: %w", path, plain(err))
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return Document{}, fmt.Errorf("read corpus: %s: %w", path, plain(err))
-	}
-	text, err := parquetText(f, info.Size())
-	if err != nil {
+	text := ""
+	err := withParquet(path, func(r io.ReaderAt, size int64) (err error) {
+		text, err = parquetText(r, size)
+		return err
+	})
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &file):
+		return Document{}, fmt.Errorf("read corpus: %s: %w", path, file.Err)
+	case err != nil:
 		return Document{}, fmt.Errorf("read corpus: %s: not a Parquet file with text: %w", path, err)
 	}
 	if err := checkText(text); err != nil {
@@ -36,71 +36,120 @@ func readParquet(path string) (Document, error) {
 	return Document{Name: path, Text: text}, nil
 }
 
-func parquetText(r io.ReaderAt, size int64) (text string, err error) {
-	defer func() {
-		if p := recover(); p != nil { // the reader trusts some of what a damaged file claims
-			text, err = "", fmt.Errorf("it is damaged: %v", p)
-		}
-	}()
-	if err := checkFooter(r, size); err != nil {
-		return "", err
+// withParquet opens a file for a reader of parts of it.
+func withParquet(path string, read func(r io.ReaderAt, size int64) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
 	}
-	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	defer f.Close() //nolint:errcheck // read only
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return read(f, info.Size())
+}
+
+func parquetText(r io.ReaderAt, size int64) (string, error) {
+	rows, err := parquetColumns(r, size, func([]string) ([]string, error) { return []string{"text"}, nil })
 	if err != nil {
 		return "", err
 	}
-	column, ok := f.Schema().Lookup("text")
-	if !ok || column.Node.Type().Kind() != parquet.ByteArray || column.MaxRepetitionLevel > 0 {
-		return "", errors.New(`it has no column "text" of strings`)
-	}
 	var b strings.Builder
-	for i, group := range f.RowGroups() {
-		chunks, claims := group.ColumnChunks(), f.Metadata().RowGroups[i].Columns
-		if column.ColumnIndex >= min(len(chunks), len(claims)) {
-			return "", errors.New("it is damaged: a group of rows lacks a column")
+	for _, line := range rows[0] {
+		if line == "" {
+			line = " \n"
 		}
-		if err := checkPages(r, size, claims[column.ColumnIndex].MetaData); err != nil {
-			return "", err
-		}
-		if err := appendRows(&b, chunks[column.ColumnIndex]); err != nil {
-			return "", err
+		b.WriteString(line)
+		if line[len(line)-1] != '\n' {
+			b.WriteByte('\n')
 		}
 	}
 	return b.String(), nil
 }
 
-func appendRows(b *strings.Builder, chunk parquet.ColumnChunk) (err error) {
+// parquetColumns reads columns of a Parquet file, a text a row. Which ones choose says, of those that there are.
+func parquetColumns(r io.ReaderAt, size int64, choose func(names []string) ([]string, error)) (
+	rows [][]string, err error,
+) {
+	defer func() {
+		if p := recover(); p != nil { // the reader trusts some of what a damaged file claims
+			rows, err = nil, fmt.Errorf("it is damaged: %v", p)
+		}
+	}()
+	if err := checkFooter(r, size); err != nil {
+		return nil, err
+	}
+	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range f.Root().Columns() {
+		names = append(names, c.Name())
+	}
+	chosen, err := choose(names)
+	if err != nil {
+		return nil, err
+	}
+	rows = make([][]string, len(chosen))
+	for i, name := range chosen {
+		if rows[i], err = parquetColumn(f, r, size, name); err != nil {
+			return nil, err
+		}
+		if len(rows[i]) != len(rows[0]) {
+			return nil, errDamaged
+		}
+	}
+	return rows, nil
+}
+
+// parquetColumn reads one column of texts.
+func parquetColumn(f *parquet.File, r io.ReaderAt, size int64, name string) (rows []string, err error) {
+	column, ok := f.Schema().Lookup(name)
+	if !ok || column.Node.Type().Kind() != parquet.ByteArray || column.MaxRepetitionLevel > 0 {
+		return nil, fmt.Errorf("it has no column %q of strings", name)
+	}
+	for i, group := range f.RowGroups() {
+		chunks, claims := group.ColumnChunks(), f.Metadata().RowGroups[i].Columns
+		if column.ColumnIndex >= min(len(chunks), len(claims)) {
+			return nil, errors.New("it is damaged: a group of rows lacks a column")
+		}
+		if err := checkPages(r, size, claims[column.ColumnIndex].MetaData); err != nil {
+			return nil, err
+		}
+		if rows, err = appendRows(rows, chunks[column.ColumnIndex]); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+func appendRows(rows []string, chunk parquet.ColumnChunk) (_ []string, err error) {
 	pages := chunk.Pages()
 	defer func() { err = errors.Join(err, pages.Close()) }()
 	values := make([]parquet.Value, 256)
 	for {
 		page, err := pages.ReadPage()
 		if err == io.EOF {
-			return nil
+			return rows, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for reader := page.Values(); ; {
 			n, err := reader.ReadValues(values)
 			for _, v := range values[:n] {
-				line := v.ByteArray()
-				if len(line) == 0 {
-					line = []byte(" \n")
-				}
-				b.Write(line)
-				if line[len(line)-1] != '\n' {
-					b.WriteByte('\n')
-				}
+				rows = append(rows, string(v.ByteArray()))
 			}
 			if err == io.EOF {
 				break
 			}
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if n == 0 {
-				return io.ErrNoProgress
+				return nil, io.ErrNoProgress
 			}
 		}
 		parquet.Release(page)

@@ -87,7 +87,7 @@ func TestUnknownTokenThatTrainingNeverShowed(t *testing.T) {
 		`{"met_unknown": true, "settings": {}}`:              true,
 		`{"met_unknown": false, "settings": {"hide": 0.05}}`: false, `not JSON`: true,
 	} {
-		m, err := lm.FromTraining(fresh.Engine(), c, tok, ws, []byte(training))
+		m, err := lm.FromTraining(fresh.Engine(), c, tok, ws, []byte(training), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -186,7 +186,7 @@ func (m *Model) Save(dir string) error {
 	if err := WriteDir(dir, m.config, m.tokenizer, ws, m.training); err != nil {
 		return err
 	}
-	if err := writeEnds(dir, m.ends); err != nil {
+	if err := WriteEnds(dir, m.ends); err != nil {
 		return fmt.Errorf("save model %s: %w", dir, err)
 	}
 	return nil

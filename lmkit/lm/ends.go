@@ -82,8 +82,8 @@ func parseEnds(config []byte) ([]token.ID, error) {
 	return nil, errors.New("eos_token_id is neither a token's number nor a list of them")
 }
 
-// writeEnds keeps the end tokens beside a model that is saved: config.json has no room for them in every architecture.
-func writeEnds(dir string, ends []token.ID) error {
+// WriteEnds keeps the end tokens beside a model that is saved: config.json has no room for them in every architecture.
+func WriteEnds(dir string, ends []token.ID) error {
 	if len(ends) == 0 {
 		return nil
 	}

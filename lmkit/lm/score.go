@@ -163,15 +163,8 @@ func (s *scoring) encode(to *Score) (ids []token.ID, first int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	held := func(i int) bool { return e.Held != nil && e.Held[i] }
-	start, end := 0, len(e.IDs)
-	for end > 0 && held(end-1) {
-		end--
-	}
-	for start < end && (held(start) || e.Spans[start].Start < len(to.After) && e.Spans[start].End <= len(to.After)) {
-		start++
-	}
-	if start == end {
+	start, end := e.From(len(to.After)), e.Written()
+	if start >= end {
 		return nil, 0, errors.New("the text has no tokens")
 	}
 	ids = e.IDs[:end]

@@ -2,17 +2,19 @@ package lm
 
 import (
 	"encoding/json"
+	"slices"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/token"
 )
 
-// FromTraining is FromWeights for weights that training made. training (JSON) says how, as training.json does.
+// FromTraining is FromWeights for weights that training made. training (JSON) says how, as training.json does; ends are
+// the tokens that end the model's texts.
 func FromTraining(e *backend.Engine, c Config, tok token.Tokenizer, weights map[string]Array,
-	training json.RawMessage) (*Model, error) {
+	training json.RawMessage, ends []token.ID) (*Model, error) {
 	m, err := FromWeights(e, c, tok, weights)
 	if err == nil {
-		m.training = training
+		m.training, m.ends = training, sortEnds(slices.Clone(ends), c.Vocab)
 	}
 	return m, err
 }

@@ -44,5 +44,13 @@ func Begin(tok Tokenizer) (ID, bool) {
 	if tok == nil {
 		return 0, false
 	}
-	return tok.Lookup("<eos>")
+	return tok.Lookup(wordEnd)
+}
+
+// End returns the token that ends a text: the one of [Begin], or else a line break.
+func End(tok Tokenizer) (ID, bool) {
+	if id, ok := Begin(tok); ok || tok == nil {
+		return id, ok
+	}
+	return tok.Lookup("\n")
 }

@@ -23,7 +23,13 @@ type Spec struct {
 	Kind  string     // KindWord (default), KindChar or KindBPE
 	Size  int        // of KindBPE: tokens of the vocabulary; 0: BPETokens
 	Words WordConfig // of KindWord
+	// End asks for a token that ends a text: the word <eos>, <|endoftext|> beside byte pairs, or the line break among
+	// characters. [End] returns it.
+	End bool
 }
+
+// wordEnd ends a text of words, as in PyTorch's word language model.
+const wordEnd = "<eos>"
 
 // ParseSpec reads a tokenizer's short name: word, char, bpe or bpe:SIZE. The empty text is word.
 func ParseSpec(text string) (Spec, error) {
@@ -74,13 +80,30 @@ func (s Spec) Learn(ctx context.Context, train, all iter.Seq[string]) (Tokenizer
 	}
 	switch s.Kind {
 	case KindChar:
-		return NewChar(distinct(all))
+		text := distinct(all)
+		if s.End && !strings.Contains(text, "\n") {
+			text += "\n"
+		}
+		return NewChar(text)
 	case KindBPE:
 		size := s.Size
 		if size == 0 {
 			size = BPETokens
 		}
+		if s.End {
+			return TrainBPE(ctx, train, size, endTexts[0])
+		}
 		return TrainBPE(ctx, train, size)
+	}
+	if s.End {
+		texts := train
+		train = func(yield func(string) bool) {
+			for text := range texts { // once in each, so that it is never too rare
+				if !yield(text + " " + wordEnd) {
+					return
+				}
+			}
+		}
 	}
 	return NewWord(train, s.Words)
 }

@@ -49,6 +49,25 @@ func (e Encoding) Group(parts []Span) [][]int {
 	return groups
 }
 
+// From returns the first token of the text from byte n on: a token across n belongs to what follows, and so does one
+// without bytes at n. Tokens that nobody wrote are passed over at the beginning.
+func (e Encoding) From(n int) int {
+	i := 0
+	for i < len(e.IDs) && (e.Held != nil && e.Held[i] || e.Spans[i].Start < n && e.Spans[i].End <= n) {
+		i++
+	}
+	return i
+}
+
+// Written returns how many tokens there are without those that nobody wrote at the end.
+func (e Encoding) Written() int {
+	n := len(e.IDs)
+	for n > 0 && e.Held != nil && e.Held[n-1] {
+		n--
+	}
+	return n
+}
+
 // Cover returns the text that tokens cover, from the first to the last of them, without white space at its ends;
 // where there is nothing else, it is the white space.
 func (e Encoding) Cover(tokens []int) string {

@@ -130,7 +130,8 @@ func Vacant(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, lastDir)); err == nil {
 		return nil
 	}
-	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, SourceFile, EventsFile, CurveFile} {
+	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.GenerationFile, SourceFile,
+		EventsFile, CurveFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return &Occupied{dir, name, false}
 		}
@@ -179,6 +180,12 @@ func (r *Run) found(arrays map[string]lm.Array) error {
 		}
 		passing("tokenizer")
 		if err := whole.Write(filepath.Join(r.dir, lm.TokenizerFile), data); err != nil {
+			return err
+		}
+	}
+	if len(r.ends) > 0 {
+		passing("ends")
+		if err := lm.WriteEnds(r.dir, r.ends); err != nil {
 			return err
 		}
 	}

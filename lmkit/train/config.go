@@ -225,6 +225,9 @@ type Data struct {
 	Train         corpus.Batches
 	Valid         corpus.Batches // may be nil: the last model then counts as the best
 	BytesPerToken float64        // of the text to judge by; 0: not known, and bits per byte are not reported
+	// End is the token that ends what the model is to say: the model that comes of it ends its texts there. nil: those
+	// of the model to begin with.
+	End *token.ID
 	// Source says, in JSON of the caller's, what the data are. It is kept in the run's folder for whoever resumes it; see
 	// [Read]. nil: nothing is kept.
 	Source json.RawMessage
@@ -253,12 +256,7 @@ func (d Data) showUnknown(tok token.Tokenizer) (*bool, error) {
 			return nil, err
 		}
 		for r := range b.Rows {
-			row := b.Targets[r*b.Length : (r+1)*b.Length]
-			n := len(row)
-			for n > 0 && row[n-1] == corpus.Ignore { // what comes after the last target is padding
-				n--
-			}
-			met = met || slices.Contains(b.Inputs[r*b.Length:r*b.Length+n], unknown)
+			met = met || slices.Contains(b.Inputs[r*b.Length:r*b.Length+b.ReadIn(r)], unknown)
 		}
 	}
 	return &met, nil
@@ -294,6 +292,31 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 	}
 	if err != nil {
 		return Data{}, fmt.Errorf("the text to validate on: %w", err)
+	}
+	return d, nil
+}
+
+// Answers makes batches of examples, of which only the answers are to be predicted: each is a row of its own, in another
+// order each epoch. Every answer ends in the token end. tok may be nil, valid empty.
+func Answers(m lm.Config, c Config, tok token.Tokenizer, train, valid []corpus.Example, end token.ID) (Data, error) {
+	if err := c.Validate(); err != nil {
+		return Data{}, err
+	}
+	c = c.WithDefaults(m.WithDefaults())
+	d := Data{End: &end}
+	var err error
+	if d.Train, err = corpus.Shuffled(train, c.Rows, c.Seed); err != nil {
+		return Data{}, fmt.Errorf("the examples to train on: %w", err)
+	}
+	var all corpus.Memory
+	for _, e := range train {
+		all = append(all, e.Tokens...)
+	}
+	if d.Train, err = hide(d.Train, c, tok, all); err != nil || len(valid) == 0 {
+		return d, err
+	}
+	if d.Valid, err = corpus.Shuffled(valid, c.ValidRows, 0); err != nil {
+		return Data{}, fmt.Errorf("the examples to validate on: %w", err)
 	}
 	return d, nil
 }

@@ -20,7 +20,8 @@ type feeder struct {
 	devices int
 }
 
-// feed is ids and targets [B, T], of which each device has its share of the rows, and how many targets are scored.
+// feed is ids and targets as net.Batch has them, of which each device has its share of the rows, and how many targets
+// are scored.
 func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
 	if err := checkBatch(f.model, b); err != nil {
 		return nil, 0, err
@@ -29,17 +30,32 @@ func (f feeder) feed(b corpus.Batch) (args placed, scored int, err error) {
 		return nil, 0, notShared(b.Rows, f.devices)
 	}
 	args = make(placed, f.devices)
-	for _, ids := range [][]token.ID{b.Inputs, b.Targets} {
-		data := make([]int32, len(ids))
-		for i, id := range ids {
-			data[i] = int32(id)
-		}
-		if err := place(args, f.engine, program.ByRows, data, b.Rows, b.Length); err != nil {
-			args.free()
-			return nil, 0, err
-		}
+	inputs := make([]int32, len(b.Inputs))
+	for i, id := range b.Inputs {
+		inputs[i] = int32(id)
+	}
+	targets, dims := targetsOf(b)
+	err = errors.Join(place(args, f.engine, program.ByRows, inputs, b.Rows, b.Length),
+		place(args, f.engine, program.ByRows, targets, dims...))
+	if err != nil {
+		args.free()
+		return nil, 0, err
 	}
 	return args, b.Scored(), nil
+}
+
+// targetsOf lays out the targets of a batch as net.Batch has them.
+func targetsOf(b corpus.Batch) (data []int32, dims []int) {
+	for i, id := range b.Targets {
+		if data = append(data, int32(id)); b.After != nil {
+			data = append(data, b.After[i])
+		}
+	}
+	n := len(b.Targets) / b.Rows
+	if b.After != nil {
+		return data, []int{b.Rows, n, 2}
+	}
+	return data, []int{b.Rows, n}
 }
 
 // checkBatch returns an error unless the model can read a batch.
@@ -49,14 +65,26 @@ func checkBatch(m lm.Config, b corpus.Batch) error {
 			"take shorter rows, or a model with a longer context",
 			b.Length, m.Context)
 	}
-	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != len(b.Inputs) {
+	targets := len(b.Inputs)
+	if b.After != nil {
+		targets = len(b.After)
+	}
+	if b.Rows < 1 || b.Length < 1 || len(b.Inputs) != b.Rows*b.Length || len(b.Targets) != targets ||
+		targets%b.Rows != 0 {
 		return fmt.Errorf("a batch says %d rows of %d tokens, but has %d and %d targets",
 			b.Rows, b.Length, len(b.Inputs), len(b.Targets))
 	}
-	for i, id := range b.Inputs {
-		if t := b.Targets[i]; id < 0 || int(id) >= m.Vocab || int(t) >= m.Vocab {
-			return fmt.Errorf("token %d is outside the model's vocabulary of %d: the text was encoded by another tokenizer",
-				max(id, t), m.Vocab)
+	for _, at := range b.After {
+		if at < 0 || int(at) >= b.Length {
+			return fmt.Errorf("a target comes after token %d of a row of %d", at, b.Length)
+		}
+	}
+	for i, ids := range [][]token.ID{b.Inputs, b.Targets} {
+		for _, id := range ids {
+			if id < 0 && i == 0 || int(id) >= m.Vocab {
+				return fmt.Errorf("token %d is outside the model's vocabulary of %d: "+
+					"the text was encoded by another tokenizer", id, m.Vocab)
+			}
 		}
 	}
 	return nil
@@ -132,7 +160,8 @@ func apart(outs []*tensors.Tensor, devices int) placed {
 // fed is a batch on the devices: what a step takes besides the weights, moments and states that stay there.
 type fed struct {
 	args   placed // ids and targets, scalars, seed: as stepGraph wants them
-	scored int
+	scored int    // how many targets there are
+	read   int    // how many tokens are no padding
 	err    error
 }
 
@@ -175,7 +204,7 @@ func (r *Run) drop() {
 // load reads, checks and moves a step's batch. It runs beside the steps, and touches nothing that they change.
 func (r *Run) load(step int) (f fed) {
 	i := step
-	if r.epoch > 0 {
+	if r.epoch > 0 && !corpus.Reorders(r.data.Train) {
 		i %= r.epoch
 	}
 	b, err := r.data.Train.At(i)
@@ -185,6 +214,7 @@ func (r *Run) load(step int) (f fed) {
 	if states(r.model) > 0 && b.Rows != r.rows {
 		return fed{err: fmt.Errorf("batch %d has %d rows, but an LSTM carries the state of %d on", i, b.Rows, r.rows)}
 	}
+	f.read = b.Read()
 	if f.args, f.scored, f.err = r.feed(b); f.err != nil {
 		return f
 	}

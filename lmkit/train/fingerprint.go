@@ -58,10 +58,7 @@ func addBatches(h hash.Hash, m lm.Config, batches corpus.Batches) error {
 		}
 		scored += b.Scored()
 		buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Rows))
-		for j := range b.Inputs {
-			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Inputs[j]))
-			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Targets[j]))
-		}
+		buf = appendBatch(buf, b)
 		h.Write(buf)
 		buf = buf[:0]
 	}
@@ -69,4 +66,22 @@ func addBatches(h hash.Hash, m lm.Config, batches corpus.Batches) error {
 		return fmt.Errorf("there is no target to predict")
 	}
 	return nil
+}
+
+func appendBatch(buf []byte, b corpus.Batch) []byte {
+	if b.After == nil { // a target for every token, as in the runs of earlier versions
+		for j := range b.Inputs {
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Inputs[j]))
+			buf = binary.LittleEndian.AppendUint32(buf, uint32(b.Targets[j]))
+		}
+		return buf
+	}
+	for _, id := range b.Inputs {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(id))
+	}
+	for j, id := range b.Targets {
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(id))
+		buf = binary.LittleEndian.AppendUint32(buf, uint32(b.After[j]))
+	}
+	return buf
 }

@@ -117,8 +117,8 @@ func (r *Run) restore(s state) error {
 
 // tidy removes what a killed process was about to rename.
 func (r *Run) tidy() error {
-	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile, CurveFile, SourceFile,
-		filepath.Join(lastDir, stateFile)} {
+	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.GenerationFile, lm.WeightsFile,
+		CurveFile, SourceFile, filepath.Join(lastDir, stateFile)} {
 		if err := whole.Clean(filepath.Join(r.dir, name)); err != nil {
 			return err
 		}

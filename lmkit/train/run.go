@@ -20,7 +20,8 @@ import (
 type Run struct {
 	feeder
 	tokenizer  token.Tokenizer
-	config     Config // all of it filled in
+	ends       []token.ID // the tokens that end the model's texts
+	config     Config     // all of it filled in
 	data       Data
 	metUnknown *bool  // whether the data show the tokenizer's unknown token; nil: it has none
 	epoch      int    // steps of an epoch; 0: the data have no end
@@ -61,6 +62,9 @@ func start(m *lm.Model, data Data, c Config, dir string) (*Run, error) {
 		return nil, err
 	}
 	r := &Run{feeder: feeder{engine: m.Engine(), model: m.Config()}, tokenizer: m.Tokenizer(), dir: dir, data: data}
+	if r.ends = m.Ends(); data.End != nil {
+		r.ends = []token.ID{*data.End}
+	}
 	r.config = c.WithDefaults(r.model)
 	if err := r.open(); err != nil {
 		return nil, err
@@ -253,7 +257,7 @@ func (r *Run) advance() error {
 	r.kept = apart(outs, r.devices)
 	r.memory.tidy()
 	r.watch.less += compile
-	r.recent += b.scored
+	r.recent += b.read
 	s.Pending += b.scored
 	s.Step++
 	return nil
@@ -369,7 +373,7 @@ func (r *Run) Model() (*lm.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lm.FromTraining(r.engine, r.model, r.tokenizer, ws, training)
+	return lm.FromTraining(r.engine, r.model, r.tokenizer, ws, training, r.ends)
 }
 
 // Close frees the engine's memory. Its error is that of the checkpoint that a break should have saved.

@@ -10,7 +10,10 @@ import (
 
 // Batch is what a loss is computed on.
 type Batch struct {
-	IDs, Targets *Node   // int32 [B, T]; a negative target is not counted
+	IDs *Node // int32 [B, T]
+	// Targets are int32 [B, T], one for each token; or [B, N, 2]: N targets of a row, each with the position of the
+	// token that it comes after. A negative target is not counted.
+	Targets      *Node
 	Hidden, Cell []*Node // LSTM: the state before the first token, a layer [B, H]; nil: zeros
 	Seed         *Node   // uint32 scalar: where dropout's random numbers start; nil: no dropout
 }
@@ -28,9 +31,14 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 		p.drop = dropout(c.Dropout, b.Seed)
 	}
 	h := forward(p, w.embed(b.IDs)) // [B, T, D]
-	B, T, D := h.Shape().Dimensions[0], h.Shape().Dimensions[1], h.Shape().Dimensions[2]
-	logits := p.output(Reshape(h, B*T, D)) // [N, V]
-	mean, count := crossEntropy(logits, Reshape(b.Targets, B*T))
+	targets := b.Targets
+	if targets.Rank() == 3 { // only these tokens need the head
+		h = pickMany(h, Squeeze(Slice(targets, AxisRange(), AxisRange(), AxisElem(1)), -1))
+		targets = Squeeze(Slice(targets, AxisRange(), AxisRange(), AxisElem(0)), -1)
+	}
+	n, D := targets.Shape().Size(), h.Shape().Dimensions[2]
+	logits := p.output(Reshape(h, n, D)) // [N, V]
+	mean, count := crossEntropy(logits, Reshape(targets, n))
 	r := LossOf{Mean: mean, Count: count}
 	for l := range p.state.lastHidden {
 		r.Hidden = append(r.Hidden, StopGradient(p.state.lastHidden[l]))

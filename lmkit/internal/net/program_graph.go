@@ -170,10 +170,8 @@ func unstack(x *Node) []*Node {
 // terms is unit(token_k at position_k): [B, N], whose weighted sum is the objective. Only what it needs of the head is
 // computed.
 func terms(p *pass, unit string, h, position, token *Node) *Node {
-	g := h.Graph()
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
-	row := Iota(g, shapes.Make(dtypes.Int32, B, N, 1), 0)
-	at := Gather(h, Concatenate([]*Node{row, ExpandAxes(position, -1)}, -1)) // [B, N, D]
+	at := pickMany(h, position) // [B, N, D]
 	matrix, bias := p.weights.head(p.config)
 	columns := Gather(matrix, ExpandAxes(token, -1)) // [B, N, D]
 	x := ReduceSum(Mul(at, columns), -1)             // [B, N]
@@ -190,4 +188,11 @@ func terms(p *pass, unit string, h, position, token *Node) *Node {
 		x = p.act(Exp, x)
 	}
 	return x
+}
+
+// pickMany is h [B, T, D] at positions [B, N] of each row: [B, N, D].
+func pickMany(h, position *Node) *Node {
+	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
+	row := Iota(h.Graph(), shapes.Make(dtypes.Int32, B, N, 1), 0)
+	return Gather(h, Concatenate([]*Node{row, ExpandAxes(position, -1)}, -1))
 }
