@@ -48,9 +48,9 @@ same numbers as if there had been no break.
 TASK is marker, pair, recall, agreement or shortcut: texts whose true cause is known.
 The last tenth of your own text is held out for validation, unless --valid names another text.
 
-With --answer "=>" each line is a text and, after the mark, its answer: the answer alone is learned. --data may then be a
-table, too (.csv, .tsv, .jsonl, .parquet): --answer names the column of the answers, --prompt that of the texts, and the
-model reads "TEXT => ANSWER". A tenth of the lines, at random, is held out.`,
+With --answer "=>" each line is a text and, after the mark, its answer: the answer alone is learned. --data may
+then be a table, too (.csv, .tsv, .jsonl, .parquet): --answer names the column of the answers, --prompt that of
+the texts, and the model reads "TEXT => ANSWER". A tenth of the lines, at random, is held out.`,
 		Example: `  lmkit train --data grammar --layers 2 --width 64 --steps 400 --out runs/first
   lmkit train --data grammar:2000 --arch lstm --width 64 --epochs 2 --out runs/lstm
   lmkit train --data reviews.csv --answer label --prompt review --out runs/sentiment

@@ -44,8 +44,8 @@ type Broken struct {
 	Why  string
 }
 
-// Pairs reads the pairs of a file: lines of text, or a table as .csv, .tsv, .jsonl or .parquet. Lines that hold none are
-// returned apart, and the others go on.
+// Pairs reads the pairs of a file: lines of text, or a table as .csv, .tsv, .jsonl or .parquet. Lines that hold none
+// are returned apart, and the others go on.
 func Pairs(path string, in PairsIn) (pairs []Pair, broken []Broken, err error) {
 	if in.Answer == "" {
 		return nil, nil, errors.New("it is not said where the answers stand")

@@ -25,10 +25,12 @@ func TestPairsOfEveryKind(t *testing.T) {
 		want = append(want, Pair{r.Text + " =>", " " + r.Label, i + 1})
 	}
 	dir := folder(t, map[string]string{
-		"a.txt":     "a fine film => positive\r\ndull, and \"long\" => negative  \n\nça va => very good",
-		"a.csv":     "\ufefflabel,text,other\npositive,a fine film,1\nnegative,\"dull, and \"\"long\"\"\",2\nvery good,ça va,3\n",
-		"a.tsv":     "text\tlabel\na fine film\tpositive\ndull, and \"long\"\tnegative\nça va\tvery good\n",
-		"a.jsonl":   `{"text":"a fine film","label":"positive"}` + "\n" + `{"label":"negative","text":"dull, and \"long\"","n":3}` + "\n" + `{"text":"ça va","label":"very good"}`,
+		"a.txt": "a fine film => positive\r\ndull, and \"long\" => negative  \n\nça va => very good",
+		"a.csv": "\ufefflabel,text,other\npositive,a fine film,1\nnegative,\"dull, and \"\"long\"\"\",2\n" +
+			"very good,ça va,3\n",
+		"a.tsv": "text\tlabel\na fine film\tpositive\ndull, and \"long\"\tnegative\nça va\tvery good\n",
+		"a.jsonl": `{"text":"a fine film","label":"positive"}` + "\n" +
+			`{"label":"negative","text":"dull, and \"long\"","n":3}` + "\n" + `{"text":"ça va","label":"very good"}`,
 		"a.parquet": table(t, rows),
 	})
 	for name, answer := range map[string]string{"a.txt": "=>", "a.csv": "label", "a.tsv": "label", "a.jsonl": "label",
@@ -50,9 +52,10 @@ func TestPairsOfEveryKind(t *testing.T) {
 // A line that holds no pair is named, with what is wrong, and the others go on.
 func TestPairsThatAreNone(t *testing.T) {
 	dir := folder(t, map[string]string{
-		"a.txt":   "good => 1\nno mark\n => 2\nno answer =>\nbad \xff => 3\na => b => c\n",
-		"a.csv":   "text,label\ngood,1\nshort\n,2\nno answer,\n\"x\"y,3\nfine,4\n",
-		"a.jsonl": "{\"text\":\"good\",\"label\":1}\n{\n{\"text\":\"x\"}\n{\"text\":\"\",\"label\":\"2\"}\n{\"text\":\"t\",\"label\":true}\n",
+		"a.txt": "good => 1\nno mark\n => 2\nno answer =>\nbad \xff => 3\na => b => c\n",
+		"a.csv": "text,label\ngood,1\nshort\n,2\nno answer,\n\"x\"y,3\nfine,4\n",
+		"a.jsonl": `{"text":"good","label":1}` + "\n{\n" + `{"text":"x"}` + "\n" + `{"text":"","label":"2"}` + "\n" +
+			`{"text":"t","label":true}` + "\n",
 	})
 	for _, tt := range []struct {
 		name, answer string
@@ -90,8 +93,9 @@ func TestPairsOfTheWrongFile(t *testing.T) {
 	for name, want := range map[string]string{
 		"a.txt": `no pair of a text and an answer: line 1 has no "label"`, "a.csv": `no column "label"; it has "x", "y"`,
 		"a.json": ".jsonl", "b.csv": "names of its columns", "c.csv": "not said which column has the texts",
-		"a.parquet": "not said which column", "b.parquet": "short", "none.txt": "no such file", "none.parquet": "no such file",
-		".": "is not a file",
+		"a.parquet": "not said which column", "b.parquet": "short", "none.txt": "no such file",
+		"none.parquet": "no such file",
+		".":            "is not a file",
 	} {
 		_, _, err := Pairs(filepath.Join(dir, name), PairsIn{Answer: "label"})
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") ||

@@ -12,8 +12,9 @@ import (
 
 // Shuffled gives each example a row of its own, in another order each epoch, which the seed and the number of the epoch
 // decide. Examples of about one length share a batch, so that little of it is padding; targets are listed with their
-// positions (Batch.After), so that what is not to be predicted costs no output. Each example comes once an epoch. An epoch
-// has as many batches as Len says, and At takes any index: the batches of the first epoch, of the second, and so on.
+// positions (Batch.After), so that what is not to be predicted costs no output. Each example comes once an epoch. An
+// epoch has as many batches as Len says, and At takes any index: the batches of the first epoch, of the second, and so
+// on.
 func Shuffled(examples []Example, rows int, seed uint64) (Batches, error) {
 	if len(examples) == 0 {
 		return nil, errors.New("no examples to make batches of")

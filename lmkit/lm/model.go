@@ -213,8 +213,8 @@ func (m *Model) Tokenizer() token.Tokenizer { return m.tokenizer }
 // Engine is what the model runs on.
 func (m *Model) Engine() *backend.Engine { return m.engine }
 
-// Hash identifies the model by what its files hold, or would hold if it was saved: it is the SHA-256, in hexadecimal, of
-// the configuration and of each tensor's name, number type, shape and bytes.
+// Hash identifies the model by what its files hold, or would hold if it was saved: it is the SHA-256, in hexadecimal,
+// of the configuration and of each tensor's name, number type, shape and bytes.
 func (m *Model) Hash() string { return m.hash }
 
 // Taps lists the activations that can be recorded, replaced and differentiated by, in the order of computation.

@@ -177,8 +177,8 @@ func TestFailedOpenFrees(t *testing.T) {
 	}
 }
 
-// A model has one hash, whether it is fresh, or opened from one file, or from several with notes beside the tensors; and
-// each number counts.
+// A model has one hash, whether it is fresh, or opened from one file, or from several with notes beside the tensors;
+// and each number counts.
 func TestHash(t *testing.T) {
 	for name, c := range opens {
 		dir, fresh := saved(t, c)

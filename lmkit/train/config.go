@@ -296,8 +296,8 @@ func Text(m lm.Config, c Config, tok token.Tokenizer, train, valid corpus.Stream
 	return d, nil
 }
 
-// Answers makes batches of examples, of which only the answers are to be predicted: each is a row of its own, in another
-// order each epoch. Every answer ends in the token end. tok may be nil, valid empty.
+// Answers makes batches of examples, of which only the answers are to be predicted: each is a row of its own, in
+// another order each epoch. Every answer ends in the token end. tok may be nil, valid empty.
 func Answers(m lm.Config, c Config, tok token.Tokenizer, train, valid []corpus.Example, end token.ID) (Data, error) {
 	if err := c.Validate(); err != nil {
 		return Data{}, err

@@ -13,8 +13,8 @@ import (
 	"lmkit.internal/lmkit/internal/safetensors"
 )
 
-// Tensors is what a model's weights are read from: a file, or several. Its methods may be called from several goroutines
-// at once.
+// Tensors is what a model's weights are read from: a file, or several. Its methods may be called from several
+// goroutines at once.
 type Tensors interface {
 	Names() []string
 	// Shape returns a tensor's sizes, outermost first, and how its numbers are stored.
