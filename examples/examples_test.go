@@ -4,11 +4,13 @@ package examples
 import (
 	"bytes"
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
@@ -25,6 +27,7 @@ func example(t *testing.T, name string, args ...string) string {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(context.Background(), bin, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Env = append(os.Environ(), backend.EnvEngine+"="+backendtest.Either(t).Kind)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
@@ -59,7 +62,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := lm.New(backendtest.Engine(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 16, Layers: 1,
+	m, err := lm.New(backendtest.Either(t), lm.Config{Arch: lm.Transformer, Vocab: tok.Size(), Width: 16, Layers: 1,
 		Heads: 2, Context: 8}, tok, 1)
 	if err != nil {
 		t.Fatal(err)

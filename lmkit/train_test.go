@@ -17,7 +17,7 @@ func TestTrainReadsAllParts(t *testing.T) {
 		Test:  []corpus.Document{{Text: "jazz!"}}}
 	m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Tokenizer: "char", Model: lm.Config{Width: 8, Layers: 1,
 		Heads: 2, Context: 4},
-		Train: train.Config{Steps: 1, Rows: 2}, Engine: backendtest.Engine(t)})
+		Train: train.Config{Steps: 1, Rows: 2}, Engine: backendtest.Either(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestTrainSaysWhetherItMetTheUnknownToken(t *testing.T) {
 			c := &corpus.Corpus{Train: []corpus.Document{{Text: x.text}}}
 			m, err := lmkit.Train(t.Context(), lmkit.Training{Corpus: c, Model: lm.Config{Width: 8, Layers: 1, Heads: 2,
 				Context: 4},
-				Train: train.Config{Steps: 2, Rows: 2, Hide: x.hide}, Engine: backendtest.Engine(t), Dir: dir})
+				Train: train.Config{Steps: 2, Rows: 2, Hide: x.hide}, Engine: backendtest.Either(t), Dir: dir})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/hub/hubtest"
 )
 
 func TestMain(m *testing.M) {
@@ -153,19 +154,35 @@ func commands() []*cobra.Command {
 
 // The examples of the help are run, in their order, in one folder: they work, and they begin from nothing but a text.
 func TestExamples(t *testing.T) {
+	runExamples(t, func(line string) bool { return !strings.Contains(line, "smollm2") })
+	for _, name := range []string{"why.html", "compare.html", filepath.Join("runs", "lstm", "loss.svg")} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Those that take a real model work, too.
+func TestExamplesOfSmolLM2(t *testing.T) {
+	hubtest.SmolLM2(t)
+	runExamples(t, func(line string) bool { return strings.Contains(line, "smollm2") })
+}
+
+// runExamples runs the examples that are wanted, in a folder with a text and a file of facts.
+func runExamples(t *testing.T, wanted func(line string) bool) {
 	t.Setenv(backend.EnvEngine, backendtest.Engine(t).Kind)
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile("input.txt", []byte(strings.Repeat("the keys near the box are on the table\n", 40)),
-		0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"input.txt": strings.Repeat("the keys near the box are on the table\n", 40),
+		"facts.txt": "capital: The capital of {France|Japan} is {Paris|Tokyo}\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, c := range commands() {
 		if c.Example == "" {
 			t.Errorf("%s -h shows no example", c.Name())
-			continue
-		}
-		if c.Name() == "demo" && testing.Short() {
-			continue
 		}
 		for line := range strings.Lines(c.Example) {
 			args := words(t, line)
@@ -175,16 +192,19 @@ func TestExamples(t *testing.T) {
 			switch args[1] {
 			case "demo", "notebook", "pull": // has its own test, and takes a minute; opens a browser; needs a network
 				continue
+			case "leaderboard":
+				if testing.Short() { // its models need not learn
+					args = append(args, "--steps", "10")
+				}
+				args = append(args, "--items", "1")
+			}
+			if !wanted(line) {
+				continue
 			}
 			var out, errs bytes.Buffer
 			if code := Main(args[1:], strings.NewReader(""), &out, &errs); code != 0 {
 				t.Errorf("%s: exit code %d: %s", strings.TrimSpace(line), code, errs.String())
 			}
-		}
-	}
-	for _, name := range []string{"why.html", "compare.html", filepath.Join("runs", "lstm", "loss.svg")} {
-		if _, err := os.Stat(name); err != nil {
-			t.Error(err)
 		}
 	}
 }

@@ -38,8 +38,8 @@ the word is replaced. How many were left out, and why, is printed. A file has a 
 With --baselines, the table says which baseline serves the methods best on these facts.
 
 Ctrl-C ends the work with the board of what was done.`,
-		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion \
-    --json board.json --html board.html
+		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion` +
+			` --json board.json --html board.html
   lmkit leaderboard --model smollm2 --items 5 --method integrated-gradients,occlusion,attn-lrp
   lmkit leaderboard --model smollm2 --facts facts.txt --json board.json --html board.html`,
 		Args: between(0, 0),

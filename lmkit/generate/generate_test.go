@@ -100,7 +100,10 @@ func TestGreedyEqualsReadingAtOnce(t *testing.T) {
 	for _, e := range engines(t) {
 		for _, c := range []lm.Config{transformer, lstm} {
 			m := loud(t, e, c, char(t))
-			for _, prompt := range []string{"a", "head", "bad egg. a cage é had"} {
+			for i, prompt := range []string{"a", "head", "bad egg. a cage é had"} {
+				if !backendtest.Runs(e, i) {
+					continue
+				}
 				t.Run(fmt.Sprint(e.Kind, "/", c.Arch, "/", prompt), func(t *testing.T) {
 					got := stream(t, m, prompt, generate.Config{Tokens: 30})
 					if len(got) != 30 {

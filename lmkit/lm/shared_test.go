@@ -61,7 +61,7 @@ func (b beginnings) query(rng *rand.Rand) Query {
 func (b beginnings) model(t *testing.T) *Model {
 	engine := backendtest.PureGo(t)
 	if b.values > 1 {
-		engine = backendtest.Engine(t)
+		engine = backendtest.Either(t)
 	}
 	m, err := New(engine, b.config, nil, 3)
 	if err != nil {

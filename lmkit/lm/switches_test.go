@@ -213,7 +213,7 @@ func TestSwitchesPatchAll(t *testing.T) {
 
 // Reading on with what is kept of earlier tokens is reading at once: windows, rotations and all.
 func TestSwitchesDecode(t *testing.T) {
-	eachSwitched(t, backendtest.Engine(t), 8, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+	eachSwitched(t, backendtest.Either(t), 8, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
 		rows := [][]token.ID{someTokens(rng, 11, switchesVocab), someTokens(rng, 11, switchesVocab)}
 		cut := func(from, to int) (part [][]token.ID) {
 			for _, r := range rows {

@@ -50,6 +50,23 @@ func PureGo(t testing.TB) *backend.Engine {
 	return e
 }
 
+// Runs reports whether case number n of a list runs on an engine. It does, unless the run is short (go test -short) and
+// the engine compiles, which takes about a second a case: then the first of every four does. The pure-Go engine compiles
+// nothing, and always runs all of them.
+func Runs(e *backend.Engine, n int) bool {
+	return !testing.Short() || e.Kind == backend.Go || n%4 == 0
+}
+
+// Either is the engine for a test whose subject lies above the engine: Engine, or in a short run the pure-Go engine,
+// which compiles nothing.
+func Either(t testing.TB) *backend.Engine {
+	t.Helper()
+	if testing.Short() {
+		return PureGo(t)
+	}
+	return Engine(t)
+}
+
 var open = sync.OnceValues(func() (*backend.Engine, error) {
 	name := os.Getenv(EnvEngine)
 	if name == "" {
