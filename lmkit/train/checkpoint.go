@@ -51,7 +51,8 @@ type state struct {
 	Events   int64           `json:"events_bytes"` // length of events.jsonl
 	Tensors  string          `json:"tensors"`      // the slot
 	SHA256   string          `json:"sha256"`       // of the slot
-	Data     string          `json:"data"`         // fingerprint
+	Data     string          `json:"data"`         // fingerprint of all data
+	Train    string          `json:"train_data"`   // of those to train on; "": begun by a version that did not write it
 	Model    json.RawMessage `json:"model"`        // config.json
 	Settings Config          `json:"settings"`
 

@@ -18,23 +18,24 @@ const (
 	thorough = 4096
 )
 
-// fingerprint is a hash of data. It returns an error unless the model can read them. Of data without end it sees the
-// first batches only, of very long data a sample.
-func fingerprint(m lm.Config, d Data) (string, error) {
+// fingerprint returns a hash of the data to train on, and one of all data. It returns an error unless the model can
+// read them. Of data without end it sees the first batches only, of very long data a sample.
+func fingerprint(m lm.Config, d Data) (train, all string, err error) {
 	h := sha256.New()
 	if err := addBatches(h, m, d.Train); err != nil {
-		return "", fmt.Errorf("the data to train on: %w", err)
+		return "", "", fmt.Errorf("the data to train on: %w", err)
 	}
+	train = hex.EncodeToString(h.Sum(nil))
 	if d.Valid != nil {
 		if d.Valid.Len() == 0 {
-			return "", fmt.Errorf("the data to validate on have no end: " +
+			return "", "", fmt.Errorf("the data to validate on have no end: " +
 				"an evaluation needs batches that do, as corpus.Sweep gives")
 		}
 		if err := addBatches(h, m, d.Valid); err != nil {
-			return "", fmt.Errorf("the data to validate on: %w", err)
+			return "", "", fmt.Errorf("the data to validate on: %w", err)
 		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return train, hex.EncodeToString(h.Sum(nil)), nil
 }
 
 func addBatches(h hash.Hash, m lm.Config, batches corpus.Batches) error {

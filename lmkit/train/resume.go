@@ -97,9 +97,10 @@ func (r *Run) reopen(e *backend.Engine, steps int) error {
 
 // restore takes up a checkpoint.
 func (r *Run) restore(s state) error {
-	if r.state.Data != s.Data {
-		return errors.New("the run was trained on other data: give the same text, tokenizer, rows and length")
+	if err := r.state.sameData(s); err != nil {
+		return err
 	}
+	s.Train = r.state.Train
 	r.state = s
 	r.state.saved.step, r.state.saved.logged = s.Step, s.Logged
 	arrays, err := r.readSlot()
@@ -113,6 +114,21 @@ func (r *Run) restore(s state) error {
 		return err
 	}
 	return r.keep(arrays)
+}
+
+// sameData returns an error that says what differs, unless a checkpoint was made with the data of s.
+func (s state) sameData(checkpoint state) error {
+	const cure = "give the same text, tokenizer, rows and length"
+	switch {
+	case s.Data == checkpoint.Data:
+		return nil
+	case s.Train == checkpoint.Train:
+		return errors.New("the run was validated on other data than these, though it was trained on the same: " + cure)
+	case checkpoint.Train == "":
+		return errors.New("the run was trained on other data, or begun by a version that cut the text to validate on " +
+			"in another way: " + cure + ", or begin a new run from its best weights (lmkit train --from)")
+	}
+	return errors.New("the run was trained on other data: " + cure)
 }
 
 // tidy removes what a killed process was about to rename.

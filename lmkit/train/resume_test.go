@@ -125,7 +125,10 @@ func (f fuse) At(i int) (corpus.Batch, error) {
 // A run that is cancelled again and again, at any step and in the middle of evaluations, ends with the same bits.
 func TestResumedRunIsTheSame(t *testing.T) {
 	for _, e := range engines(t) {
-		for _, arch := range []string{lm.LSTM, lm.Transformer} {
+		for i, arch := range []string{lm.Transformer, lm.LSTM} {
+			if !backendtest.Runs(e, i) {
+				continue
+			}
 			t.Run(e.Kind+"/"+arch, func(t *testing.T) {
 				mc, c := resumable(arch)
 				d := textData(t, mc, c)
@@ -183,6 +186,10 @@ func TestResumeErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	otherValid, err := Text(mc, c, nil, text(403, 1), text(151, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
 	edit := func(name, old, new string) func(dir string) error {
 		return func(dir string) error {
 			data, err := os.ReadFile(filepath.Join(dir, name))
@@ -200,6 +207,8 @@ func TestResumeErrors(t *testing.T) {
 	}{
 		{"no run", func(dir string) error { return os.RemoveAll(filepath.Join(dir, lastDir)) }, d, "there is no run"},
 		{"other data", func(string) error { return nil }, other, "the run was trained on other data"},
+		{"other validation data", func(string) error { return nil }, otherValid, "validated on other data than these"},
+		{"older version", edit("last/state.json", `"train_data"`, `"was"`), otherValid, "begun by a version that cut the"},
 		{"other model", edit(lm.ConfigFile, `"hidden_size": 12`, `"hidden_size": 14`), d, "of another model"},
 		{"other version", edit("last/state.json", `"version": 1`, `"version": 2`), d, "version 2"},
 		{"not JSON", edit("last/state.json", `{`, ``), d, "state.json is damaged"},

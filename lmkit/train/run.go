@@ -117,7 +117,7 @@ func (r *Run) open() (err error) {
 	if r.config, err = r.config.plan(r.epoch); err != nil {
 		return err
 	}
-	print, err := fingerprint(r.model, r.data)
+	trainData, allData, err := fingerprint(r.model, r.data)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,8 @@ func (r *Run) open() (err error) {
 	if r.metUnknown, err = r.data.showUnknown(r.tokenizer); err != nil {
 		return err
 	}
-	r.state = state{Version: stateVersion, Settings: r.config, Model: config, model: r.model, Data: print}
+	r.state = state{Version: stateVersion, Settings: r.config, Model: config, model: r.model,
+		Data: allData, Train: trainData}
 	first, err := r.data.Train.At(0)
 	if err != nil {
 		return err

@@ -61,8 +61,9 @@ func (p *pass) output(h *Node) *Node {
 	return p.capped(logits, p.config.LogitCap)
 }
 
-// crossEntropy is the mean of logsumexp(logits) - logits[target] over the targets that are not negative. Its gradient
-// (softmax - onehot) is written out: one pass over the [N, V] logits instead of the several of autodiff.
+// crossEntropy returns the mean of logsumexp(logits) - logits[target] over the targets that are not negative, and how
+// many these are (at least 1). Its gradient, (softmax - onehot) / count, is written out: that takes one pass over the
+// [N, V] logits where autodiff takes several. A row that is not counted has the gradient 0, whatever its logits are.
 func crossEntropy(logits, targets *Node) (mean, count *Node) {
 	g, N, V := logits.Graph(), logits.Shape().Dimensions[0], logits.Shape().Dimensions[1]
 	x := StopGradient(logits)
@@ -76,9 +77,9 @@ func crossEntropy(logits, targets *Node) (mean, count *Node) {
 	picked := Gather(x, Concatenate([]*Node{row, ExpandAxes(target, 1)}, 1)) // [N]
 	out := Div(ReduceAllSum(Where(is, Sub(Reshape(lse, N), picked), ZerosLike(picked))), count)
 	mean = customVJP([]*Node{logits}, out, func(v *Node) []*Node {
-		share := ExpandAxes(Mul(counted, Div(v, count)), 1) // [N, 1]
 		onehot := Equal(Iota(g, shapes.Make(dtypes.Int32, N, V), 1), BroadcastToDims(ExpandAxes(target, 1), N, V))
-		return []*Node{Mul(Sub(Exp(Sub(x, lse)), ConvertDType(onehot, x.DType())), share)}
+		grad := Mul(Sub(Exp(Sub(x, lse)), ConvertDType(onehot, x.DType())), Div(v, count)) // [N, V]
+		return []*Node{Where(BroadcastToDims(ExpandAxes(is, 1), N, V), grad, ZerosLike(grad))}
 	})
 	return mean, count
 }

@@ -21,13 +21,15 @@ func TestSelectingPassesNothingElse(t *testing.T) {
 	}
 }
 
-// A target that is not counted adds nothing to the loss, whatever its logits are.
+// A target that is not counted adds nothing to the loss and its gradient, whatever its logits are.
 func TestLossOfUncountedLogits(t *testing.T) {
 	got := evaluate(t, func(g *Graph) []*Node {
-		logits := Const(g, [][]float32{{0, 0}, {float32(math.Inf(1)), 0}})
-		mean, count := crossEntropy(logits, Const(g, []int32{1, -1}))
-		return []*Node{mean, count}
+		inf, nan := float32(math.Inf(1)), float32(math.NaN())
+		logits := Const(g, [][]float32{{0, 0}, {inf, 0}, {nan, nan}, {0, 0}})
+		mean, count := crossEntropy(logits, Const(g, []int32{1, -1, -1, 0}))
+		return append([]*Node{mean, count}, Gradient(mean, logits)...)
 	})
 	same(t, "loss", got[0], float32(math.Ln2))
-	same(t, "count", got[1], 1)
+	same(t, "count", got[1], 2)
+	same(t, "gradient", got[2], 0.25, -0.25, 0, 0, 0, 0, -0.25, 0.25)
 }

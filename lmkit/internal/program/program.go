@@ -78,8 +78,8 @@ func NewSpread(
 	return p, nil
 }
 
-// guard turns panics with anything but an error into panics with an error: GoMLX would wait for ever for the
-// compilation that the former left pending.
+// guard turns panics with anything but an error, and graphs without a result, into panics with an error: GoMLX would
+// wait for ever for the compilation that both leave pending, at the next call or when the program is freed.
 func guard(build func([]*graph.Node) []*graph.Node, in []*graph.Node) []*graph.Node {
 	defer func() {
 		r := recover()
@@ -91,7 +91,11 @@ func guard(build func([]*graph.Node) []*graph.Node, in []*graph.Node) []*graph.N
 		}
 		panic(fmt.Errorf("%v", r))
 	}()
-	return build(in)
+	outs := build(in)
+	if len(outs) == 0 {
+		panic(errors.New("a program without results was to be compiled: leave out the call"))
+	}
+	return outs
 }
 
 // Run executes the program, after compiling it if these shapes are new, and says how long the compilation took. Args

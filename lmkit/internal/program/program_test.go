@@ -8,6 +8,7 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 	"pgregory.net/rapid"
 
+	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/internal/program"
 )
@@ -36,6 +37,25 @@ func TestRun(t *testing.T) {
 			t.Errorf("got %v %v, want [2 4 6]", got, dims)
 		}
 		program.Free(outs...)
+	}
+}
+
+// A program without results is an error each time, and can be freed.
+func TestNoResults(t *testing.T) {
+	for _, e := range []*backend.Engine{backendtest.Engine(t), backendtest.PureGo(t)} {
+		x, err := program.Put(e, []int32{1}, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := program.NewCache(e, program.Bound{})
+		for range 2 {
+			nothing := func(in []*graph.Node) []*graph.Node { return nil }
+			_, _, err := c.Run("nothing", nothing, []*tensors.Tensor{x})
+			if err == nil || !strings.Contains(err.Error(), "without results") {
+				t.Errorf("%s: got %v", e.Kind, err)
+			}
+		}
+		c.Close()
 	}
 }
 
