@@ -50,9 +50,9 @@ func PureGo(t testing.TB) *backend.Engine {
 	return e
 }
 
-// Runs reports whether case number n of a list runs on an engine. It does, unless the run is short (go test -short) and
-// the engine compiles, which takes about a second a case: then the first of every four does. The pure-Go engine compiles
-// nothing, and always runs all of them.
+// Runs reports whether case number n of a list runs on an engine. It does, unless the run is short (go test -short)
+// and the engine compiles, which takes about a second a case: then the first of every four does. The pure-Go engine
+// compiles nothing, and always runs all of them.
 func Runs(e *backend.Engine, n int) bool {
 	return !testing.Short() || e.Kind == backend.Go || n%4 == 0
 }
