@@ -14,8 +14,9 @@ import (
 	"lmkit.internal/lmkit/train"
 )
 
-// Open opens a model, to run on the engine that the environment gives (see package backend). A model is a folder; or a
-// name, smollm2 or hf:OWNER/NAME, of one that is fetched once (lmkit pull -h says from where) and then kept.
+// Open opens a model, to run on the engine that the environment gives (see package backend). A model is a folder, of
+// lmkit's or of Hugging Face's; a GGUF file; or a name, smollm2 or hf:OWNER/NAME, of one that is fetched once (lmkit
+// pull -h says from where) and then kept. The command takes the same.
 func Open(model string) (*lm.Model, error) {
 	path, err := hub.Find(context.Background(), model, hub.Options{})
 	if err != nil {

@@ -34,12 +34,17 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	llama, err := filepath.Abs("../lm/testdata/families/llama.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv(backend.EnvEngine, backend.Go)
 			e.Setenv("XDG_CACHE_HOME", cache)
 			e.Setenv("COLUMNS", "100")
+			e.Setenv("LLAMA", llama)
 			e.Setenv("TINY", "--layers=1 --width=8")
 			return nil
 		},

@@ -49,9 +49,12 @@ Without --data it is the text that the run in DIR was validated on.`,
 }
 
 func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
+	dir, err := a.find(ctx, dir)
+	if err != nil {
+		return err
+	}
 	own := o.Data == ""
 	if own {
-		var err error
 		if o.source, err = kept(dir); errors.Is(err, fs.ErrNotExist) {
 			return usage("%s does not say what it was validated on; name a text with --data", dir)
 		} else if err != nil {

@@ -42,9 +42,9 @@ func (a *app) modelsCmd() *cobra.Command {
 		Short: "List the models in a folder, or what is inside one",
 		Long: `List the models in a folder (default: runs) and in its folders: architecture, parameters, tokenizer,
 and the best validation loss of their training. Without DIR, list the models that are at hand under a name, too:
-the family of each, how many numbers it has, how most of them are stored, its size and its licence. With --taps,
-list the activations of one model that can be looked at, replaced and differentiated by: B rows, T tokens, H
-heads, S tokens attended to, and the width of the last axis.`,
+the family of each, how many numbers it has, how most of them are stored, its size and its licence. DIR may be
+one model's folder, file or name, too. With --taps, list the activations of this model that can be looked at,
+replaced and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the width of the last axis.`,
 		Example: `  lmkit models
   lmkit models runs/first --taps`,
 		Args: between(0, 1),
@@ -53,7 +53,11 @@ heads, S tokens attended to, and the width of the last axis.`,
 			if len(args) > 0 {
 				dir = args[0]
 			} else if taps {
-				return usage("--taps needs the folder of one model")
+				return usage("--taps needs one model: its folder, file or name")
+			}
+			dir, err := a.find(cmd.Context(), dir)
+			if err != nil {
+				return err
 			}
 			if taps {
 				return a.taps(dir, asJSON)
@@ -84,6 +88,9 @@ func (a *app) models(dir string, all, asJSON bool) error {
 			return fs.SkipDir // not ours to read
 		}
 		if !e.IsDir() {
+			if path == dir {
+				found = append(found, look(path))
+			}
 			return nil
 		}
 		if _, err := os.Stat(filepath.Join(path, lm.ConfigFile)); err == nil {

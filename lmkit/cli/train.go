@@ -77,7 +77,7 @@ the texts, and the model reads "TEXT => ANSWER". A tenth of the lines, at random
 	f.BoolVar(&r.json, "json", false, "write an event a line as JSON, as in events.jsonl, and last how the run ended")
 	f.StringVar(&r.arch, "arch", lm.Transformer, "transformer (GPT-2's shape), llama (a transformer of Llama's) or lstm")
 	f.StringVar(&r.from, "from", "",
-		"the `MODEL`, a folder or a GGUF file, to go on from, with its shape and its tokenizer")
+		"the `MODEL`, a folder, a GGUF file or a name, to go on from, with its shape and its tokenizer")
 	f.StringVar(&r.tokenizer, "tokenizer", "",
 		"char, word or bpe[:SIZE] (default: word for answers and for built-in texts but opticks, else char)")
 	f.IntVar(&r.words.MinCount, "min-count", 0, "word: words that are rarer become <unk>")
@@ -121,6 +121,9 @@ the texts, and the model reads "TEXT => ANSWER". A tenth of the lines, at random
 
 // startRun begins a new run.
 func (a *app) startRun(ctx context.Context, r *recipe) error {
+	if err := r.resolve(ctx, a); err != nil {
+		return err
+	}
 	if err := r.check(); err != nil {
 		return err
 	}
@@ -192,6 +195,14 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 		a.sayAnswers(read.answers, r.model, read.tok)
 	}
 	return a.follow(ctx, run, r.out, r.json)
+}
+
+// resolve finds the model to go on from, which may be a name.
+func (r *recipe) resolve(ctx context.Context, a *app) (err error) {
+	if r.from != "" {
+		r.from, err = a.find(ctx, r.from)
+	}
+	return err
 }
 
 // oldTokenizer is that of the model to go on from; nil where there is none.
