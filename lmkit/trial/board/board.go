@@ -30,12 +30,12 @@ type Config struct {
 	Tasks   []string `json:"tasks"`   // nil: all of plant.Tasks but recall, which takes an LSTM long to learn
 	Archs   []string `json:"archs"`   // nil: lm.Transformer and lm.LSTM
 	Methods []string `json:"methods"` // nil: all of lmkit.MethodNames; each explains the architectures that it suits
-	Items   int      `json:"items"`   // texts to explain, a model; 0: 20
+	Items   int      `json:"items"`   // texts to explain, a model; 0: 20; of facts, a relation: 6
 	Size    int      `json:"size"`    // of the texts: plant.Config.Size; 0: marker 10, pair and shortcut 8, else as there
 	Width   int      `json:"width"`   // of the models; 0: 64
 	Steps   int      `json:"steps"`   // of training, at the most; 0: 3,000
-	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice
-	Budget  int      `json:"budget"`  // coalitions that methods which ask for many try; 0: each method's own choice
+	Samples int      `json:"samples"` // draws of methods that draw; 0: each method's own choice; of facts 25
+	Budget  int      `json:"budget"`  // coalitions to try, where methods ask for many; 0: their own choice; of facts 64
 	Seed    uint64   `json:"seed"`
 
 	// Of a board on facts, whose Tasks are relations (nil: all).

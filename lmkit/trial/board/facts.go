@@ -1,6 +1,7 @@
 package board
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,8 @@ func RunFacts(
 	return runCases(ctx, m, kept, about, methods, c, hears)
 }
 
-// forFacts fills in and checks a configuration, of which Tasks are relations.
+// forFacts fills in and checks a configuration, of which Tasks are relations. A model that people have takes a
+// hundred times as long for a row as a planted one, so that methods draw and try less unless they are told otherwise.
 func (c Config) forFacts(m *lm.Model, all []facts.Fact) (Config, []explain.Method, error) {
 	arch := m.Config().Arch
 	c.Archs = []string{arch}
@@ -75,6 +77,7 @@ func (c Config) forFacts(m *lm.Model, all []facts.Fact) (Config, []explain.Metho
 	if c.Tasks == nil {
 		c.Tasks = relations
 	}
+	c.Items, c.Samples, c.Budget = cmp.Or(c.Items, 6), cmp.Or(c.Samples, 25), cmp.Or(c.Budget, 64)
 	c = c.withDefaults()
 	for _, t := range c.Tasks {
 		if !slices.Contains(relations, t) {
