@@ -59,7 +59,7 @@ Ctrl-C ends the work with the board of what was done.`,
 		"relations (default: all)")
 	f.StringSliceVar(&c.Archs, "arch", nil, "architectures, with commas between (default: transformer, lstm)")
 	f.StringSliceVar(&c.Methods, "method", nil, "methods, with commas between (default: all; lmkit methods lists them)")
-	f.IntVar(&c.Items, "items", 0, "texts to explain, of each model (default: 20); of facts, of each relation (default: 6)")
+	f.IntVar(&c.Items, "items", 0, "texts to explain, of each model (default: 20); of facts of each relation (default: 6)")
 	f.IntVar(&c.Size, "size", 0, "length of the texts: words, pairs or nouns (default: the task's)")
 	f.IntVar(&c.Width, "width", 0, "of the models (default: 64)")
 	f.IntVar(&c.Steps, "steps", 0, "of training at most; it ends when a model knows its task (default: 3000)")
