@@ -21,7 +21,7 @@ type MatrixInfo struct {
 	// rows forward (F) and backward (B), of M features, T tokens and L layers
 	Cost     string   `json:"cost"`
 	Arch     string   `json:"arch,omitempty"`     // the only architecture that it explains; "": all
-	Settings []string `json:"settings,omitempty"` // those that it heeds: steps, budget, layer, head, tap, cut, method
+	Settings []string `json:"settings,omitempty"` // steps, samples, budget, layer, head, tap, cut, method
 }
 
 type matrixEntry struct {
@@ -84,6 +84,11 @@ var matrices = []matrixEntry{
 		"model's weights become random",
 		Paper: "Adebayo et al. 2018", Cost: "each method's, for each part of the model", Settings: list("method")},
 		func(Settings) explain.MatrixMethod { return faithful.Randomised{} }},
+	{MatrixInfo{Name: "robustness", About: "methods by measures: infidelity, what sums of scores miss of real " +
+		"changes, and max-sensitivity, how far scores turn when the embeddings hardly move",
+		Paper: "Yeh et al. 2019", Cost: "each method's, n + 2 times, n = 10 (--samples); 64 F",
+		Settings: list("method", "samples")},
+		func(s Settings) explain.MatrixMethod { return faithful.Robust{Samples: s.Samples} }},
 }
 
 // Matrices lists all methods that score pairs.
@@ -113,11 +118,19 @@ func Matrix(name string, s Settings, compared ...explain.Method) (explain.Matrix
 		return nil, fmt.Errorf("the matrix %s is about a cut in the text: say after how many tokens", name)
 	case m.heeds("method"):
 		if len(compared) == 0 {
-			return nil, fmt.Errorf("the matrix %s compares the rankings of methods: name at least one", name)
+			return nil, fmt.Errorf("the matrix %s compares methods: name at least one", name)
 		}
-		return faithful.Randomised{Methods: compared}, nil
 	}
-	return m.make(s), nil
+	made := m.make(s)
+	if x, ok := made.(comparison); ok {
+		return x.Compare(compared...), nil
+	}
+	return made, nil
+}
+
+// comparison is a matrix that measures other methods.
+type comparison interface {
+	Compare(methods ...explain.Method) explain.MatrixMethod
 }
 
 func (m MatrixInfo) heeds(setting string) bool { return slices.Contains(m.Settings, setting) }

@@ -69,7 +69,7 @@ func TestMatrices(t *testing.T) {
 			}
 		}
 	}
-	for _, lacking := range []string{"activation", "carried-state", "randomised", "none"} {
+	for _, lacking := range []string{"activation", "carried-state", "randomised", "robustness", "none"} {
 		if _, err := lmkit.Matrix(lacking, lmkit.Settings{}); err == nil {
 			t.Errorf("%s without its setting, and no error", lacking)
 		}

@@ -188,7 +188,8 @@ func (r Request) checkMatrix() []error {
 	case len(r.Each) > 0:
 		return []error{&Mistake{"", "each has settings of methods, and a matrix is asked for"}}
 	case len(r.Methods) > 0 && !r.compares():
-		return []error{&Mistake{"method", fmt.Sprintf("means nothing to the matrix %s; it belongs to randomised", r.Matrix)}}
+		return []error{&Mistake{"method", fmt.Sprintf("means nothing to the matrix %s; it belongs to %s", r.Matrix,
+			strings.Join(heeding("method"), ", "))}}
 	}
 	if errs := r.Settings.checkFor("", "the matrix "+r.Matrix, matrices[i].heeds); errs != nil || r.compares() {
 		return errs

@@ -73,7 +73,7 @@ var requests = rapid.Custom(func(t *rapid.T) lmkit.Request {
 			r.Settings.Tap = "block.0.attn.z"
 		case "carried-state":
 			r.Settings.Cut = 2
-		case "randomised":
+		case "randomised", "robustness":
 			r.Methods = []string{"saliency", "occlusion"}
 		}
 		return r

@@ -114,17 +114,15 @@ type Randomised struct {
 // Name implements explain.MatrixMethod.
 func (Randomised) Name() string { return "randomised" }
 
+// Compare is the same of these methods.
+func (r Randomised) Compare(methods ...explain.Method) explain.MatrixMethod {
+	r.Methods = methods
+	return r
+}
+
 // Suits implements explain.Selective: all methods must suit the model.
 func (r Randomised) Suits(m *lm.Model, q explain.Question) error {
-	if len(r.Methods) == 0 {
-		return fmt.Errorf("%s: no method is given whose ranking is to be compared", r.Name())
-	}
-	for _, method := range r.Methods {
-		if err := explain.Suits(method, m, q); err != nil {
-			return err
-		}
-	}
-	return nil
+	return suitAll(r.Name(), r.Methods, m, q)
 }
 
 // Matrix implements explain.MatrixMethod. Values are [methods][stages]: Spearman's rank correlation of |score| with

@@ -193,6 +193,32 @@ func TestParameterRandomization(t *testing.T) {
 	}
 }
 
+// The matrix of both measures has what the functions say, method by method; scores that ignore the model do not move,
+// and are far from what changes.
+func TestRobust(t *testing.T) {
+	m := markerModel(t, 1, -1, 0)
+	q := explain.Question{Prompt: markerTask(t).Item(0, 0, 0).Text, Seed: 3}
+	x := faithful.Robust{Methods: []explain.Method{faithful.Random{}, perturb.Occlusion{}}, Radius: 0.01, Samples: 3}
+	got := must[*explain.Matrix](t)(explain.ExplainMatrix(ctx, m, q, x))
+	explaintest.CheckMatrix(t, got)
+	noise := faithful.Noise{Radius: x.Radius, Samples: x.Samples, Seed: q.Seed}
+	check(t, "random scores move", got.Values[0][1], 0)
+	check(t, "occlusion moves", got.Values[1][1],
+		must[float64](t)(faithful.EmbeddingSensitivity(ctx, m, perturb.Occlusion{}, q, noise)))
+	random, occlusion := got.Values[0][0], got.Values[1][0]
+	if occlusion < 0 || occlusion >= random || random > 1 {
+		t.Errorf("occlusion misses %v of what changes, random scores %v", occlusion, random)
+	}
+	x.Radius = -1
+	if _, err := explain.ExplainMatrix(ctx, m, q, x); err == nil || !strings.Contains(err.Error(), "radius") {
+		t.Errorf("a radius of -1: %v", err)
+	}
+	if _, err := explain.ExplainMatrix(ctx, m, q, faithful.Robust{}); err == nil ||
+		!strings.Contains(err.Error(), "no method is given") {
+		t.Errorf("got error %v", err)
+	}
+}
+
 // failing is a method that never succeeds.
 type failing struct{}
 
