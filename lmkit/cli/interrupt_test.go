@@ -3,14 +3,19 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
+	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
@@ -20,45 +25,142 @@ import (
 // A run that Ctrl-C stops can be resumed by its folder's name alone, and ends with the bits of one that was not
 // stopped.
 func TestInterrupt(t *testing.T) {
-	dir := t.TempDir()
-	text := filepath.Join(dir, "text.txt")
-	if err := os.WriteFile(text, []byte(strings.Repeat("the keys to the cabinet are on the table. ", 80)),
-		0o644); err != nil {
-		t.Fatal(err)
-	}
 	for _, arch := range []string{lm.Transformer, lm.LSTM} {
-		whole, broken := filepath.Join(dir, arch+"-whole"), filepath.Join(dir, arch+"-broken")
-		command := func(out string) []string {
-			return []string{"train", "--data", text, "--arch", arch, "--layers", "1", "--width", "16", "--dropout", "0.1",
-				"--length", "16",
-				"--steps", "200", "--log-every", "10", "--eval-every", "100", "--out", out}
-		}
-		if code, said := spawn(t, false, command(whole)...); code != 0 {
+		runs := shortRuns(t, arch, 2)
+		whole, broken := runs[0], runs[1]
+		if code, said := spawn(t, false, whole...); code != 0 {
 			t.Fatal(said)
 		}
-		code, said := spawn(t, true, command(broken)...)
+		code, said := spawn(t, true, broken...)
 		if code != exitInterrupted ||
 			!regexp.MustCompile(`stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
 			t.Fatalf("%s: after an interrupt: exit code %d: %s", arch, code, said)
 		}
 		t.Log(said)
-		if code, said := spawn(t, false, "train", "--resume", broken); code != 0 {
+		if code, said := spawn(t, false, "train", "--resume", folder(broken)); code != 0 {
 			t.Fatalf("%s: resuming: exit code %d: %s", arch, code, said)
 		}
-		for _, name := range []string{lm.WeightsFile, lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, train.SourceFile} {
-			a, err := os.ReadFile(filepath.Join(whole, name))
-			if err != nil {
-				t.Fatal(err)
+		sameRuns(t, arch, folder(broken), folder(whole))
+	}
+}
+
+// A run that is killed in its first checkpoint, at random moments, or in its last checkpoint goes on, or can be started
+// again, and ends with the bits of one that was not killed.
+func TestKilled(t *testing.T) {
+	archs := []string{lm.Transformer, lm.LSTM}
+	if testing.Short() {
+		archs = archs[1:]
+	}
+	for _, arch := range archs {
+		runs := shortRuns(t, arch, 3)
+		whole, first, last := runs[0], runs[1], runs[2]
+		if code, said := spawn(t, false, whole...); code != 0 {
+			t.Fatal(said)
+		}
+		begun := func() bool {
+			_, err := os.Stat(filepath.Join(folder(first), "last", "a.safetensors"))
+			return err == nil
+		}
+		ended := func() bool {
+			events, err := os.ReadFile(filepath.Join(folder(last), train.EventsFile))
+			return err == nil && bytes.Contains(events, []byte(`"step":200,`))
+		}
+		if !kill(t, begun, first...) || !kill(t, ended, last...) {
+			t.Fatalf("%s: the run came to its end before it could be killed", arch)
+		}
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 4 {
+			at := time.Now().Add(time.Duration(50+rng.IntN(400)) * time.Millisecond)
+			kill(t, func() bool { return time.Now().After(at) }, goOn(t, first)...)
+		}
+		for _, run := range [][]string{first, last} {
+			if code, said := spawn(t, false, goOn(t, run)...); code != 0 {
+				t.Fatalf("%s: after a kill: exit code %d: %s", arch, code, said)
 			}
-			if b, err := os.ReadFile(filepath.Join(broken, name)); err != nil || !bytes.Equal(a, b) {
-				t.Errorf("%s: %s differs from that of a run without a break (%v)", arch, name, err)
-			}
+			sameRuns(t, arch, folder(run), folder(whole))
 		}
 	}
 }
 
-// spawn runs the command as a process of its own, and interrupts it after its first event if stop is set.
-func spawn(t *testing.T, stop bool, args ...string) (code int, said string) {
+// shortRuns are n times the same training of 200 steps, each in a folder of its own, which is the last argument.
+func shortRuns(t *testing.T, arch string, n int) (runs [][]string) {
+	t.Helper()
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.txt")
+	const line = "the keys to the cabinet are on the table. "
+	if err := os.WriteFile(text, []byte(strings.Repeat(line, 80)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		runs = append(runs, []string{"train", "--data", text, "--arch", arch, "--layers", "1", "--width", "16",
+			"--dropout", "0.1", "--length", "16", "--steps", "200", "--log-every", "10", "--eval-every", "100",
+			"--out", filepath.Join(dir, strconv.Itoa(i))})
+	}
+	return runs
+}
+
+func folder(run []string) string { return run[len(run)-1] }
+
+// goOn is the command that goes on with a run: it is resumed, or started again where no checkpoint was made.
+func goOn(t *testing.T, run []string) []string {
+	t.Helper()
+	if _, err := train.Read(folder(run)); errors.Is(err, fs.ErrNotExist) {
+		return run
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"train", "--resume", folder(run)}
+}
+
+// sameRuns compares the bits of two runs' models, and fails where one has a file that the other lacks.
+func sameRuns(t *testing.T, arch, got, want string) {
+	t.Helper()
+	for _, name := range []string{lm.WeightsFile, lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, train.SourceFile} {
+		a, err := os.ReadFile(filepath.Join(want, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := os.ReadFile(filepath.Join(got, name)); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s: %s differs from that of a run without a break (%v)", arch, name, err)
+		}
+	}
+	for _, pattern := range []string{"*", ".*", "last/*", "last/.*"} {
+		var names [2]string
+		for i, dir := range []string{got, want} {
+			files, err := filepath.Glob(filepath.Join(dir, pattern))
+			if err != nil {
+				t.Fatal(err)
+			}
+			names[i] = strings.ReplaceAll(strings.Join(files, " "), dir, "")
+		}
+		if names[0] != names[1] {
+			t.Errorf("%s: after a break the folder holds %s, without %s", arch, names[0], names[1])
+		}
+	}
+}
+
+// kill runs the command as a process of its own, and kills it as soon as when says so. It reports whether it did.
+func kill(t *testing.T, when func() bool, args ...string) bool {
+	t.Helper()
+	cmd := process(t, args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for !when() {
+		select {
+		case <-ended:
+			return false
+		case <-time.After(time.Millisecond / 10):
+		}
+	}
+	_ = cmd.Process.Kill()
+	return (<-ended) != nil
+}
+
+// process is the command as a process of its own, on the pure-Go engine.
+func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -67,6 +169,13 @@ func spawn(t *testing.T, stop bool, args ...string) (code int, said string) {
 	cmd := exec.Command(exe, args...)
 	cmd.Args[0] = "lmkit" // see TestMain
 	cmd.Env = append(os.Environ(), backend.EnvEngine+"="+backend.Go)
+	return cmd
+}
+
+// spawn runs the command as a process of its own, and interrupts it after its first event if stop is set.
+func spawn(t *testing.T, stop bool, args ...string) (code int, said string) {
+	t.Helper()
+	cmd := process(t, args...)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
