@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -188,19 +187,4 @@ func (r Request) checkMatrix() []error {
 		return []error{&Mistake{"", err.Error()}}
 	}
 	return nil
-}
-
-func (s Settings) all() []setting {
-	return []setting{
-		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
-		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
-		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt},
-		{"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
-		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
-	}
-}
-
-// Validate returns all settings that are out of range, each a [Mistake].
-func (s Settings) Validate() error {
-	return errors.Join(s.checkFor("", "", func(string) bool { return true })...)
 }

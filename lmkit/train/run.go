@@ -3,7 +3,6 @@ package train
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/gofrs/flock"
 
@@ -235,5 +234,3 @@ func seedAt(seed uint64, step int) uint32 {
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return uint32((z ^ z>>31) >> 32)
 }
-
-func (s *stopwatch) start() { s.began, s.less = time.Now(), 0 }
