@@ -10,6 +10,7 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
 )
@@ -105,7 +106,8 @@ func (a *Answer) reading(m *lm.Model, r Request, q explain.Question) {
 }
 
 // Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the
-// notes name them; a method that was asked for by its name is an error if it does not.
+// notes name them; a method that was asked for by its name is an error if it does not. When ctx ends, the methods that
+// have ended are answered, and ctx's error is returned with them. The context's [progress.Func] hears of each method.
 func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
@@ -128,13 +130,18 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 		names = out.suited(names, m.Config().Arch)
 	}
 	var found []*explain.Scored
-	for _, name := range names {
+	for i, name := range names {
 		method, err := Method(name, r.Settings.over(r.Each[name]))
 		if err != nil {
 			return nil, err
 		}
-		f, err := p.Score(ctx, method)
-		if err != nil && r.all() && ctx.Err() == nil {
+		f, err := p.Score(numbered(ctx, i, len(names)), method)
+		if err != nil && ctx.Err() != nil {
+			out.note("interrupted in %s, which has no result", name)
+			out.Attributions, _ = p.Attributions(ctx, found...)
+			return out, ctx.Err()
+		}
+		if err != nil && r.all() {
 			out.note("left out %s", named(err, name))
 			continue
 		}
@@ -148,6 +155,18 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 	}
 	out.Attributions, err = p.Attributions(ctx, found...)
 	return out, err
+}
+
+// numbered is a context under which the progress of a method says which of several it is.
+func numbered(ctx context.Context, i, of int) context.Context {
+	hears := progress.From(ctx)
+	if of == 1 || hears == nil {
+		return ctx
+	}
+	return progress.With(ctx, func(e progress.Event) {
+		e.What = fmt.Sprintf("%d of %d: %s", i+1, of, e.What)
+		hears(e)
+	})
 }
 
 // answerMatrix asks the model for scores of pairs. Of [All] methods those that do not suit the model are not compared.

@@ -50,13 +50,13 @@ var rooms = map[string]string{
 	"corpus/plant": "token corpus",
 	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
-	"lm": "token token/chat backend lm/format internal/gguf internal/mapped internal/net internal/number " +
+	"lm": "token token/chat progress backend lm/format internal/gguf internal/mapped internal/net internal/number " +
 		"internal/program internal/safetensors internal/whole",
-	"train": "token corpus backend lm lm/format plot internal/net internal/program internal/safetensors " +
+	"train": "token corpus progress backend lm lm/format plot internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"generate": "token lm",
 	// Explanations.
-	"explain":             "token token/chat lm internal/strict internal/numerics",
+	"explain":             "token token/chat lm progress internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
 	"explain/attention":   "token lm explain",
 	"explain/faithful":    "token lm explain corpus/plant corpus/facts internal/numerics",
@@ -69,7 +69,7 @@ var rooms = map[string]string{
 	"plot":   "internal/canvas internal/printable",
 	"render": "plot explain explain/surrogate internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/hub token token/chat corpus backend lm train explain explain/attention " +
+	"lmkit": "internal/hub token token/chat corpus progress backend lm train explain explain/attention " +
 		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
 	"trial":       "token corpus corpus/plant backend lm train plot progress",

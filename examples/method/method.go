@@ -21,7 +21,7 @@ func (k KeepOne) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 	if err != nil {
 		return explain.Scores{}, err
 	}
-	return explain.Scores{Values: scores, Estimated: len(scores) * len(p.Baselines)}, nil
+	return explain.Scores{Values: scores}, nil
 }
 
 // Play scores the features of any game, so that the method can be tested, and used, without a model.

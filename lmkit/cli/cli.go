@@ -9,13 +9,16 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 )
 
 // What the command exits with.
@@ -27,7 +30,8 @@ const (
 )
 
 // Main runs the command and returns its exit code. An error is one line on stderr. The first interrupt ends the work in
-// order, a second one at once.
+// order, a second one at once. What cannot be stopped (reading a file, compiling a program) goes on for a moment at
+// most, unless the command must end in order.
 func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,7 +42,8 @@ func Main(args []string, in io.Reader, out, errs io.Writer) int {
 	}
 	root := a.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := a.within(ctx, func() error { return root.ExecuteContext(progress.With(ctx, a.meter().hear)) })
+	a.meter().hide()
 	if err == nil {
 		return 0
 	}
@@ -63,6 +68,33 @@ type app struct {
 	paper  io.Writer // the same without that check, for what is checked already and may have colours
 	err    io.Writer
 	engine string
+	shows  *meter // see meter
+	// orderly says that the command must not be left while it ends, since it saves what it earned or ends others' work.
+	orderly atomic.Bool
+}
+
+// patience is how long an interrupted command has to end.
+const patience = 800 * time.Millisecond
+
+// within runs a command. When ctx ends, the command is left behind after a moment, unless it is orderly.
+func (a *app) within(ctx context.Context, command func() error) error {
+	end := make(chan error, 1)
+	go func() { end <- command() }()
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+	}
+	for {
+		select {
+		case err := <-end:
+			return err
+		case <-time.After(patience):
+			if !a.orderly.Load() {
+				return ctx.Err()
+			}
+		}
+	}
 }
 
 // exitError is an error with an exit code of its own. Without an error inside, everything has been said.
@@ -165,11 +197,20 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 	if err != nil {
 		return nil, err
 	}
+	m := a.meter()
+	defer m.hide()
+	m.hear(progress.Event{What: "opening " + name, Unit: "parameters"})
 	return lm.Open(e, dir)
 }
 
 // note says something on stderr that is no result.
 func (a *app) note(format string, args ...any) {
+	a.meter().hide()
+	a.tell(format, args...)
+}
+
+// tell is note for who has seen to it that no progress is shown.
+func (a *app) tell(format string, args ...any) {
 	fmt.Fprintln(a.err, "lmkit: "+printable.Short(oneLine(fmt.Sprintf(format, args...)), mostOfLine))
 }
 

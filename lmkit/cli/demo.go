@@ -8,6 +8,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/hub"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/trial/demo"
 )
 
@@ -47,5 +48,5 @@ func (a *app) demo(ctx context.Context, o demo.Options, offline bool) (err error
 	}
 	look := a.look()
 	o.Out, o.Color, o.Width, o.Progress = lines{a.paper, m.hide}, look.Color, look.Width, m.hear
-	return demo.Run(ctx, o)
+	return demo.Run(progress.With(ctx, nil), o)
 }

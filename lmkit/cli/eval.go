@@ -89,6 +89,7 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 		return err
 	}
 	e, err := train.Evaluate(ctx, m, batches, perToken)
+	a.meter().hide()
 	if err != nil {
 		return err
 	}

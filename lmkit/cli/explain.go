@@ -267,7 +267,8 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	}
 	defer m.Close()
 	answer, err := o.Answer(ctx, m)
-	if err != nil {
+	a.meter().hide()
+	if err != nil && (answer == nil || len(answer.Attributions) == 0) {
 		return err
 	}
 	for _, note := range answer.Notes {
@@ -276,7 +277,7 @@ func (a *app) explain(ctx context.Context, args []string, o *explainFlags) error
 	if answer.Matrix != nil {
 		return a.showMatrix(answer.Matrix, o)
 	}
-	if err := a.show(answer.Attributions, o); err != nil {
+	if err := errors.Join(a.show(answer.Attributions, o), err); err != nil { // an interrupt leaves what has ended
 		return err
 	}
 	if o.strict {

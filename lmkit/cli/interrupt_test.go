@@ -159,6 +159,34 @@ func kill(t *testing.T, when func() bool, args ...string) bool {
 	return (<-ended) != nil
 }
 
+// A command that waits for what does not come, such as the end of its input, ends at an interrupt.
+func TestInterruptEndsWaiting(t *testing.T) {
+	dir := t.TempDir()
+	for _, args := range [][]string{{"explain", dir, "-"}, {"generate", dir, "-"}, {"tree", dir, "-", "--choices", "a,b"}} {
+		cmd := process(t, args...)
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errs bytes.Buffer
+		cmd.Stderr = &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.Write(make([]byte, 1<<17)); err != nil { // more than a pipe holds: it reads now
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // its exit code says it
+		if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || errs.String() != "lmkit: interrupted\n" {
+			t.Errorf("%q: exit code %d: %s", args, code, errs.String())
+		}
+		_ = in.Close()
+	}
+}
+
 // process is the command as a process of its own, on the pure-Go engine.
 func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()

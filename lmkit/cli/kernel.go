@@ -148,6 +148,7 @@ func (a *app) kernelRunCmd() *cobra.Command {
 		Args:    between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s.Engine = a.engine
+			a.orderly.Store(true) // Jupyter ends it
 			return s.Run(cmd.Context(), args[0])
 		},
 	}

@@ -14,6 +14,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/corpus/facts"
 	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/trial/board"
 )
 
@@ -106,7 +107,7 @@ func (a *app) leaderboard(ctx context.Context, o *boardFlags) error {
 	}
 	m := a.meter()
 	defer m.hide()
-	r, failed := a.board(ctx, o, m)
+	r, failed := a.board(progress.With(ctx, nil), o, m) // it hears of the texts, rather than of the rows of each
 	if r == nil {
 		return failed
 	}

@@ -105,6 +105,7 @@ func (a *app) jupyter(ctx context.Context, venv kernels.Venv, o notebookFlags, a
 		"PATH"))
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = a.in, a.paper, a.err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	a.orderly.Store(true) // JupyterLab ends its kernels
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if ctx.Err() == nil && errors.As(err, &exit) {

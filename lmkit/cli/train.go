@@ -256,6 +256,8 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 
 // follow trains, and tells of it.
 func (a *app) follow(ctx context.Context, run *train.Run, dir string, asJSON bool) (err error) {
+	a.orderly.Store(true) // it saves
+	defer a.orderly.Store(false)
 	defer func() { err = errors.Join(err, run.Close()) }()
 	if run.Done() {
 		a.note("the run in %s has come to its end, at step %d", dir, run.Step())

@@ -72,6 +72,7 @@ func (a *app) tree(ctx context.Context, dir, file string, o *treeFlags) error {
 		return err
 	}
 	found, err := o.Explain(ctx, m, inputs, choices)
+	a.meter().hide()
 	if err != nil {
 		return err
 	}

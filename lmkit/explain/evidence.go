@@ -109,6 +109,7 @@ func (d *deletions) measure(ctx context.Context, sets [][]int) error {
 		}
 	}
 	before := p.cost
+	p.begin("measuring the evidence")
 	values, logits, err := p.look(ctx, rs)
 	if err != nil {
 		return err
@@ -159,6 +160,9 @@ func (d *deletions) deletion(method, at int) *Deletion {
 // doubt says in words what the evidence speaks against.
 func (p *Problem) doubt(a *Attribution) {
 	n := a.Evidence.Necessity
+	if n == nil {
+		return
+	}
 	var names []string
 	for _, f := range n.Features {
 		names = append(names, fmt.Sprintf("%q", a.Features[f].Text))

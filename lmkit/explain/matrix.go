@@ -32,7 +32,6 @@ type MatrixScores struct {
 	Promise   *Promise    // nil: the values need not add up to anything
 	Base      *float64    // what the objective is without anything by the method's own account; nil: Problem.Base
 	Settings  any         // a struct of what the method ran with, which becomes JSON
-	Estimated int         // rows forward and backward that the method expected to run
 	Warnings  []string
 }
 
@@ -97,6 +96,7 @@ func ExplainMatrix(ctx context.Context, m *lm.Model, q Question, method MatrixMe
 	if err != nil {
 		return nil, err
 	}
+	p.begin(method.Name())
 	s, err := method.Matrix(ctx, p)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 	}
 	out.complete(p.Question.Tolerance)
 	c := p.cost
-	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: s.Estimated +
+	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: p.work.estimate(p.cost) +
 		p.prepared.ForwardRows,
 		Seconds: c.Seconds, CompileSeconds: c.CompileSeconds}
 	return out, out.Validate()

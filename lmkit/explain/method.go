@@ -42,10 +42,9 @@ type Scores struct {
 	Promise *Promise  // nil: the scores need not add up to anything
 	Base    *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
 	// Held is the part of Base that the method gives the tokens of Problem.Held; nil: it does not say.
-	Held      *float64
-	Settings  any      // a struct of what the method ran with, which becomes JSON; nil: nothing to report
-	Estimated int      // rows forward and backward that the method expected to run
-	Warnings  []string // what is wrong with the scores, and what would cure it
+	Held     *float64
+	Settings any      // a struct of what the method ran with, which becomes JSON; nil: nothing to report
+	Warnings []string // what is wrong with the scores, and what would cure it
 }
 
 // Promise is what the scores of a method must add up to.
@@ -61,7 +60,8 @@ const Difference = "value - base"
 
 // Explain answers a question by each of some methods: it prepares the question once, lets every method score it, and
 // measures the evidence of all scores together. It stops at the first method that fails; one that does not suit the
-// model or the question fails before anything runs.
+// model or the question fails before anything runs. When ctx ends, the methods that have ended are returned with its
+// error, as by [Problem.Attributions].
 func Explain(ctx context.Context, m *lm.Model, q Question, methods ...Method) ([]*Attribution, error) {
 	for _, method := range methods {
 		if err := Suits(method, m, q); err != nil {
@@ -75,6 +75,10 @@ func Explain(ctx context.Context, m *lm.Model, q Question, methods ...Method) ([
 	var found []*Scored
 	for _, method := range methods {
 		s, err := p.Score(ctx, method)
+		if err != nil && ctx.Err() != nil {
+			as, _ := p.Attributions(ctx, found...)
+			return as, err
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +91,8 @@ func Explain(ctx context.Context, m *lm.Model, q Question, methods ...Method) ([
 type Scored struct {
 	Method MethodInfo
 	Scores
-	cost lm.Cost // of the method alone
+	cost      lm.Cost // of the method alone
+	estimated int     // rows forward and backward that the method expected to run
 }
 
 // Score runs one method, and checks that what it returns can be reported. With Attributions it is Explain in two steps,
@@ -97,11 +102,13 @@ func (p *Problem) Score(ctx context.Context, method Method) (*Scored, error) {
 		return nil, err
 	}
 	before := p.cost
+	p.begin(method.Name())
 	s, err := method.Score(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	out := &Scored{Method: MethodInfo{Name: method.Name()}, Scores: s, cost: since(before, p.cost)}
+	out := &Scored{Method: MethodInfo{Name: method.Name()}, Scores: s, cost: since(before, p.cost),
+		estimated: p.work.estimate(p.cost)}
 	if out.Method.Settings, err = settings(s.Settings); err != nil {
 		return nil, err
 	}
@@ -144,19 +151,29 @@ func since(before, now lm.Cost) lm.Cost {
 
 // Attributions turns scores into attributions: it checks each method's promise, and measures on the model, for all of
 // them together, whether the features that they name really matter. The cost of each is what it would have been alone.
+// When ctx ends, the attributions are returned with its error: what of their evidence takes the model is not measured,
+// which a warning says.
 func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attribution, error) {
 	if len(found) == 0 {
 		return nil, nil
 	}
 	d, err := p.deletions(ctx, found)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
 	out := make([]*Attribution, len(found))
 	for i, s := range found {
 		a := p.attribution(s)
 		a.complete(p.Question.Tolerance)
-		a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
+		cost, measured := p.prepared, 0
+		cost.Add(s.cost)
+		if err == nil {
+			a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
+			cost.Add(d.cost)
+			measured = d.cost.ForwardRows
+		} else {
+			a.Warnings = append(a.Warnings, "interrupted before it was measured what the model says without the top features")
+		}
 		if p.held != nil {
 			held := *p.held
 			held.Share = s.Held
@@ -168,15 +185,12 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 			a.Warnings = append(a.Warnings, fmt.Sprintf("the model's first choice is %q, not the "+
 				"target %q", p.Model.TokenText(p.choice), a.Target.Text))
 		}
-		cost := p.prepared
-		cost.Add(s.cost)
-		cost.Add(d.cost)
 		a.Cost = Cost{ForwardRows: cost.ForwardRows, BackwardRows: cost.BackwardRows,
-			EstimatedRows: s.Estimated + p.prepared.ForwardRows + d.cost.ForwardRows,
+			EstimatedRows: s.estimated + p.prepared.ForwardRows + measured,
 			Seconds:       cost.Seconds, CompileSeconds: cost.CompileSeconds}
 		out[i] = a
 	}
-	return out, nil
+	return out, err
 }
 
 // attribution is what a method found, without evidence and cost.

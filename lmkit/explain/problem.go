@@ -36,6 +36,7 @@ type Problem struct {
 	Value float64   // the objective on the input
 	Bases []float64 // the objective on each baseline
 
+	work     work     // what is run now
 	choice   token.ID // the model's first choice
 	text     string   // that the tokens are; "": it is not known
 	held     *Held    // what stays as it is, and is no feature; nil: nothing
@@ -53,6 +54,7 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 		return nil, err
 	}
 	p := &Problem{Question: q, Model: m, Unit: measures[q.Objective].unit}
+	p.begin("reading the prompt")
 	if err := p.encode(); err != nil {
 		return nil, err
 	}
@@ -158,7 +160,8 @@ func mean(values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// Run asks the model for the problem, and counts what it costs.
+// Run asks the model for the problem, and counts what it costs. The context's [progress.Func] hears how many rows of the
+// method that runs are done, of how many.
 func (p *Problem) Run(ctx context.Context, q lm.Query) (*lm.Answer, error) {
 	q.Memory = p.Question.Memory
 	if p.Question.State != nil && q.States == nil {
@@ -166,7 +169,7 @@ func (p *Problem) Run(ctx context.Context, q lm.Query) (*lm.Answer, error) {
 			q.States = append(q.States, *p.Question.State)
 		}
 	}
-	a, err := p.Model.Run(ctx, q)
+	a, err := p.Model.Run(p.work.heard(ctx, p.cost), q)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -77,20 +78,41 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 			d.texts = append(d.texts, slices.Clone(r))
 		}
 	}
-	done, err := m.use()
+	d.compile()
+	hears, n := progress.From(ctx), int64(len(rows)*longest(rows))
+	hears.At("reading the prompt", 0, n, "tokens")
+	err := d.heed(ctx, func() error {
+		if err := d.prepare(); err != nil {
+			return err
+		}
+		return d.start(rows, room)
+	})
 	if err != nil {
 		return nil, err
+	}
+	hears.At("reading the prompt", n, n, "tokens")
+	return d, nil
+}
+
+// heed does work with the decoder, which is closed if it fails. When ctx ends it returns at once, and the work ends by
+// itself.
+func (d *Decoder) heed(ctx context.Context, work func() error) error {
+	done, err := d.model.use()
+	if err != nil {
+		return err
 	}
 	defer done()
-	d.compile()
-	if err = d.prepare(); err == nil {
-		err = d.start(rows, room)
-	}
+	err = d.model.heed(ctx, func() error {
+		err := work()
+		if err != nil {
+			d.free()
+		}
+		return err
+	}, d.free)
 	if err != nil {
-		d.Close()
-		return nil, err
+		d.closed = true
 	}
-	return d, nil
+	return err
 }
 
 // compile names the programs of a step.
@@ -141,8 +163,8 @@ func (d *Decoder) Room() int {
 }
 
 // Push reads the next token of every row: the one that is given, or the chosen one in its place where ids has Chosen.
-// It fails, and changes nothing, when ctx has ended, an ID is wrong, or the context is full. After any other error the
-// decoder is closed.
+// It fails, and changes nothing, when ctx has ended before, an ID is wrong, or the context is full. After any other
+// error, and when ctx ends meanwhile, the decoder is closed, and nothing else is to be asked of it.
 func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -163,16 +185,7 @@ func (d *Decoder) Push(ctx context.Context, ids []token.ID) error {
 			"start again from the last part of the text, or train with a longer context",
 			d.model.config.Context)
 	}
-	done, err := d.model.use()
-	if err != nil {
-		return err
-	}
-	defer done()
-	if err := d.push(ids); err != nil {
-		d.Close()
-		return err
-	}
-	return nil
+	return d.heed(ctx, func() error { return d.push(ids) })
 }
 
 // State returns an LSTM's state after the tokens that were read, of each row.
@@ -209,8 +222,14 @@ func (d *Decoder) Close() {
 		return
 	}
 	d.closed = true
+	d.free()
+}
+
+// free gives the engine's memory back.
+func (d *Decoder) free() {
 	d.forget()
-	d.last.free()
-	d.settings.free()
-	d.on.free()
+	for _, x := range []*named{&d.last, &d.settings, &d.on} {
+		x.free()
+		*x = nil
+	}
 }

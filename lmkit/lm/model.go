@@ -5,7 +5,6 @@ package lm
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -75,8 +74,7 @@ type Model struct {
 
 	sink     sink
 	programs *program.Cache
-	life     sync.RWMutex // held for reading by whoever uses the engine's memory, for writing to close
-	closed   bool         // guarded by life
+	users    users
 }
 
 // New makes a model with fresh random weights: those of GPT-2 (normal, 0.02, residual projections scaled by
@@ -333,26 +331,8 @@ func (m *Model) TokenText(id token.ID) string {
 	return fmt.Sprintf("#%d", id)
 }
 
-// Close waits for what is running, and frees the engine's memory that the model holds. Whatever is asked of the model
-// afterwards is an error; closing it again does nothing.
-func (m *Model) Close() {
-	m.life.Lock()
-	defer m.life.Unlock()
-	if m.closed {
-		return
-	}
-	m.closed = true
+// free gives the engine's memory back.
+func (m *Model) free() {
 	m.programs.Close()
 	program.Free(m.params...)
-}
-
-// use keeps the model open until done is called. It is not to be called again by who has not yet called done: a Close
-// that waits in between would never end.
-func (m *Model) use() (done func(), err error) {
-	m.life.RLock()
-	if m.closed {
-		m.life.RUnlock()
-		return nil, errors.New("the model is closed")
-	}
-	return m.life.RUnlock, nil
 }

@@ -10,10 +10,11 @@ import (
 
 	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/internal/program"
+	"lmkit.internal/lmkit/progress"
 )
 
-// Run answers a query. Between batches it heeds ctx; a compilation or a batch that has begun ends first. Answers for
-// the same rows are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about
+// Run answers a query. When ctx ends it returns at once; what the engine is at, a compilation or a batch, ends by itself.
+// It tells the context's [progress.Func] after each batch how many rows are done. Answers for the same rows are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about
 // 1e-6 relative across shapes.
 func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	if err := m.validate(q); err != nil {
@@ -31,6 +32,9 @@ func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 		return nil, err
 	}
 	defer done()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	if err := r.all(ctx); err != nil {
 		return nil, err
 	}
@@ -103,6 +107,7 @@ func (q Query) aboutLastTokens() bool {
 // all runs the batches.
 func (r *run) all(ctx context.Context) error {
 	r.prepareAnswer()
+	r.tell(ctx)
 	if s := r.share(); s != nil {
 		return s.all(ctx)
 	}
@@ -112,26 +117,46 @@ func (r *run) all(ctx context.Context) error {
 		execute = r.chain(size)
 	}
 	for _, b := range plan(len(r.query.Rows), size, r.unit(), r.query.Edits) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		start := time.Now()
-		compile, err := r.batch(b, size, execute)
+		err := r.step(ctx, len(b.rows), func() (time.Duration, error) { return r.batch(b, size, execute) })
 		if err != nil {
 			return err
 		}
-		r.spent(len(b.rows), start, compile)
 	}
 	return nil
 }
 
-// spent adds a batch to the cost of the answer.
-func (r *run) spent(rows int, start time.Time, compile time.Duration) {
+// step runs a batch of so many rows, adds it to the cost of the answer, and tells of it.
+func (r *run) step(ctx context.Context, rows int, batch func() (compile time.Duration, err error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	start := time.Now()
+	var compile time.Duration
+	err := r.model.heed(ctx, func() (err error) {
+		compile, err = batch()
+		return err
+	}, nil)
+	if err != nil {
+		return err
+	}
 	work := time.Since(start) - compile
 	r.answer.Cost.Add(Cost{ForwardRows: rows, CompileSeconds: compile.Seconds(), Seconds: work.Seconds()})
 	if len(r.query.Wrt) > 0 {
 		r.answer.Cost.BackwardRows += rows
 	}
+	r.tell(ctx)
+	return nil
+}
+
+// tell says how many rows are done.
+func (r *run) tell(ctx context.Context) {
+	total := len(r.query.Rows)
+	if len(r.query.Wrt) > 0 {
+		total *= 2
+	}
+	c := r.answer.Cost
+	progress.From(ctx).Tell(progress.Event{What: "running the model", Done: int64(c.ForwardRows + c.BackwardRows),
+		Total: int64(total), Unit: progress.Rows, Seconds: c.Seconds})
 }
 
 // prepareAnswer makes room for what will be returned.

@@ -247,15 +247,10 @@ func (s *sharing) all(ctx context.Context) error {
 		execute = s.chain(prediction)
 	}
 	for _, c := range s.chunks() {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		start := time.Now()
-		compile, err := s.chunk(c, execute)
+		err := s.run.step(ctx, c.end-c.first, func() (time.Duration, error) { return s.chunk(c, execute) })
 		if err != nil {
 			return err
 		}
-		s.run.spent(c.end-c.first, start, compile)
 	}
 	return nil
 }

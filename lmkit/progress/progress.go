@@ -1,10 +1,13 @@
 // Package progress is how slow work tells how far it has come.
 package progress
 
+import "context"
+
 // The units of work that are shown in a way of their own; any other is the plural of what is counted, such as "steps".
 const (
 	Bytes = "bytes"
 	Steps = "steps"
+	Rows  = "rows" // of tokens through a model; one counts once forward, and once backward where gradients are asked for
 )
 
 // Event says how far a piece of work has come. Events of the same What belong to the same piece.
@@ -13,21 +16,38 @@ type Event struct {
 	Done  int64  `json:"done"`           // how many units are done
 	Total int64  `json:"total"`          // how many there are in all; 0: not known
 	Unit  string `json:"unit,omitempty"` // of Done and Total; "": nothing is counted, the event only says what has begun
+	// Seconds is how long the Done units took, without what is not repeated for the others, such as compiling; 0: that
+	// is not known. The others will take about Seconds * (Total-Done) / Done.
+	Seconds float64 `json:"seconds,omitempty"`
 }
 
 // Func hears events. A nil Func is nobody, and its methods do nothing.
 type Func func(Event)
 
 // Begin says that work has begun whose extent is not known.
-func (f Func) Begin(what string) {
+func (f Func) Begin(what string) { f.Tell(Event{What: what}) }
+
+// Tell passes an event on.
+func (f Func) Tell(e Event) {
 	if f != nil {
-		f(Event{What: what})
+		f(e)
 	}
 }
 
 // At says that done of total units of the work are done.
 func (f Func) At(what string, done, total int64, unit string) {
-	if f != nil {
-		f(Event{What: what, Done: done, Total: total, Unit: unit})
-	}
+	f.Tell(Event{What: what, Done: done, Total: total, Unit: unit})
+}
+
+// key is where a context holds its Func.
+type key struct{}
+
+// With returns a context under which work tells f how far it has come. It is for work that lies too deep under a call to
+// be handed a Func: what runs a model. f is called from the goroutine that made the call, and never after it returned.
+func With(ctx context.Context, f Func) context.Context { return context.WithValue(ctx, key{}, f) }
+
+// From returns the Func that a context holds, or nobody.
+func From(ctx context.Context) Func {
+	f, _ := ctx.Value(key{}).(Func)
+	return f
 }

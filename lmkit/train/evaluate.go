@@ -14,6 +14,7 @@ import (
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -93,6 +94,7 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
+		progress.From(ctx).At("measuring", int64(i), int64(batches.Len()), "batches")
 		b, err := batches.At(i)
 		if err != nil {
 			return n, err

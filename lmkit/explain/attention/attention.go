@@ -204,8 +204,7 @@ func matrix(ctx context.Context, p *explain.Problem, of method) (explain.MatrixS
 // meaning says what the weights of a method are.
 func meaning(p *explain.Problem, of method, x [][]float64) explain.MatrixScores {
 	s := explain.MatrixScores{Axes: [2]string{"reader", "read"}, Values: x, Unit: "share", Settings: of,
-		Estimated: estimate(p, of),
-		Promise:   &explain.Promise{Total: 1, Of: "the whole of what a token holds", Each: explain.EachRow}}
+		Promise: &explain.Promise{Total: 1, Of: "the whole of what a token holds", Each: explain.EachRow}}
 	for _, t := range p.Tokens {
 		s.Rows, s.Columns = append(s.Rows, t.Text), append(s.Columns, t.Text)
 	}
@@ -216,17 +215,6 @@ func meaning(p *explain.Problem, of method, x [][]float64) explain.MatrixScores 
 		}
 	}
 	return s
-}
-
-// estimate is how many rows of the model a method is expected to run.
-func estimate(p *explain.Problem, of method) int {
-	switch of := of.(type) {
-	case Gradient:
-		return 2
-	case ValueZeroing:
-		return len(of.layers(p))*len(p.IDs) + 1
-	}
-	return 1
 }
 
 // lastRow scores features by the last row of a method's matrix: what the token that makes the prediction reads.
@@ -242,7 +230,7 @@ func lastRow(ctx context.Context, p *explain.Problem, of method) (explain.Scores
 		return explain.Scores{}, fmt.Errorf("%s: %w", of.Name(), err)
 	}
 	m := meaning(p, of, x)
-	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: m.Unit, Settings: of, Estimated: m.Estimated}
+	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: m.Unit, Settings: of}
 	last := m.Values[len(p.IDs)-1]
 	for f, feature := range p.Features {
 		for _, t := range feature.Tokens {

@@ -335,6 +335,7 @@ const zeroMemory = 64 << 20
 // the same edits and activations, so that all are one program.
 func zeroed(ctx context.Context, p *explain.Problem, layers []int) ([][][]float64, error) {
 	c, T := p.Model.Config(), len(p.IDs)
+	p.Expect(len(layers)*T + 1)
 	outTap := func(l int) lm.Tap { return fmt.Sprintf("block.%d.resid.post", l) }
 	type zero struct{ layer, token int } // layer: an index into layers
 	var todo []zero

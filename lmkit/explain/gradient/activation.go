@@ -48,9 +48,8 @@ func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.Mat
 	f := found[0]
 	s := explain.MatrixScores{
 		Axes: [2]string{"token", "all"}, Rows: texts(p.Tokens), Columns: []string{"all"}, Values: f.scores, Base: &f.base,
-		Settings:  x,
-		Promise:   &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
-		Estimated: estimate(p, 1, x.Steps),
+		Settings: x,
+		Promise:  &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
 	}
 	if f.info.Heads() > 0 {
 		s.Axes[1], s.Columns = "head", nil
@@ -96,7 +95,6 @@ func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 		Axes: [2]string{"layer", "token"}, Rows: rows, Columns: texts(p.Tokens), Settings: x,
 		Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Each: explain.EachRow,
 			Cure: cure(x.Steps, x.MaxSteps)},
-		Estimated: estimate(p, len(taps), x.Steps),
 	}
 	for _, f := range found {
 		row := make([]float64, len(f.scores))
@@ -154,7 +152,7 @@ func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSc
 		}
 	}
 	var taps []lm.Tap
-	s := explain.MatrixScores{Axes: [2]string{"layer", "head"}, Settings: x, Estimated: estimate(p, len(layers), x.Steps)}
+	s := explain.MatrixScores{Axes: [2]string{"layer", "head"}, Settings: x}
 	for _, l := range layers {
 		s.Rows, taps = append(s.Rows, fmt.Sprintf("layer %d", l)), append(taps, fmt.Sprintf("block.%d.attn.z", l))
 	}
@@ -188,6 +186,7 @@ func atActivations(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps
 	if most == 0 {
 		most = mostSteps
 	}
+	p.Expect(estimate(p, len(taps), steps))
 	out := make([]at, len(taps))
 	for b := range p.Baselines {
 		ways, err := waysFrom(ctx, p, b, taps)

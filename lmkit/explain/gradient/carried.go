@@ -82,7 +82,11 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 		return explain.Scores{}, err
 	}
 	s := carriedSettings{Carried: c, State: map[lm.Tap]float64{}}
-	scores, estimated := make([]float64, len(p.Features)), 0
+	scores, steps := make([]float64, len(p.Features)), c.Steps
+	if steps == 0 {
+		steps = 3 * leastSteps // as often as not, twice as many points say the same
+	}
+	p.Expect(5 * steps * len(p.Baselines))
 	for b := range p.Baselines {
 		one, state, err := c.integral(ctx, p, b)
 		if err != nil {
@@ -95,10 +99,9 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 			s.State[tap] += state[tap] / float64(len(p.Baselines))
 			scores[0] += state[tap] / float64(len(p.Baselines))
 		}
-		estimated += 5 * 3 * leastSteps
 	}
 	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(c.Steps, c.MaxSteps)}
-	return explain.Scores{Values: scores, Promise: promise, Settings: s, Estimated: estimated}, nil
+	return explain.Scores{Values: scores, Promise: promise, Settings: s}, nil
 }
 
 // Suits implements explain.Selective: the model must be an LSTM.
@@ -128,7 +131,7 @@ func (c Carried) Matrix(ctx context.Context, p *explain.Problem) (explain.Matrix
 		return explain.MatrixScores{}, err
 	}
 	out := explain.MatrixScores{Axes: [2]string{"part", "all"}, Columns: []string{"score"}, Promise: s.Promise,
-		Settings: c, Estimated: s.Estimated}
+		Settings: c}
 	settings := s.Settings.(carriedSettings)
 	for _, tap := range stateTaps(p.Model) {
 		out.Rows, out.Values = append(out.Rows, tap), append(out.Values, []float64{settings.State[tap]})

@@ -36,7 +36,7 @@ func (s Saliency) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 		return explain.Scores{}, err
 	}
 	return explain.Scores{Settings: s, Values: norms(p, a.Grad[embed].Index(0), s.Norm),
-		Unit: p.Unit + " per embedding unit", Estimated: 2}, nil
+		Unit: p.Unit + " per embedding unit"}, nil
 }
 
 // InputXGradient is the gradient times the input, summed over each feature's embeddings (Shrikumar et al., 2016): the
@@ -53,7 +53,7 @@ func (x InputXGradient) Score(ctx context.Context, p *explain.Problem) (explain.
 	if err != nil {
 		return explain.Scores{}, err
 	}
-	return explain.Scores{Values: dots(p, a.At[embed].Index(0), a.Grad[embed].Index(0)), Estimated: 2}, nil
+	return explain.Scores{Values: dots(p, a.At[embed].Index(0), a.Grad[embed].Index(0))}, nil
 }
 
 // embed is the activation that all methods here attribute to.

@@ -37,13 +37,13 @@ func (ig Integrated) Score(ctx context.Context, p *explain.Problem) (explain.Sco
 	for b := range lines {
 		lines[b], totals[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}, p.Value-p.Bases[b]
 	}
-	per, estimated, err := integrals(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
+	per, err := integrals(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
 	if err != nil {
 		return explain.Scores{}, err
 	}
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(ig.Steps, ig.MaxSteps)}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig, Estimated: estimated}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig}, nil
 }
 
 // Sequential is sequential integrated gradients (Enguehard, 2023): for each feature the integral on the line along
@@ -82,7 +82,7 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	for l := range lines {
 		totals[l] = p.Value - without[l]
 	}
-	scores, estimated, err := integrals(ctx, p, lines, totals, s.Steps, s.MaxSteps)
+	scores, err := integrals(ctx, p, lines, totals, s.Steps, s.MaxSteps)
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -96,8 +96,7 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	}
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cure(s.Steps, s.MaxSteps)}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s, Estimated: estimated +
-		len(single)}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s}, nil
 }
 
 func checkSteps(name string, steps, most int) error {
@@ -118,27 +117,25 @@ func cure(steps, most int) string {
 	return "choose another baseline (mean, or a token), or allow more steps"
 }
 
-// integrals integrates each line by a fixed rule or by refinement, and says how many rows it expected to take. totals
-// is what the scores of each line must add up to.
+// integrals integrates each line by a fixed rule or by refinement. totals is what the scores of each line must add up
+// to.
 func integrals(
 	ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int,
-) (scores [][]float64, estimated int, err error) {
+) (scores [][]float64, err error) {
 	if steps > 0 {
 		var points []point
 		for l := range lines {
 			points = append(points, gauss(l, steps, 0, 1)...)
 		}
-		scores, err = integrate(ctx, p, lines, points)
-		return scores, 2 * len(points), err
+		return integrate(ctx, p, lines, points)
 	}
 	if most == 0 {
 		most = defaultBudget
 	}
 	size := rules[firstRule(p.Question.Tolerance)] + 1
-	scores, err = refine(func(points []point) ([][]float64, error) {
+	return refine(func(points []point) ([][]float64, error) {
 		return inQueries(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
 	}, totals, p.Question.Tolerance, most*len(lines))
-	return scores, 2 * rules[2] * len(lines), err
 }
 
 // Smooth is SmoothGrad (Smilkov et al., 2017): saliency of the mean gradient around the input, under normal noise on
@@ -171,6 +168,7 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 	for r := range sum {
 		sum[r] = lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
 	}
+	p.Expect(2 * s.Samples)
 	sd := s.Noise * deviation(p.Embeddings.Data)
 	for chunk := range slices.Chunk(numbers(s.Samples), 64) {
 		query := lm.Query{Rows: p.Rows(len(chunk)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
@@ -204,7 +202,7 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 	}
 	_, spread := numerics.MeanAndError(parts)
 	return explain.Scores{Settings: s, Values: norms(p, whole, 2), Spread: spread,
-		Unit: p.Unit + " per embedding unit", Estimated: 2 * s.Samples}, nil
+		Unit: p.Unit + " per embedding unit"}, nil
 }
 
 func numbers(n int) []int {
@@ -257,6 +255,7 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	if err != nil {
 		return explain.Scores{}, err
 	}
+	p.Expect(3 * x.Samples)
 	var per [][]float64
 	base := 0.0
 	for chunk := range slices.Chunk(numbers(x.Samples), 64) {
@@ -272,8 +271,7 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "draw more samples: the error of a mean falls with the root of their number"}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x,
-		Estimated: 3 * x.Samples}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x}, nil
 }
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.

@@ -35,18 +35,19 @@ func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.Ma
 	if x.Norm == 0 {
 		x.Norm = 2
 	}
+	T := len(p.IDs)
+	p.Expect(2*T + 1)
 	of, labels, err := everyPrediction(ctx, p)
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
-	T := len(p.IDs)
 	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(T), Of: of, Wrt: []lm.Tap{embed}})
 	if err != nil {
 		return explain.MatrixScores{}, err
 	}
 	s := explain.MatrixScores{Axes: [2]string{"prediction", "token"}, Rows: labels, Columns: texts(p.Tokens),
 		Values:    zeros(T, T),
-		RowValues: a.Values, Settings: x, Estimated: 2*T + 1}
+		RowValues: a.Values, Settings: x}
 	for i, row := range s.Values {
 		for t := range row {
 			if grad := a.Grad[embed].Index(i, t).Data; x.TimesInput {

@@ -33,11 +33,11 @@ func (o Occlusion) Score(ctx context.Context, p *explain.Problem) (explain.Score
 		return explain.Scores{}, fmt.Errorf("occlusion: windows of %d every %d features: both must be positive, and "+
 			"windows must not leave gaps", o.Window, o.Stride)
 	}
-	scores, rows, err := o.Play(ctx, p.Game())
+	scores, _, err := o.Play(ctx, p.Game())
 	if err != nil {
 		return explain.Scores{}, err
 	}
-	return explain.Scores{Settings: o, Values: scores, Estimated: rows * len(p.Baselines)}, nil
+	return explain.Scores{Settings: o, Values: scores}, nil
 }
 
 // Play scores the features of any game, and says how many of its values it asked for.
@@ -113,5 +113,5 @@ func (l LeaveOneOut) Score(ctx context.Context, p *explain.Problem) (explain.Sco
 	for f, v := range a.Values {
 		scores[f] = p.Value - v
 	}
-	return explain.Scores{Values: scores, Estimated: len(query.Rows)}, nil
+	return explain.Scores{Values: scores}, nil
 }

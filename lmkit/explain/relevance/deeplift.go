@@ -44,7 +44,7 @@ func (d DeepLIFT) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	}
 	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference,
 		Cure: "contributions that are much larger than their sum cancel, and rounding shows: choose another baseline"}
-	s := explain.Scores{Promise: promise, Estimated: 4 * n}
+	s := explain.Scores{Promise: promise}
 	for _, x := range per {
 		mean, sd := stat.MeanStdDev(x, nil)
 		s.Values = append(s.Values, mean)

@@ -118,7 +118,7 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 	}
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
-	s := explain.Scores{Values: scores, Promise: promise, Base: &base, Estimated: 2}
+	s := explain.Scores{Values: scores, Promise: promise, Base: &base}
 	if held := p.Held(); held != nil {
 		sum := 0.0
 		for _, t := range held {

@@ -50,7 +50,7 @@ func (x Interactions) Matrix(ctx context.Context, p *explain.Problem) (explain.M
 		names = append(names, f.Text)
 	}
 	return explain.MatrixScores{Axes: [2]string{"feature", "feature"}, Rows: names, Columns: names, Values: pairs.Values,
-		Spread: pairs.Spread, Promise: s.Promise, Settings: x, Estimated: s.Estimated, Warnings: s.Warnings}, nil
+		Spread: pairs.Spread, Promise: s.Promise, Settings: x, Warnings: s.Warnings}, nil
 }
 
 // Play finds the interactions of any game.

@@ -1,6 +1,7 @@
 package shapley
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -25,6 +26,8 @@ func (Owen) Name() string { return "owen" }
 // Score implements explain.Method. Cost: Budget rows forward a baseline at most; about M² rows are enough.
 func (o Owen) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	o = o.withTree(p)
+	M := len(p.Features)
+	p.Expect(min(M*M, cmp.Or(o.Budget, defaultBudget(M))) * len(p.Baselines))
 	est, err := o.Play(ctx, p.Game())
 	return scores(p, est, o), err
 }

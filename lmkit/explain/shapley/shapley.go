@@ -133,6 +133,6 @@ func ends(ctx context.Context, m *explain.Memory) (full, empty float64, err erro
 func scores(p *explain.Problem, est Estimate, settings any) explain.Scores {
 	return explain.Scores{
 		Values: est.Scores, Spread: est.Spread, Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference},
-		Settings: settings, Estimated: est.Asked * len(p.Baselines), Warnings: est.Warnings,
+		Settings: settings, Warnings: est.Warnings,
 	}
 }

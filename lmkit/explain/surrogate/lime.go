@@ -63,7 +63,7 @@ func (l LIME) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 	}
 	l = l.defaults(len(fit.Scores))
 	r := explain.Scores{
-		Values: fit.Scores, Spread: fit.Spread, Estimated: fit.Asked * len(p.Baselines),
+		Values: fit.Scores, Spread: fit.Spread,
 		Settings: settings{l.Samples, l.Width, l.Features, fit.Enumerated, fit.R2, fit.Prediction, fit.Intercept},
 	}
 	if fit.R2 < poorFit {

@@ -124,7 +124,7 @@ func (t LocalTree) Grow(ctx context.Context, p *explain.Problem) (explain.Scores
 	tree := fit.Tree(tests, p.Question.Objective)
 	t = t.defaults()
 	s := explain.Scores{
-		Values: fit.Scores, Estimated: fit.Asked * len(p.Baselines),
+		Values:   fit.Scores,
 		Settings: treeSettings{t.Samples, t.Depth, fit.Enumerated, fit.R2, fit.Prediction, tree.Rules()},
 	}
 	if fit.R2 < poorFit {
