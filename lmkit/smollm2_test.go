@@ -359,3 +359,51 @@ func begins(t *testing.T, tok token.Tokenizer, text string) token.ID {
 	}
 	return enc.IDs[0]
 }
+
+// Weights that are held as the file has them are the same numbers in a quarter of the memory or less, and give the same
+// answers: values, gradients and what an edit does.
+func TestSmolLM2HeldAsStored(t *testing.T) {
+	plain := smolLM2(t)
+	m, err := lm.Options{Weights: lm.AsFile}.Open(backendtest.Engine(t), hubtest.SmolLM2(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if m.Hash() != plain.Hash() || !strings.HasPrefix(m.Held(), "Q4_1 ") {
+		t.Errorf("it is another model, or held as %q", m.Held())
+	}
+	bytes := 0
+	for _, x := range m.Tensors() {
+		bytes += int(x.Shape().ByteSize())
+	}
+	if bytes > m.Params() {
+		t.Errorf("%d numbers take %d bytes", m.Params(), bytes)
+	}
+	row := []token.ID{504, 3575, 282, 4649, 314} // The capital of France is
+	q := lm.Query{Rows: [][]token.ID{row, row}, Wrt: []lm.Tap{"embed", "block.12.attn.z"}, Logits: lm.LastLogits,
+		Of:    []lm.Objective{{Unit: lm.LogProb, Terms: []lm.Term{{Pos: -1, ID: 7042, Weight: 1}}}},
+		Edits: []lm.Edit{{Tap: "block.3.mlp.out", Rows: []int{1}, Positions: []int{2}, With: lm.Zero()}}}
+	got, err := m.Run(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := plain.Run(context.Background(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same := func(what string, got, want []float32) {
+		t.Helper()
+		size := floats.Norm(wide(want), math.Inf(1))
+		if d := floats.Distance(wide(got), wide(want), math.Inf(1)); !(d <= 1e-6*size) {
+			t.Errorf("%s: off by %g of %g", what, d, size)
+		} else {
+			t.Logf("%s: off by %g of %g", what, d, size)
+		}
+	}
+	for tap := range want.Grad {
+		same("the gradient by "+tap, got.Grad[tap].Data, want.Grad[tap].Data)
+	}
+	for i := range q.Rows {
+		same("logits", got.Logits[i].Data, want.Logits[i].Data)
+	}
+}

@@ -68,7 +68,8 @@ type app struct {
 	paper  io.Writer // the same without that check, for what is checked already and may have colours
 	err    io.Writer
 	engine string
-	shows  *meter // see meter
+	held   lm.Options // of models that are opened
+	shows  *meter     // see meter
 	// orderly says that the command must not be left while it ends, since it saves what it earned or ends others' work.
 	orderly atomic.Bool
 }
@@ -146,9 +147,9 @@ word language models work too, and names of models that are fetched once: lmkit 
 	})
 	root.PersistentFlags().StringVar(&a.engine, "engine", "",
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
-	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.evalCmd(), a.scoreCmd(), a.generateCmd(), a.explainCmd(),
-		a.compareCmd(), a.treeCmd(), a.methodsCmd(), a.leaderboardCmd(), a.modelsCmd(), a.pullCmd(), a.notebookCmd(),
-		a.kernelCmd(), a.doctorCmd())
+	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.opens(a.evalCmd()), a.opens(a.scoreCmd()),
+		a.opens(a.generateCmd()), a.opens(a.explainCmd()), a.opens(a.compareCmd()), a.opens(a.treeCmd()), a.methodsCmd(),
+		a.opens(a.leaderboardCmd()), a.modelsCmd(), a.pullCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
 	cobra.EnableCommandSorting = false
 	return root
 }
@@ -183,6 +184,9 @@ func (a *app) openEngine(ctx context.Context, o backend.Options) (*backend.Engin
 
 // openModel opens a model, which is a folder, a file or a name, on the engine that was asked for.
 func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*lm.Model, error) {
+	if err := a.held.Validate(); err != nil {
+		return nil, usage("--weights: %s", err)
+	}
 	dir, err := a.find(ctx, name)
 	if err != nil {
 		return nil, err
@@ -198,9 +202,20 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 		return nil, err
 	}
 	m := a.meter()
-	defer m.hide()
 	m.hear(progress.Event{What: "opening " + name, Unit: "parameters"})
-	return lm.Open(e, dir)
+	model, err := a.held.Open(e, dir)
+	m.hide()
+	if err == nil && a.held.Weights == lm.AsFile {
+		a.note("the weights are held as the file has them: %s", model.Held())
+	}
+	return model, err
+}
+
+// opens adds the flags of a command that opens a model.
+func (a *app) opens(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.held.Weights, "weights", lm.Float32,
+		"how weights are held in memory: float32, or file: as the file has them, which takes less and is a little slower")
+	return cmd
 }
 
 // note says something on stderr that is no result.

@@ -3,7 +3,6 @@ package explain
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -19,23 +18,22 @@ type Baseline struct {
 
 // baselines finds the embeddings of the input, and those that stand for an absent token.
 func (p *Problem) baselines() error {
-	table, err := p.Model.Embedding()
-	if err != nil {
+	var err error
+	if p.Embeddings, err = p.Model.Embeddings(p.IDs...); err != nil {
 		return err
 	}
-	p.Embeddings = lm.Array{Dims: []int{len(p.IDs), table.Dims[1]}}
-	for _, id := range p.IDs {
-		p.Embeddings.Data = append(p.Embeddings.Data, table.Index(int(id)).Data...)
-	}
+	V, D := p.Model.Config().Vocab, p.Embeddings.Dims[1]
 	for name := range strings.SplitSeq(p.Question.Baseline, ",") {
 		name = strings.TrimSpace(name)
 		b := Baseline{Name: name}
-		row := func(id token.ID) lm.Array {
-			return lm.Array{Dims: table.Dims[1:], Data: slices.Clone(table.Index(int(id)).Data)}
+		row := func(id token.ID) error {
+			rows, err := p.Model.Embeddings(id)
+			b.Vector = lm.Array{Dims: []int{D}, Data: rows.Data}
+			return err
 		}
 		switch {
 		case name == "zero":
-			b.Vector = lm.Array{Dims: table.Dims[1:], Data: make([]float32, table.Dims[1])}
+			b.Vector = lm.Array{Dims: []int{D}, Data: make([]float32, D)}
 		case name == "mean":
 			if b.Vector, err = p.Model.MeanEmbedding(); err != nil {
 				return err
@@ -49,13 +47,17 @@ func (p *Problem) baselines() error {
 			if !ok {
 				return errors.New("this model's tokenizer has no unknown token: choose the baseline mean, zero or #ID")
 			}
-			b.Vector = row(id)
+			if err := row(id); err != nil {
+				return err
+			}
 		case strings.HasPrefix(name, "#"):
 			id, err := strconv.Atoi(name[1:])
-			if err != nil || id < 0 || id >= table.Dims[0] {
-				return fmt.Errorf("the baseline %s is no token: there are #0 to #%d", name, table.Dims[0]-1)
+			if err != nil || id < 0 || id >= V {
+				return fmt.Errorf("the baseline %s is no token: there are #0 to #%d", name, V-1)
 			}
-			b.Vector = row(token.ID(id))
+			if err := row(token.ID(id)); err != nil {
+				return err
+			}
 		default:
 			return fmt.Errorf("there is no baseline %q; there are unk, mean, zero and #ID (a token)", name)
 		}

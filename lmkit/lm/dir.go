@@ -33,17 +33,20 @@ const maxJSON = 100 << 20
 // tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories
 // of models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
 // language model, open as they are; so does a GGUF file. Every error names the file and, for weights, the tensor.
-func Open(e *backend.Engine, dir string) (*Model, error) {
-	m, err := open(e, dir)
+func Open(e *backend.Engine, dir string) (*Model, error) { return Options{}.Open(e, dir) }
+
+// Open is [Open] with options.
+func (o Options) Open(e *backend.Engine, dir string) (*Model, error) {
+	m, err := open(e, dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("open model %s: %w", dir, err)
 	}
 	return m, nil
 }
 
-func open(e *backend.Engine, dir string) (*Model, error) {
+func open(e *backend.Engine, dir string, o Options) (*Model, error) {
 	if isFile(dir) {
-		return openGGUF(e, dir)
+		return openGGUF(e, dir, o)
 	}
 	f, c, err := readConfig(dir)
 	if err != nil {
@@ -58,7 +61,7 @@ func open(e *backend.Engine, dir string) (*Model, error) {
 		return nil, err
 	}
 	defer ts.Close()
-	m, err := assemble(e, c, tok, u)
+	m, err := assemble(e, c, tok, u, o)
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // openGGUF opens a model that is one GGUF file, with its tokenizer, if the file has one.
-func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
+func openGGUF(e *backend.Engine, path string, o Options) (m *Model, err error) {
 	f, layout, c, err := findGGUF(path)
 	if err != nil {
 		return nil, err
@@ -25,7 +25,7 @@ func openGGUF(e *backend.Engine, path string) (m *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, err = assemble(e, c, tok, u); err != nil {
+	if m, err = assemble(e, c, tok, u, o); err != nil {
 		return nil, err
 	}
 	m.chat = ggufChat(f, tok)

@@ -3,7 +3,6 @@
 package lm
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -15,7 +14,6 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/net"
-	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm/format"
 	"lmkit.internal/lmkit/token"
@@ -60,16 +58,17 @@ type Model struct {
 	engine    *backend.Engine
 	params    []*tensors.Tensor // in the order of config.Params(), on the engine
 	weights   named             // the same by their names
+	held      string            // how most of them are held
 	taps      map[Tap]TapInfo
 	hash      string
 	ends      []token.ID // see Ends
 	chat      conversations
 	training  json.RawMessage
 
-	table struct { // of token embeddings
-		once      sync.Once
-		all, mean Array
-		err       error
+	mean struct { // of the token embeddings
+		once sync.Once
+		row  Array
+		err  error
 	}
 
 	sink     sink
@@ -129,77 +128,7 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 			return nil, fmt.Errorf("weight %q has shape %v, where the configuration asks for %v", p.Name, a.Dims, p.Dims)
 		}
 	}
-	return assemble(e, c, tok, inMemory(weights))
-}
-
-// source is what a model's weights come from.
-type source interface {
-	// Fill writes the numbers of a parameter.
-	Fill(p net.Param, to []float32) error
-	// Hash identifies the model. It may be called while Fill is.
-	Hash(c Config) (string, error)
-}
-
-// inMemory is a source in memory.
-type inMemory map[string]Array
-
-func (g inMemory) Fill(p net.Param, to []float32) error {
-	copy(to, g[p.Name].Data)
-	return nil
-}
-
-func (g inMemory) Hash(c Config) (string, error) {
-	return format.HashOf(c, func(param string) []float32 { return g[param].Data })
-}
-
-// assemble makes a model of weights that it takes one at a time.
-func assemble(e *backend.Engine, c Config, tok token.Tokenizer, from source) (*Model, error) {
-	c = c.WithDefaults()
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	if tok != nil && tok.Size() != c.Vocab {
-		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
-	}
-	m := &Model{
-		config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c), weights: named{},
-		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2}),
-	}
-	var hashed sync.WaitGroup
-	var failed error
-	hashed.Go(func() { m.hash, failed = from.Hash(c) })
-	var err error
-	for _, p := range c.Params() {
-		if err = m.put(p, from); err != nil {
-			break
-		}
-	}
-	hashed.Wait()
-	if err = cmp.Or(err, failed); err != nil {
-		program.Free(m.params...)
-		return nil, err
-	}
-	return m, nil
-}
-
-// put takes a weight to the engine, and checks it.
-func (m *Model) put(p net.Param, from source) error {
-	t, err := program.Fill(m.engine, func(to []float32) error {
-		if err := from.Fill(p, to); err != nil {
-			return err
-		}
-		if i := number.Finite(to); i >= 0 {
-			return fmt.Errorf("weight %q holds a number that is not finite (%v): "+
-				"the file is damaged, or its training diverged", p.Name, to[i])
-		}
-		return nil
-	}, p.Dims...)
-	if err != nil {
-		return err
-	}
-	m.params = append(m.params, t)
-	m.weights[p.Name] = t
-	return nil
+	return assemble(e, c, tok, inMemory(weights), Options{})
 }
 
 // Config is the model's shape.
@@ -246,80 +175,15 @@ func (m *Model) Tap(name Tap) (TapInfo, error) {
 // Params is the number of trained numbers.
 func (m *Model) Params() int {
 	n := 0
-	for _, t := range m.params {
-		n += t.Size()
+	for _, p := range m.config.Params() {
+		n += p.Size()
 	}
 	return n
 }
 
-// Tensors is the weights as they lie on the engine, in the order of Config().Params(). They are not to be changed.
+// Tensors is the weights as they lie on the engine and are held, in the order of Config().Params(). They are not to be
+// changed.
 func (m *Model) Tensors() []*tensors.Tensor { return m.params }
-
-// Weight copies a weight by its name.
-func (m *Model) Weight(name string) (Array, error) {
-	done, err := m.use()
-	if err != nil {
-		return Array{}, err
-	}
-	defer done()
-	for i, p := range m.config.Params() {
-		if p.Name == name {
-			data, dims, err := program.Copy(m.engine, m.params[i])
-			return Array{Dims: dims, Data: data}, err
-		}
-	}
-	return Array{}, fmt.Errorf("the model has no weight %q", name)
-}
-
-// Weights copies all weights.
-func (m *Model) Weights() (map[string]Array, error) {
-	done, err := m.use()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	ws := map[string]Array{}
-	for i, p := range m.config.Params() {
-		data, dims, err := program.Copy(m.engine, m.params[i])
-		if err != nil {
-			return nil, err
-		}
-		ws[p.Name] = Array{Dims: dims, Data: data}
-	}
-	return ws, nil
-}
-
-// Embedding is the table of token embeddings [V, D]. It is copied from the engine once: leave it as it is.
-func (m *Model) Embedding() (Array, error) {
-	t := &m.table
-	t.once.Do(func() {
-		if t.all, t.err = m.Weight("embed.weight"); t.err == nil {
-			t.mean = meanRow(t.all)
-		}
-	})
-	return t.all, t.err
-}
-
-// MeanEmbedding is the mean of the table's rows [D]: leave it as it is.
-func (m *Model) MeanEmbedding() (Array, error) {
-	_, err := m.Embedding()
-	return m.table.mean, err
-}
-
-func meanRow(table Array) Array {
-	V, D := table.Dims[0], table.Dims[1]
-	sum := make([]float64, D)
-	for i := range V {
-		for d, v := range table.Data[i*D : (i+1)*D] {
-			sum[d] += float64(v)
-		}
-	}
-	out := Array{Dims: []int{D}, Data: make([]float32, D)}
-	for d, s := range sum {
-		out.Data[d] = float32(s / float64(V))
-	}
-	return out
-}
 
 // TokenText is how a token reads: by the tokenizer, or "#7" without one.
 func (m *Model) TokenText(id token.ID) string {

@@ -90,15 +90,13 @@ func (r Robust) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 // hardly returns a radius of noise that hardly moves a text: a twentieth of the root mean square of the numbers in its
 // tokens' embeddings.
 func hardly(p *explain.Problem) (float64, error) {
-	table, err := p.Model.Embedding()
+	rows, err := p.Model.Embeddings(slices.Compact(slices.Sorted(slices.Values(p.IDs)))...)
 	if err != nil {
 		return 0, err
 	}
-	sum, n := 0.0, 0
-	for _, id := range slices.Compact(slices.Sorted(slices.Values(p.IDs))) {
-		for _, v := range table.Index(int(id)).Data {
-			sum, n = sum+float64(v)*float64(v), n+1
-		}
+	sum, n := 0.0, len(rows.Data)
+	for _, v := range rows.Data {
+		sum += float64(v) * float64(v)
 	}
 	if sum == 0 {
 		return 0, fmt.Errorf("all numbers of the text's embeddings are 0: give a radius for the noise")

@@ -251,15 +251,11 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 				"input %d", i, len(r), len(p.IDs))
 		}
 	}
-	table, err := p.Model.Embedding()
-	if err != nil {
-		return explain.Scores{}, err
-	}
 	p.Expect(3 * x.Samples)
 	var per [][]float64
 	base := 0.0
 	for chunk := range slices.Chunk(numbers(x.Samples), 64) {
-		bases, scores, err := x.draw(ctx, p, table, chunk)
+		bases, scores, err := x.draw(ctx, p, chunk)
 		if err != nil {
 			return explain.Scores{}, err
 		}
@@ -276,7 +272,7 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.
 func (x Expected) draw(
-	ctx context.Context, p *explain.Problem, table lm.Array, samples []int,
+	ctx context.Context, p *explain.Problem, samples []int,
 ) (bases []float64, scores [][]float64, err error) {
 	n := len(samples)
 	at := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}}
@@ -285,13 +281,16 @@ func (x Expected) draw(
 	var baselines []lm.Array
 	for i, k := range samples {
 		rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
-		b := lm.Array{Dims: p.Embeddings.Dims}
-		for t := range p.IDs {
-			id := tokenID(rng.IntN(table.Dims[0]))
+		ids := make([]tokenID, len(p.IDs))
+		for t := range ids {
+			ids[t] = tokenID(rng.IntN(p.Model.Config().Vocab))
 			if x.References != nil {
-				id = x.References[k%len(x.References)][t]
+				ids[t] = x.References[k%len(x.References)][t]
 			}
-			b.Data = append(b.Data, table.Index(int(id)).Data...)
+		}
+		b, err := p.Model.Embeddings(ids...)
+		if err != nil {
+			return nil, nil, err
 		}
 		baselines = append(baselines, b)
 		alpha := (float64(k) + rng.Float64()) / float64(x.Samples)

@@ -50,15 +50,13 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 // output is the head: hidden states [..., D] to logits [..., V].
 func (p *pass) output(h *Node) *Node {
 	matrix, bias := p.weights.head(p.config)
-	eq := "nd,vd->nv"
-	if h.Rank() == 3 {
-		eq = "btd,vd->btv"
-	}
-	logits := Einsum(eq, h, matrix)
+	d := h.Shape().Dimensions
+	y := logits(Reshape(h, -1, d[len(d)-1]), matrix)
+	y = Reshape(y, append(append([]int{}, d[:len(d)-1]...), -1)...)
 	if bias != nil {
-		logits = Add(logits, lift(bias, logits))
+		y = Add(y, lift(bias, y))
 	}
-	return p.capped(logits, p.config.LogitCap)
+	return p.capped(y, p.config.LogitCap)
 }
 
 // crossEntropy returns the mean of logsumexp(logits) - logits[target] over the targets that are not negative, and how

@@ -173,8 +173,7 @@ func terms(p *pass, unit string, h, position, token *Node) *Node {
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
 	at := pickMany(h, position) // [B, N, D]
 	matrix, bias := p.weights.head(p.config)
-	columns := Gather(matrix, ExpandAxes(token, -1)) // [B, N, D]
-	x := ReduceSum(Mul(at, columns), -1)             // [B, N]
+	x := ReduceSum(Mul(at, rows(matrix, token)), -1) // [B, N]
 	if bias != nil {
 		x = p.plus(x, Gather(bias, ExpandAxes(token, -1)))
 	}

@@ -6,7 +6,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Weights are the parameters as graph nodes, by their names.
+// Weights are the parameters as graph nodes, as they are held, by their names.
 type Weights map[string]*Node
 
 // NewWeights names the nodes in the order of c.Params().
@@ -23,23 +23,50 @@ func (w Weights) get(name string) *Node {
 	if n == nil {
 		panic(fmt.Errorf("no weight %q", name))
 	}
-	return n
+	return floats(n)
 }
 
-// embed is the embeddings of ids [B, T]: [B, T, D].
-func (w Weights) embed(ids *Node) *Node { return Gather(w.get("embed.weight"), ExpandAxes(ids, -1)) }
+// embed is the embeddings of ids [...]: [..., D].
+func (w Weights) embed(ids *Node) *Node { return rows(w["embed.weight"], ids) }
 
-// head is the output matrix [V, D] and its bias [V], or nil.
+// rows is the given rows [...] of a matrix that is held somehow: [..., D].
+func rows(matrix, ids *Node) *Node { return floats(Gather(matrix, ExpandAxes(ids, -1))) }
+
+// head is the output matrix, as it is held, and its bias [V], or nil.
 func (w Weights) head(c Config) (matrix, bias *Node) {
 	if c.Tied {
-		return w.get("embed.weight"), w["head.bias"]
+		return w["embed.weight"], w["head.bias"]
 	}
-	return w.get("head.weight"), w["head.bias"]
+	return w["head.weight"], w["head.bias"]
+}
+
+// headPart is how many numbers of an output matrix become float32 at once: all of a vocabulary of 128,256 tokens that
+// are 2,048 wide would take 1 GB.
+const headPart = 1 << 25
+
+// logits is hidden states h [N, D] times the transpose of the output matrix: [N, V]. Of one that is not held as
+// float32, a part of the vocabulary is converted at a time.
+func logits(h, matrix *Node) *Node {
+	V, D := matrix.Shape().Dimensions[0], h.Shape().Dimensions[1]
+	part := max(1, headPart/D)
+	if matrix.DType() == h.DType() || V <= part {
+		return matmul(h, floats(matrix))
+	}
+	var parts []*Node
+	for from := 0; from < V; from += part {
+		parts = append(parts, matmul(h, floats(Slice(matrix, AxisRange(from, min(from+part, V))))))
+	}
+	return Concatenate(parts, -1)
 }
 
 // weight is a parameter of the part of the model where the pass stands, or nil: parameters are named as activations
 // are.
-func (p *pass) weight(name string) *Node { return p.weights[p.scope+name] }
+func (p *pass) weight(name string) *Node {
+	if w := p.weights[p.scope+name]; w != nil {
+		return floats(w)
+	}
+	return nil
+}
 
 // dense is W·x + b for x [..., in], where W [out, in] is the parameter name.weight, and b [out] is name.bias, if
 // there is one: [..., out].

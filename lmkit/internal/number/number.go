@@ -6,7 +6,6 @@ import (
 	"math"
 	"runtime"
 	"sync"
-	"sync/atomic"
 )
 
 // Kind is the way in which a tensor's numbers are stored, under the name that files use. A Kind may be any text: a file
@@ -102,22 +101,47 @@ func Floats(to []float32, k Kind, stored []byte) error {
 
 // Finite returns the first place where a number is not finite, or -1.
 func Finite(data []float32) int {
-	var first atomic.Int64
-	first.Store(-1)
-	inPieces(len(data), func(from, end int) {
+	return first(len(data), func(from, end int) int {
 		for i, v := range data[from:end] {
-			if v-v == 0 {
-				continue
+			if v-v != 0 {
+				return from + i
 			}
-			for {
-				old := first.Load()
-				if old >= 0 && old < int64(from+i) || first.CompareAndSwap(old, int64(from+i)) {
-					return
+		}
+		return -1
+	})
+}
+
+// FiniteStored is Finite for whole blocks of numbers as they are stored.
+func FiniteStored(k Kind, stored []byte) int {
+	l := layouts[k]
+	return first(len(stored)/l.bytes*l.values, func(from, end int) int {
+		var some [1 << 12]float32
+		for ; from < end; from += len(some) {
+			to := some[:min(len(some), end-from)]
+			l.floats(to, stored[from/l.values*l.bytes:(from+len(to))/l.values*l.bytes])
+			for i, v := range to {
+				if v-v != 0 {
+					return from + i
 				}
 			}
 		}
+		return -1
 	})
-	return int(first.Load())
+}
+
+// first returns the first place among n numbers that find returns for a piece of them, or -1.
+func first(n int, find func(from, end int) int) int {
+	var mu sync.Mutex
+	place := -1
+	inPieces(n, func(from, end int) {
+		i := find(from, end)
+		mu.Lock()
+		defer mu.Unlock()
+		if i >= 0 && (place < 0 || i < place) {
+			place = i
+		}
+	})
+	return place
 }
 
 // inPieces calls do for pieces of n numbers, in as many goroutines as there are processors where they are many.

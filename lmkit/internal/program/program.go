@@ -13,6 +13,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/distributed"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -141,7 +143,9 @@ func clean(err error) error {
 }
 
 // Number is what tensors hold.
-type Number interface{ float32 | int32 | uint32 }
+type Number interface {
+	float32 | int32 | uint32 | uint8 | float16.Float16 | bfloat16.BFloat16
+}
 
 // Put moves row-major numbers to the engine's first device.
 func Put[N Number](e *backend.Engine, data []N, dims ...int) (*tensors.Tensor, error) {
@@ -169,19 +173,19 @@ func PutOn[N Number](e *backend.Engine, device int, data []N, dims ...int) (*ten
 
 // Fill makes an array on the engine's first device of the numbers that fill writes: into the engine's own memory, where
 // that is the machine's. What is not written is not defined. Nothing is kept when fill fails.
-func Fill(e *backend.Engine, fill func(to []float32) error, dims ...int) (*tensors.Tensor, error) {
+func Fill[N Number](e *backend.Engine, fill func(to []N) error, dims ...int) (*tensors.Tensor, error) {
 	n := 1
 	for _, d := range dims {
 		n *= d
 	}
 	if !e.HasSharedBuffers() || n < 1 {
-		data := make([]float32, n)
+		data := make([]N, n)
 		if err := fill(data); err != nil {
 			return nil, err
 		}
 		return Put(e, data, dims...)
 	}
-	buf, flat, err := e.Backend.NewSharedBuffer(0, shapes.Make(dtypes.Float32, dims...))
+	buf, flat, err := e.Backend.NewSharedBuffer(0, shapes.Make(dtypes.FromGenericsType[N](), dims...))
 	if err != nil {
 		return nil, clean(err)
 	}
@@ -189,7 +193,7 @@ func Fill(e *backend.Engine, fill func(to []float32) error, dims ...int) (*tenso
 	if err != nil {
 		return nil, clean(err)
 	}
-	if err := fill(flat.([]float32)); err != nil {
+	if err := fill(flat.([]N)); err != nil {
 		Free(t)
 		return nil, err
 	}

@@ -135,6 +135,52 @@ func (u *Unpacker) Fill(p net.Param, to []float32) error {
 	return nil
 }
 
+// Kind is how the numbers of a parameter are stored, if Raw can read them as they are; else F32, as which Fill reads
+// them.
+func (u *Unpacker) Kind(p net.Param) number.Kind {
+	r := u.rules[p.Name]
+	_, kind, _ := u.tensors.Shape(u.names[r.Tensor])
+	block := kind.Block()
+	if len(p.Dims) != 2 || r.Plus != 0 || block == 0 || p.Dims[1]%block != 0 || r.Transposed && block > 1 {
+		return number.F32
+	}
+	return kind
+}
+
+// Raw reads a parameter as it is stored: to has the size that its numbers take as its Kind.
+func (u *Unpacker) Raw(p net.Param, to []byte) error {
+	if _, ok := u.copies[p.Name]; ok {
+		if err := u.Fill(p, make([]float32, p.Size())); err != nil { // compares them
+			return err
+		}
+	}
+	r := u.rules[p.Name]
+	run := p.Dims[1] // numbers that stand together in both
+	if r.Transposed {
+		run = 1
+	}
+	size, err := u.Kind(p).Size(run)
+	if err != nil {
+		return err
+	}
+	err = u.tensors.View(u.names[r.Tensor], func(raw []byte) error {
+		if r.Row == nil && !r.Transposed {
+			copy(to, raw)
+			return nil
+		}
+		r.each(p, func(param, tensor, n, step int) {
+			for j := 0; j < n; j += run {
+				copy(to[(param+j)/run*size:][:size], raw[(tensor+j*step)/run*size:])
+			}
+		})
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", cut(u.names[r.Tensor]), err)
+	}
+	return nil
+}
+
 // fill reads the numbers of a parameter as a rule says.
 func (u *Unpacker) fill(p net.Param, r Rule, to []float32) error {
 	if err := u.convert(p, r, to); err != nil {
