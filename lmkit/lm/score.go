@@ -16,6 +16,8 @@ type Passage struct {
 	// After is what stands before the text: it is read, and not scored. The two are joined as they are, so that a
 	// space between them must be in one of them.
 	After string `json:"after,omitempty"`
+	// Ended scores, after the text, the first of the model's end tokens, too: the text goes on no further.
+	Ended bool `json:"ended,omitempty"`
 }
 
 // Score is how likely a model finds a passage: the probability of each token after all tokens before it.
@@ -175,6 +177,14 @@ func (s *scoring) encode(to *Score) (ids []token.ID, first int, err error) {
 			t.Text = tok.Token(t.ID)
 		}
 		to.Tokens = append(to.Tokens, t)
+	}
+	if to.Ended {
+		ends := s.model.Ends()
+		if len(ends) == 0 {
+			return nil, 0, errors.New("the model has no token that ends a text")
+		}
+		ids = append(ids[:end:end], ends[0])
+		to.Tokens = append(to.Tokens, TokenScore{Text: tok.Token(ends[0]), ID: ends[0]})
 	}
 	if start > 0 {
 		if to.After == "" {

@@ -199,3 +199,21 @@ func quantile(sorted []float64, q float64) float64 {
 	j := min(i+1, len(sorted)-1)
 	return sorted[i] + (at-float64(i))*(sorted[j]-sorted[i])
 }
+
+// Proportion is a share of n that was counted, with the interval that holds the true share in 95 of 100 samples.
+type Proportion struct {
+	Share float64 `json:"share"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+	N     int     `json:"n"`
+}
+
+// ProportionOf is hits of n, n > 0, with Wilson's interval (Wilson 1927): for z = 1.96, the shares p for which
+// |hits/n - p| = z sqrt(p(1-p)/n). Unlike the usual one it stays within 0 to 1, and is no point where all or none hit.
+func ProportionOf(hits, n int) Proportion {
+	const z = 1.959963984540054 // of the normal distribution: 97.5 %
+	p, m := float64(hits)/float64(n), float64(n)
+	middle := (p + z*z/(2*m)) / (1 + z*z/m)
+	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
+	return Proportion{p, max(0, middle-half), min(1, middle+half), n}
+}
