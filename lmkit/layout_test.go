@@ -55,6 +55,7 @@ var rooms = map[string]string{
 	"train": "token corpus progress backend lm lm/format plot internal/net internal/program internal/safetensors " +
 		"internal/whole",
 	"generate": "token lm",
+	"grade":    "token corpus lm generate internal/numerics progress",
 	// Explanations.
 	"explain":             "token token/chat lm progress internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
@@ -79,7 +80,8 @@ var rooms = map[string]string{
 	"notebook":            "token lm train explain explain/surrogate plot render",
 	"kernels":             "backend train explain explain/surrogate plot render progress",
 	"kernels/kernelstest": "kernels progress",
-	"cli": "lmkit internal/hub token token/chat corpus corpus/plant corpus/facts backend lm train generate explain " +
+	"cli": "lmkit internal/hub token token/chat corpus corpus/plant corpus/facts backend lm train generate grade " +
+		"explain " +
 		"explain/surrogate plot render progress trial/board trial/demo" +
 		" kernels internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",

@@ -22,6 +22,9 @@ type answers struct {
 // answerEpochs is how often each example is seen, where nothing else is said.
 const answerEpochs = 10
 
+// heldOutShare is the share of the examples that a run holds out to be validated on.
+const heldOutShare = 0.1
+
 // longestAnswer bounds the context of a fresh model that is to hold its examples.
 const longestAnswer = 1024
 
@@ -36,7 +39,7 @@ func readAnswers(ctx context.Context, s source, tok token.Tokenizer, spec token.
 		return nil, nil, err
 	}
 	a := &answers{broken: broken}
-	learn, valid := corpus.HoldOut(pairs, 0.1, corpusSeed)
+	learn, valid := corpus.HoldOut(pairs, heldOutShare, corpusSeed)
 	if s.Valid != "" {
 		if valid, a.broken, err = corpus.Pairs(s.Valid, s.PairsIn); err != nil {
 			return nil, nil, err

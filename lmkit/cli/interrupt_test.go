@@ -162,7 +162,8 @@ func kill(t *testing.T, when func() bool, args ...string) bool {
 // A command that waits for what does not come, such as the end of its input, ends at an interrupt.
 func TestInterruptEndsWaiting(t *testing.T) {
 	dir := t.TempDir()
-	for _, args := range [][]string{{"explain", dir, "-"}, {"generate", dir, "-"}, {"tree", dir, "-", "--choices", "a,b"}} {
+	for _, args := range [][]string{{"explain", dir, "-"}, {"generate", dir, "-"},
+		{"tree", dir, "-", "--choices", "a,b"}} {
 		cmd := process(t, args...)
 		in, err := cmd.StdinPipe()
 		if err != nil {

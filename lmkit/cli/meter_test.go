@@ -42,8 +42,9 @@ func TestMeterTime(t *testing.T) {
 		"lime  9 s": {What: "lime", Unit: progress.Rows},
 		"lime  ████████████████████  5 of 5 rows, about 0 s left": {What: "lime", Done: 5, Total: 5, Unit: progress.Rows,
 			Seconds: 1},
-		"get  ██████████░░░░░░░░░░  1.0 of 2.0 MB, about 9 s left": {What: "get", Done: 1e6, Total: 2e6, Unit: progress.Bytes},
-		"shap  ░░░░░░░░░░░░░░░░░░░░  0 of 900 rows, 9 s":           {What: "shap", Total: 900, Unit: progress.Rows},
+		"get  ██████████░░░░░░░░░░  1.0 of 2.0 MB, about 9 s left": {What: "get", Done: 1e6, Total: 2e6,
+			Unit: progress.Bytes},
+		"shap  ░░░░░░░░░░░░░░░░░░░░  0 of 900 rows, 9 s": {What: "shap", Total: 900, Unit: progress.Rows},
 		"search  3 rows, 9 s": {What: "search", Done: 3, Unit: progress.Rows},
 	} {
 		if got := meterLine(e, 9*time.Second, 120); got != want {

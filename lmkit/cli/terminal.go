@@ -43,9 +43,9 @@ func terminal(w any) (fd int, is bool) {
 }
 
 // meter shows events of progress on stderr. On a terminal each piece of work that counts has a line, which is drawn
-// again as it goes on and gone at its end; work that is over within a moment has none. Elsewhere, and of work that counts
-// nothing, a line says that it has begun; what is counted in other units than bytes then says nothing, since its
-// results are lines already.
+// again as it goes on and gone at its end; work that is over within a moment has none. Elsewhere, and of work that
+// counts nothing, a line says that it has begun; what is counted in other units than bytes then says nothing, since
+// its results are lines already.
 type meter struct {
 	app *app
 

@@ -160,8 +160,8 @@ func mean(values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// Run asks the model for the problem, and counts what it costs. The context's [progress.Func] hears how many rows of the
-// method that runs are done, of how many.
+// Run asks the model for the problem, and counts what it costs. The context's [progress.Func] hears how many rows of
+// the method that runs are done, of how many.
 func (p *Problem) Run(ctx context.Context, q lm.Query) (*lm.Answer, error) {
 	q.Memory = p.Question.Memory
 	if p.Question.State != nil && q.States == nil {

@@ -34,8 +34,8 @@ func (w work) estimate(now lm.Cost) int {
 	return rows(since(w.before, now))
 }
 
-// heard is a context under which a query tells how far the whole work has come, in place of the query alone. now is what
-// the problem has cost before the query.
+// heard is a context under which a query tells how far the whole work has come, in place of the query alone. now is
+// what the problem has cost before the query.
 func (w work) heard(ctx context.Context, now lm.Cost) context.Context {
 	hears := progress.From(ctx)
 	if hears == nil {

@@ -35,9 +35,9 @@ const bleuOrder = 4
 //
 //	BLEU = 100 * min(1, exp(1 - r/s)) * exp(mean over n of log(matches_n / ngrams_n))
 //
-// where s and r are the words of all that was said and of all that is right. Words are those of the tokenizer 13a, and
-// orders without a match count as half, a quarter, ... of one (Papineni et al. 2002; as sacreBLEU, Post 2018, has it with
-// its default settings).
+// where s and r are the words of all that was said and of all that is right. Words are those of the tokenizer 13a,
+// and orders without a match count as half, a quarter, ... of one (Papineni et al. 2002; as sacreBLEU, Post 2018, has
+// it with its default settings).
 func BLEU(said, right []string) float64 {
 	var matches, total [bleuOrder]int
 	s, r := 0, 0
@@ -113,9 +113,9 @@ const (
 	chrBeta  = 2
 )
 
-// ChrF is the F-score of n-grams of characters, in percent, over all texts together: precision and recall are means over
-// the orders 1 to 6 that both sides have, white space does not count, and recall counts twice (chrF2: Popović 2015; as
-// sacreBLEU has it with its default settings).
+// ChrF is the F-score of n-grams of characters, in percent, over all texts together: precision and recall are means
+// over the orders 1 to 6 that both sides have, white space does not count, and recall counts twice (chrF2: Popović
+// 2015; as sacreBLEU has it with its default settings).
 func ChrF(said, right []string) float64 {
 	var hyp, ref, match [chrOrder]int
 	for i := range said {

@@ -13,9 +13,10 @@ import (
 	"lmkit.internal/lmkit/progress"
 )
 
-// Run answers a query. When ctx ends it returns at once; what the engine is at, a compilation or a batch, ends by itself.
-// It tells the context's [progress.Func] after each batch how many rows are done. Answers for the same rows are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about
-// 1e-6 relative across shapes.
+// Run answers a query. When ctx ends it returns at once; what the engine is at, a compilation or a batch, ends by
+// itself. It tells the context's [progress.Func] after each batch how many rows are done. Answers for the same rows
+// are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about 1e-6 relative
+// across shapes.
 func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	if err := m.validate(q); err != nil {
 		return nil, err

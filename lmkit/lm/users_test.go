@@ -8,9 +8,9 @@ import (
 	"lmkit.internal/lmkit/backend/backendtest"
 )
 
-// What is interrupted returns though its work has not ended, as an engine's does not while it compiles; then Close does
-// not wait for it, and the memory is freed at the work's end. (The work ends only after all this, so that waiting for it
-// would be for ever.)
+// What is interrupted returns though its work has not ended, as an engine's does not while it compiles; then Close
+// does not wait for it, and the memory is freed at the work's end. (The work ends only after all this, so that
+// waiting for it would be for ever.)
 func TestHeedReturnsWhileWorkGoesOn(t *testing.T) {
 	m, err := New(backendtest.PureGo(t), Config{Arch: LSTM, Vocab: 5, Width: 4, Hidden: 4, Layers: 1}, nil, 1)
 	if err != nil {

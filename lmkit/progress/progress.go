@@ -42,8 +42,9 @@ func (f Func) At(what string, done, total int64, unit string) {
 // key is where a context holds its Func.
 type key struct{}
 
-// With returns a context under which work tells f how far it has come. It is for work that lies too deep under a call to
-// be handed a Func: what runs a model. f is called from the goroutine that made the call, and never after it returned.
+// With returns a context under which work tells f how far it has come. It is for work that lies too deep under a call
+// to be handed a Func: what runs a model. f is called from the goroutine that made the call, and never after it
+// returned.
 func With(ctx context.Context, f Func) context.Context { return context.WithValue(ctx, key{}, f) }
 
 // From returns the Func that a context holds, or nobody.

@@ -282,3 +282,25 @@ func TestMeanAndError(t *testing.T) {
 		t.Errorf("of one: %v ± %v", mean, spread)
 	}
 }
+
+// Wilson's interval holds the shares p for which the count is no surprise, and nothing else: its ends solve
+// |hits/n - p| = z sqrt(p(1-p)/n).
+func TestProportion(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 5000).Draw(t, "n")
+		hits := rapid.IntRange(0, n).Draw(t, "hits")
+		p := numerics.ProportionOf(hits, n)
+		if p.N != n || p.Low < 0 || p.High > 1 || p.Low > p.Share || p.High < p.Share || p.Low == p.High {
+			t.Fatalf("%+v", p)
+		}
+		for _, end := range []float64{p.Low, p.High} {
+			if end <= 1e-15 || end >= 1-1e-15 {
+				continue
+			}
+			z := math.Abs(p.Share-end) / math.Sqrt(end*(1-end)/float64(n))
+			if math.Abs(z-1.959963984540054) > 1e-6 {
+				t.Fatalf("%d of %d: the end %v is %v deviations away", hits, n, end, z)
+			}
+		}
+	})
+}

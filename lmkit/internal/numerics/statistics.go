@@ -215,5 +215,12 @@ func ProportionOf(hits, n int) Proportion {
 	p, m := float64(hits)/float64(n), float64(n)
 	middle := (p + z*z/(2*m)) / (1 + z*z/m)
 	half := z / (1 + z*z/m) * math.Sqrt(p*(1-p)/m+z*z/(4*m*m))
-	return Proportion{p, max(0, middle-half), min(1, middle+half), n}
+	low, high := middle-half, middle+half
+	if hits == 0 { // exactly, where rounding would leave a rest
+		low = 0
+	}
+	if hits == n {
+		high = 1
+	}
+	return Proportion{p, low, high, n}
 }
