@@ -120,8 +120,8 @@ type Cost struct {
 	CompileSeconds float64 `json:"compile_seconds"`
 }
 
-// Promised is what the scores must add up to, or nil where they need not. An attribution of schema 1 does not say it,
-// but follows from its completeness.
+// Promised returns what the scores must add up to, or nil where they need not. An attribution of schema 1 does not
+// say it, but follows from its completeness.
 func (a *Attribution) Promised() *Promise {
 	c := a.Evidence.Completeness
 	if a.Promise != nil || c == nil {

@@ -129,8 +129,8 @@ func (d *deletions) measure(ctx context.Context, sets [][]int) error {
 	return nil
 }
 
-// necessity is the evidence of method i: what is left of the objective without its top features, and without random
-// ones.
+// necessity returns the evidence of method i: what is left of the objective without its top features, and without
+// random ones.
 func (d *deletions) necessity(i int) *Deletion {
 	out := d.deletion(i, d.at[i][0])
 	random := d.random
@@ -138,7 +138,7 @@ func (d *deletions) necessity(i int) *Deletion {
 	return out
 }
 
-// sufficiency is the evidence of method i: what is left of the objective with nothing but its top features.
+// sufficiency returns the evidence of method i: what is left of the objective with nothing but its top features.
 func (d *deletions) sufficiency(i int) *Deletion { return d.deletion(i, d.at[i][1]) }
 
 func (d *deletions) deletion(method, at int) *Deletion {
@@ -178,8 +178,8 @@ func (p *Problem) doubt(a *Attribution) {
 	}
 }
 
-// TopFeatures is the fifth (rounded up) of the features with the largest scores, best first: those that speak most for
-// the objective. Equal scores keep the order of the text.
+// TopFeatures returns the fifth (rounded up) of the features with the largest scores, best first: those that speak
+// most for the objective. Equal scores keep the order of the text.
 func TopFeatures(scores []float64) []int {
 	order := make([]int, len(scores))
 	for i := range order {

@@ -85,7 +85,7 @@ func (p *Problem) first(ctx context.Context, held *Held) error {
 	return nil
 }
 
-// without is a feature without the first token, named by the tokens that are left.
+// without returns a feature without the first token, named by the tokens that are left.
 func (p *Problem) without(f Feature) Feature {
 	var left Feature
 	for _, at := range f.Tokens {

@@ -15,8 +15,8 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// deep is a Transformer of four layers with random weights, the embedding of whose first position is large times as
-// large as it would be.
+// deep returns a Transformer of four layers with random weights, the embedding of whose first position is large times
+// as large as it would be.
 func deep(t *testing.T, large float32) *lm.Model {
 	t.Helper()
 	e := backendtest.PureGo(t)
@@ -79,7 +79,7 @@ func TestFirstToken(t *testing.T) {
 	}
 }
 
-// effect is what Held.Effect should be: the same, asked for as a feature of its own.
+// effect returns what Held.Effect should be: the same, asked for as a feature of its own.
 func effect(t *testing.T, m *lm.Model, q explain.Question, a *explain.Attribution) float64 {
 	t.Helper()
 	q.FirstToken, q.Groups = "", [][]int{{0}}

@@ -13,7 +13,7 @@ import (
 	"lmkit.internal/lmkit/explain/surrogate"
 )
 
-// kindness is a classifier in plain Go: how kind a review is, from 0 to 1.
+// kindness returns a classifier in plain Go: how kind a review is, from 0 to 1.
 func kindness(_ context.Context, texts []string) ([]float64, error) {
 	out := make([]float64, len(texts))
 	for i, text := range texts {

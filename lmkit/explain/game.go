@@ -12,10 +12,10 @@ import (
 // Coalition says which features are present, one entry a feature.
 type Coalition []bool
 
-// All is the coalition of all of n features.
+// All returns the coalition of all of n features.
 func All(n int) Coalition { return make(Coalition, n).Complement() }
 
-// Only is the coalition of some of n features, and nothing else.
+// Only returns the coalition of some of n features, and nothing else.
 func Only(n int, features ...int) Coalition {
 	c := make(Coalition, n)
 	for _, f := range features {
@@ -24,7 +24,7 @@ func Only(n int, features ...int) Coalition {
 	return c
 }
 
-// Without is a copy of the coalition without some features.
+// Without returns a copy of the coalition without some features.
 func (c Coalition) Without(features ...int) Coalition {
 	out := append(Coalition{}, c...)
 	for _, f := range features {
@@ -33,7 +33,7 @@ func (c Coalition) Without(features ...int) Coalition {
 	return out
 }
 
-// Complement is the coalition of those that are absent here.
+// Complement returns the coalition of those that are absent here.
 func (c Coalition) Complement() Coalition {
 	out := make(Coalition, len(c))
 	for i, in := range c {
@@ -42,7 +42,7 @@ func (c Coalition) Complement() Coalition {
 	return out
 }
 
-// Absent is the indices of the features that are absent, ascending.
+// Absent returns the indices of the features that are absent, ascending.
 func (c Coalition) Absent() []int {
 	var out []int
 	for i, in := range c {
@@ -92,7 +92,7 @@ func (m *Memory) Knows(c Coalition) bool {
 	return ok
 }
 
-// Asked is how many coalitions the game was asked for so far.
+// Asked returns how many coalitions the game was asked for so far.
 func (m *Memory) Asked() int { return m.asked }
 
 // Values implements Game. All that is not known yet is asked for in one call, each coalition once.
@@ -149,7 +149,7 @@ type Replacement struct {
 	Baseline int   // what takes their place: an index into Problem.Baselines
 }
 
-// rows is the query's rows and edits for some replacements.
+// rows returns the query's rows and edits for some replacements.
 func (p *Problem) rows(sets []Replacement) lm.Query {
 	q := lm.Query{Rows: p.Rows(len(sets))}
 	for i, s := range sets {
@@ -167,7 +167,7 @@ func (p *Problem) rows(sets []Replacement) lm.Query {
 	return q
 }
 
-// look is the objective, and the logits of the next token, under each replacement.
+// look returns the objective, and the logits of the next token, under each replacement.
 func (p *Problem) look(ctx context.Context, sets []Replacement) (values []float64, logits [][]float32, err error) {
 	q := p.rows(sets)
 	q.Of, q.Logits = []lm.Objective{p.Objective}, lm.LastLogits
@@ -181,12 +181,12 @@ func (p *Problem) look(ctx context.Context, sets []Replacement) (values []float6
 	return a.Values, logits, nil
 }
 
-// Values is the objective under each replacement.
+// Values returns the objective under each replacement.
 func (p *Problem) Values(ctx context.Context, sets []Replacement) ([]float64, error) {
 	return p.values(ctx, p.Objective, sets)
 }
 
-// values is any objective under each replacement.
+// values returns any objective under each replacement.
 func (p *Problem) values(ctx context.Context, of lm.Objective, sets []Replacement) ([]float64, error) {
 	q := p.rows(sets)
 	q.Of = []lm.Objective{of}
@@ -197,8 +197,8 @@ func (p *Problem) values(ctx context.Context, of lm.Objective, sets []Replacemen
 	return a.Values, nil
 }
 
-// Game is the problem as a game: absent features are replaced by the baseline (the mean of the values, if there are
-// several). The values of all features, and of none, are known from the start.
+// Game returns the problem as a game: absent features are replaced by the baseline (the mean of the values, if there
+// are several). The values of all features, and of none, are known from the start.
 func (p *Problem) Game() Game {
 	g := Remember(game{p, p.Values})
 	n := len(p.Features)
@@ -206,7 +206,7 @@ func (p *Problem) Game() Game {
 	return g
 }
 
-// GameOf is the problem as a game about another objective.
+// GameOf returns the problem as a game about another objective.
 func (p *Problem) GameOf(of lm.Objective) Game {
 	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64,
 		error) {
@@ -214,7 +214,8 @@ func (p *Problem) GameOf(of lm.Objective) Game {
 	}})
 }
 
-// GameOfLogits is the problem as a game about a number that no objective is, but the logits of the next token give.
+// GameOfLogits returns the problem as a game about a number that no objective is, but the logits of the next token
+// give.
 func (p *Problem) GameOfLogits(number func(logits []float32) float64) Game {
 	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64, error) {
 		_, logits, err := p.look(ctx, sets)

@@ -104,7 +104,7 @@ func ExplainMatrix(ctx context.Context, m *lm.Model, q Question, method MatrixMe
 	return p.matrix(method.Name(), s)
 }
 
-// matrix is a method's values with all that they mean, and with what was measured of their promise.
+// matrix returns a method's values with all that they mean, and with what was measured of their promise.
 func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 	for i, row := range slices.Concat(s.Values, s.Spread) {
 		for j, v := range row {
@@ -161,7 +161,7 @@ func (m *Matrix) complete(tolerance float64) {
 	}
 }
 
-// promised is the lists of values each of which must add up to the promised total.
+// promised returns the lists of values each of which must add up to the promised total.
 func (m *Matrix) promised() [][]float64 {
 	switch m.Promise.Each {
 	case EachRow:
@@ -176,7 +176,7 @@ func (m *Matrix) promised() [][]float64 {
 	return [][]float64{slices.Concat(m.Values...)}
 }
 
-// ColumnSums is the sum of each column: what a head has in all layers, say.
+// ColumnSums returns the sum of each column: what a head has in all layers, say.
 func (m *Matrix) ColumnSums() []float64 {
 	out := make([]float64, len(m.Columns))
 	for _, row := range m.Values {

@@ -129,7 +129,7 @@ func (p *Problem) Score(ctx context.Context, method Method) (*Scored, error) {
 	return out, nil
 }
 
-// settings is a struct of settings as JSON, or nil where it says nothing.
+// settings returns a struct of settings as JSON, or nil where it says nothing.
 func settings(of any) (json.RawMessage, error) {
 	if of == nil {
 		return nil, nil
@@ -141,7 +141,7 @@ func settings(of any) (json.RawMessage, error) {
 	return s, nil
 }
 
-// since is what was spent after before, up to now.
+// since returns what was spent after before, up to now.
 func since(before, now lm.Cost) lm.Cost {
 	return lm.Cost{
 		ForwardRows: now.ForwardRows - before.ForwardRows, BackwardRows: now.BackwardRows - before.BackwardRows,
@@ -193,7 +193,7 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 	return out, err
 }
 
-// attribution is what a method found, without evidence and cost.
+// attribution returns what a method found, without evidence and cost.
 func (p *Problem) attribution(s *Scored) *Attribution {
 	a := &Attribution{
 		Schema: Schema, Method: s.Method, Objective: p.Question.Objective, Target: p.token(p.Target),

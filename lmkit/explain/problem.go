@@ -103,7 +103,7 @@ func orZero(id *token.ID) token.ID {
 	return *id
 }
 
-// objective is the number that is explained, at the last token of a row.
+// objective returns the number that is explained, at the last token of a row.
 func (q Question) objective(target, foil token.ID) lm.Objective {
 	m := measures[q.Objective]
 	of := lm.Objective{Unit: m.of, Terms: []lm.Term{{Pos: -1, ID: target, Weight: m.weight}}}
@@ -149,7 +149,7 @@ func Best(logits []float32, but ...token.ID) token.ID {
 	return top
 }
 
-// Base is the objective on the baseline: the mean over the baselines.
+// Base returns the objective on the baseline: the mean over the baselines.
 func (p *Problem) Base() float64 { return mean(p.Bases) }
 
 func mean(values []float64) float64 {
@@ -177,10 +177,10 @@ func (p *Problem) Run(ctx context.Context, q lm.Query) (*lm.Answer, error) {
 	return a, nil
 }
 
-// Cost is what the problem has cost so far.
+// Cost returns what the problem has cost so far.
 func (p *Problem) Cost() lm.Cost { return p.cost }
 
-// Rows is n copies of the input, to run n versions of it in one query.
+// Rows returns n copies of the input, to run n versions of it in one query.
 func (p *Problem) Rows(n int) [][]token.ID {
 	rows := make([][]token.ID, n)
 	for i := range rows {
@@ -189,7 +189,7 @@ func (p *Problem) Rows(n int) [][]token.ID {
 	return rows
 }
 
-// Positions is the tokens of some features, ascending.
+// Positions returns the tokens of some features, ascending.
 func (p *Problem) Positions(features []int) []int {
 	var at []int
 	for _, f := range features {
@@ -199,11 +199,11 @@ func (p *Problem) Positions(features []int) []int {
 	return at
 }
 
-// Held is the positions of the tokens that stay as they are in all that is asked, and are part of no feature.
+// Held returns the positions of the tokens that stay as they are in all that is asked, and are part of no feature.
 func (p *Problem) Held() []int { return p.heldAt }
 
-// TextOf is what a feature's tokens cover of the text, from the first to the last, with the white space at its ends;
-// the feature's own text where the tokens have none.
+// TextOf returns what a feature's tokens cover of the text, from the first to the last, with the white space at its
+// ends; the feature's own text where the tokens have none.
 func (p *Problem) TextOf(f Feature) string {
 	first, last := p.Tokens[f.Tokens[0]], p.Tokens[f.Tokens[len(f.Tokens)-1]]
 	if last.End > first.Start && last.End <= len(p.text) {
@@ -212,7 +212,7 @@ func (p *Problem) TextOf(f Feature) string {
 	return f.Text
 }
 
-// AllFeatures is the indices of all features.
+// AllFeatures returns the indices of all features.
 func (p *Problem) AllFeatures() []int {
 	all := make([]int, len(p.Features))
 	for i := range all {

@@ -12,7 +12,7 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// models are small models with nothing learned, one for each kind of tokenizer.
+// models returns small models with nothing learned, one for each kind of tokenizer.
 func models(t *testing.T) map[string]*lm.Model {
 	t.Helper()
 	texts := slices.Values([]string{"we are here , we are here , are is is we are #1 is we is here areis x are y",

@@ -76,7 +76,7 @@ func (a axis) ticks(n int) []float64 {
 	return ts
 }
 
-// logTicks are powers of ten, with 2 and 5 between them where there is room.
+// logTicks returns powers of ten, with 2 and 5 between them where there is room.
 func (a axis) logTicks(n int) []float64 {
 	first, last := math.Floor(math.Log10(a.lo)), math.Ceil(math.Log10(a.hi))
 	between := []float64{1, 2, 5}

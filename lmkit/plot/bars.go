@@ -95,7 +95,7 @@ func (b Bars) Draw() (*canvas.Canvas, error) {
 	return c.Done("bars: " + printable.Line(b.Title))
 }
 
-// largest is the size of the largest value.
+// largest returns the size of the largest value.
 func (b Bars) largest() float64 {
 	top := 0.0
 	for _, s := range b.Series {

@@ -31,7 +31,7 @@ type Line struct {
 // Point is a value Y measured at X.
 type Point struct{ X, Y float64 }
 
-// Loss is the chart of a training run: the loss, in nats a token, over steps. Either list may be empty.
+// Loss returns the chart of a training run: the loss, in nats a token, over steps. Either list may be empty.
 func Loss(train, valid []Point) Curves {
 	c := Curves{Title: "Loss", XLabel: "step", YLabel: "loss (nat per token)", Last: true}
 	if len(train) > 0 {

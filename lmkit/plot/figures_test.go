@@ -47,7 +47,7 @@ var prose = strings.Fields("the keys to the old cabinet that stood beside the wi
 
 func phrase() []string { return []string{"The", " keys", " to", " the", " cabinet"} }
 
-// figures are charts of every kind, by name.
+// figures returns charts of every kind, by name.
 func figures() map[string]Figure {
 	game := Sum{
 		Title:     "Who earned the prize",
@@ -129,7 +129,7 @@ func figures() map[string]Figure {
 	}
 }
 
-// drawings are all pictures that have a golden file, by file name.
+// drawings returns all pictures that have a golden file, by file name.
 func drawings() map[string]func(io.Writer) error {
 	head := attention(40, 2, prose)
 	head.Title = "layer 1, head 2: " + strings.Repeat("a title that goes on and on ", 6)

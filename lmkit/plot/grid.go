@@ -150,7 +150,7 @@ func (g Grid) place(labels bool) frame {
 	return f
 }
 
-// above is the room for the labels above a row of tiles.
+// above returns the room for the labels above a row of tiles.
 func (f frame) above(row []Matrix) (room float64) {
 	for _, m := range row {
 		if f.labels && len(m.Cols) > 0 {
@@ -163,7 +163,7 @@ func (f frame) above(row []Matrix) (room float64) {
 	return room
 }
 
-// cell is how large a cell is in a tile of the given side.
+// cell returns how large a cell is in a tile of the given side.
 func (m Matrix) cell(side float64) float64 {
 	rows, cols := m.size()
 	return side / float64(max(rows, cols))

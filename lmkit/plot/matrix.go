@@ -169,7 +169,7 @@ func drawCut(c *canvas.Canvas, names []string) {
 	c.Paragraph(canvas.Margin, canvas.Label{Size: 10.5, Fill: canvas.InkSoft}, said)
 }
 
-// scale is the scale to draw with: values below 0 need one on which 0 has a colour of its own.
+// scale returns the scale to draw with: values below 0 need one on which 0 has a colour of its own.
 func (m Matrix) scale() Scale {
 	for _, row := range m.Data {
 		for _, v := range row {
@@ -188,7 +188,7 @@ func (m Matrix) size() (rows, cols int) {
 	return len(m.Data), len(m.Data[0])
 }
 
-// limits are the ends of the colour scale.
+// limits returns the ends of the colour scale.
 func (m Matrix) limits() (lo, hi float64) {
 	for _, row := range m.Data {
 		for _, v := range row {
@@ -286,7 +286,7 @@ func cellName(labels []string, i int) string {
 	return fmt.Sprint(i)
 }
 
-// pixels is the matrix as an image, a pixel a cell.
+// pixels returns the matrix as an image, a pixel a cell.
 func pixels(m Matrix, paint func(float64) canvas.RGB) image.Image {
 	rows, cols := m.size()
 	img := image.NewNRGBA(image.Rect(0, 0, cols, rows))
@@ -302,7 +302,7 @@ func pixels(m Matrix, paint func(float64) canvas.RGB) image.Image {
 	return img
 }
 
-// stride is how many cells a label needs: 1 where every row can have its own.
+// stride returns how many cells a label needs: 1 where every row can have its own.
 func stride(cell, font float64) int { return max(1, int(math.Ceil(font/cell))) }
 
 const mostLabel = 20 // columns of a label: the longest name of a method

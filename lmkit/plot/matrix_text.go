@@ -112,7 +112,7 @@ func (g Grid) Text(w io.Writer, o Options) error {
 	return t.Flush(w)
 }
 
-// top is the cell with the largest size.
+// top returns the cell with the largest size.
 func (m Matrix) top() (row, col int) {
 	for i, r := range m.Data {
 		for j, v := range r {

@@ -110,7 +110,7 @@ func (s Sum) text(w io.Writer, o Options) error {
 	return t.Flush(w)
 }
 
-// sumLine is a name, filled up to a width, and a number.
+// sumLine returns a name, filled up to a width, and a number.
 func sumLine(name string, width int, number string) string {
 	return "  " + printable.PadRight(name, width) + "  " + printable.PadLeft(number, 10)
 }

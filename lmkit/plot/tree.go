@@ -36,7 +36,7 @@ func (t Tree) rules(x *printable.Lines, n *Node, lead, indent string) {
 	t.rules(x, n.No, "otherwise: ", indent)
 }
 
-// says is what a leaf predicts, in words: the one output, or the likeliest of several.
+// says returns what a leaf predicts, in words: the one output, or the likeliest of several.
 func (t Tree) says(n *Node) string {
 	if len(n.Value) == 1 {
 		return fmt.Sprintf("%s %.3g", t.Outputs[0], n.Value[0])
@@ -198,7 +198,7 @@ func (d *treeDrawing) branch(x1, y1, x2, y2, share float64, answer string) {
 	d.Text(x2-6, y2+beside, canvas.Label{Size: 10.5, Anchor: "end", Fill: canvas.InkSoft}, answer)
 }
 
-// likeliest is the output with the largest value; of equals, the first.
+// likeliest returns the output with the largest value; of equals, the first.
 func (n *Node) likeliest() int {
 	best := 0
 	for i, v := range n.Value {

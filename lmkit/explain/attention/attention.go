@@ -47,7 +47,7 @@ func (x Raw) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScor
 	return matrix(ctx, p, x)
 }
 
-// weights is the patterns' mean [T][T]. Rows add up to 1.
+// weights returns the patterns' mean [T][T]. Rows add up to 1.
 func (r Raw) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := chosen("layer", r.Layers, p.Model.Config().Layers)
 	if err != nil {
@@ -84,7 +84,7 @@ func (x Rollout) Matrix(ctx context.Context, p *explain.Problem) (explain.Matrix
 	return matrix(ctx, p, x)
 }
 
-// weights is the product [T][T]. Rows add up to 1.
+// weights returns the product [T][T]. Rows add up to 1.
 func (Rollout) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := mixed(ctx, p)
 	if err != nil {
@@ -114,12 +114,12 @@ func (x Flow) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSco
 	return matrix(ctx, p, x)
 }
 
-// weights is the normalised flows [T][T] from every token of the last layer: T times the cost of Score.
+// weights returns the normalised flows [T][T] from every token of the last layer: T times the cost of Score.
 func (f Flow) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	return f.from(ctx, p, 0)
 }
 
-// from is weights of which only the rows from one on are computed.
+// from returns weights of which only the rows from one on are computed.
 func (Flow) from(ctx context.Context, p *explain.Problem, first int) ([][]float64, error) {
 	layers, err := mixed(ctx, p)
 	if err != nil {
@@ -156,7 +156,7 @@ func (x Gradient) Matrix(ctx context.Context, p *explain.Problem) (explain.Matri
 	return matrix(ctx, p, x)
 }
 
-// weights is R [T][T].
+// weights returns R [T][T].
 func (Gradient) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	c := p.Model.Config()
 	var taps []lm.Tap
@@ -192,7 +192,7 @@ type method interface {
 	weights(ctx context.Context, p *explain.Problem) ([][]float64, error)
 }
 
-// matrix is a method's weights with what they mean.
+// matrix returns a method's weights with what they mean.
 func matrix(ctx context.Context, p *explain.Problem, of method) (explain.MatrixScores, error) {
 	x, err := of.weights(ctx, p)
 	if err != nil {
@@ -282,7 +282,7 @@ func mixed(ctx context.Context, p *explain.Problem) ([][][]float64, error) {
 	return layers, err
 }
 
-// chosen is the given indices, or all n of them.
+// chosen returns the given indices, or all n of them.
 func chosen(what string, given []int, n int) ([]int, error) {
 	if given == nil {
 		return numbers(n), nil

@@ -61,8 +61,8 @@ func (n *network) connect(from, to int, capacity float64) {
 // negligible is what counts as full: far below what a float32 pattern can tell apart.
 const negligible = 1e-12
 
-// maximum is the largest flow between two nodes, by Dinic's algorithm: as long as there are ways of unsaturated edges,
-// fill all of the shortest ones.
+// maximum returns the largest flow between two nodes, by Dinic's algorithm: as long as there are ways of unsaturated
+// edges, fill all of the shortest ones.
 func (n *network) maximum(source, sink int) float64 {
 	flow := 0.0
 	for n.levels(source, sink) {

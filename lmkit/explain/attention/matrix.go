@@ -2,7 +2,7 @@ package attention
 
 import "math"
 
-// Mean is the mean of matrices of one shape.
+// Mean returns the mean of matrices of one shape.
 func Mean(ms ...[][]float64) [][]float64 {
 	out := make([][]float64, len(ms[0]))
 	for i := range out {
@@ -16,7 +16,7 @@ func Mean(ms ...[][]float64) [][]float64 {
 	return out
 }
 
-// Normalise is m with rows that add up to 1. A row of zeros becomes that of the identity: what reads nothing keeps
+// Normalise returns m with rows that add up to 1. A row of zeros becomes that of the identity: what reads nothing keeps
 // what it has.
 func Normalise(m [][]float64) [][]float64 {
 	out := square(len(m))
@@ -36,7 +36,7 @@ func Normalise(m [][]float64) [][]float64 {
 	return out
 }
 
-// Mixed is a pattern mixed half and half with the residual connection: the mean of m and the identity, its rows
+// Mixed returns a pattern mixed half and half with the residual connection: the mean of m and the identity, its rows
 // normalised.
 func Mixed(m [][]float64) [][]float64 {
 	out := square(len(m))
@@ -49,8 +49,8 @@ func Mixed(m [][]float64) [][]float64 {
 	return Normalise(out)
 }
 
-// Product is the product of the layers' matrices, the last layer's first: what tokens of the last layer hold of tokens
-// of the input.
+// Product returns the product of the layers' matrices, the last layer's first: what tokens of the last layer hold of
+// tokens of the input.
 func Product(layers [][][]float64) [][]float64 {
 	r := identity(len(layers[0]))
 	for _, m := range layers {
@@ -59,7 +59,7 @@ func Product(layers [][][]float64) [][]float64 {
 	return r
 }
 
-// Accumulate is R after R = R + mR for each layer m, from R = identity.
+// Accumulate returns R after R = R + mR for each layer m, from R = identity.
 func Accumulate(layers [][][]float64) [][]float64 {
 	r := identity(len(layers[0]))
 	for _, m := range layers {
@@ -90,7 +90,7 @@ func Contributions(y []float64, parts [][]float64) []float64 {
 	return out
 }
 
-// distance is 1 minus the cosine of the angle between two vectors; 0 where either is zero.
+// distance returns 1 minus the cosine of the angle between two vectors; 0 where either is zero.
 func distance(a, b []float32) float64 {
 	var ab, aa, bb float64
 	for i := range a {

@@ -32,7 +32,7 @@ func (x Norm) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSco
 	return matrix(ctx, p, x)
 }
 
-// weights is the mean over the layers [T][T]. Rows add up to 1.
+// weights returns the mean over the layers [T][T]. Rows add up to 1.
 func (n Norm) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	layers, err := chosen("layer", n.Layers, p.Model.Config().Layers)
 	if err != nil {
@@ -80,7 +80,7 @@ func (x ALTI) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSco
 	return matrix(ctx, p, x)
 }
 
-// weights is the product over the layers [T][T]. Rows add up to 1.
+// weights returns the product over the layers [T][T]. Rows add up to 1.
 func (ALTI) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	reads, err := reads(ctx, p, numbers(p.Model.Config().Layers))
 	if err != nil {
@@ -148,7 +148,7 @@ func float64s(xs []float32) []float64 {
 	return out
 }
 
-// parts is what each token up to i brings to token i, summed over the heads [i+1][D].
+// parts returns what each token up to i brings to token i, summed over the heads [i+1][D].
 func (r read) parts(i int, bias bool) [][]float64 {
 	from := r.brought
 	if bias {
@@ -207,10 +207,10 @@ func reads(ctx context.Context, p *explain.Problem, layers []int) ([]read, error
 	return rs, nil
 }
 
-// in is the name of an activation or a weight of a layer.
+// in returns the name of an activation or a weight of a layer.
 func in(layer int, name string) string { return fmt.Sprintf("block.%d.%s", layer, name) }
 
-// sum is the residual stream with what attention writes [T, D], but for a norm's bias.
+// sum returns the residual stream with what attention writes [T, D], but for a norm's bias.
 func (r read) sum(written lm.Array) lm.Array {
 	out := lm.Array{Dims: r.in.Dims, Data: make([]float32, len(r.in.Data))}
 	D := r.in.Dims[1]
@@ -227,7 +227,7 @@ func (r read) sum(written lm.Array) lm.Array {
 	return out
 }
 
-// normAfter is the norm after a layer's attention, if there is one.
+// normAfter returns the norm after a layer's attention, if there is one.
 func normAfter(m *lm.Model, a *lm.Answer, layer int) (norm, error) {
 	c := m.Config()
 	if !c.NormsAfter() {
@@ -241,7 +241,7 @@ func normAfter(m *lm.Model, a *lm.Answer, layer int) (norm, error) {
 	return n, err
 }
 
-// optional is the numbers of a weight; nil if the model has no such weight.
+// optional returns the numbers of a weight; nil if the model has no such weight.
 func optional(m *lm.Model, name string) ([]float32, error) {
 	for _, p := range m.Config().Params() {
 		if p.Name == name {
@@ -252,8 +252,8 @@ func optional(m *lm.Model, name string) ([]float32, error) {
 	return nil, nil
 }
 
-// project is values [T, G, K] times each head's part of the output matrix [D, H*K], without and with their bias [G*K].
-// H/G heads beside each other have the same values.
+// project returns values [T, G, K] times each head's part of the output matrix [D, H*K], without and with their bias
+// [G*K]. H/G heads beside each other have the same values.
 func project(v, w lm.Array, bias []float32) (plain, biased [][]float64) {
 	T, K, D, H := v.Dims[0], v.Dims[2], w.Dims[0], w.Dims[1]/v.Dims[2]
 	readers := H / v.Dims[1]
@@ -310,7 +310,7 @@ func (z ValueZeroing) layers(p *explain.Problem) []int {
 	return numbers(p.Model.Config().Layers)
 }
 
-// weights is the product, or mean, over the layers [T][T]. Rows add up to 1.
+// weights returns the product, or mean, over the layers [T][T]. Rows add up to 1.
 func (z ValueZeroing) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
 	if _, err := chosen("layer", z.Layers, p.Model.Config().Layers); err != nil {
 		return nil, err

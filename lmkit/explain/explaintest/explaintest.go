@@ -14,7 +14,7 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Models are the reference models of package lm, on the pure-Go engine, which compiles in no time. They have a
+// Models returns the reference models of package lm, on the pure-Go engine, which compiles in no time. They have a
 // vocabulary of 13 tokens, and no tokenizer.
 func Models(t testing.TB) map[string]*lm.Model {
 	t.Helper()
@@ -32,7 +32,7 @@ func Models(t testing.TB) map[string]*lm.Model {
 	return ms
 }
 
-// IDs is an input for the models of Models.
+// IDs returns an input for the models of Models.
 func IDs() []token.ID { return []token.ID{4, 1, 12, 7, 7, 0, 9} }
 
 // Explain answers a question by one method.

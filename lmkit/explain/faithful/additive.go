@@ -8,7 +8,8 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Infidelity is how far sums of scores are from what really changes: the mean over sets S of (sum of φ_i in S - (f(x)
+// Infidelity returns how far sums of scores are from what really changes: the mean over sets S of (sum of φ_i in S -
+// (f(x)
 // - f(x without S)))², in the game's unit squared. Scaled is the same for the scores times the factor β that makes it
 // least, β = E[φ(S) Δ(S)] / E[φ(S)²]: it forgives a wrong scale, but not wrong proportions. Zero is best. The scores
 // are contributions (as gradient times input), so the perturbation is to take the features of S away. Yeh et al., On
@@ -37,7 +38,7 @@ func Infidelity(
 	return plain, scaled, nil
 }
 
-// FaithfulnessCorrelation is Pearson's correlation, over sets S, of the sum of the scores in S with what the game
+// FaithfulnessCorrelation returns Pearson's correlation, over sets S, of the sum of the scores in S with what the game
 // loses without S, f(x) - f(x without S): 1 is best. It is NaN where either is the same for all sets. Bhatt et al.,
 // Evaluating and aggregating feature-based model explanations, 2020. Cost: one coalition a set, and one.
 func FaithfulnessCorrelation(ctx context.Context, g explain.Game, scores []float64, sets [][]int) (float64, error) {
@@ -48,8 +49,8 @@ func FaithfulnessCorrelation(ctx context.Context, g explain.Game, scores []float
 	return numerics.Pearson(sums, drops), nil
 }
 
-// SensitivityN is the faithfulness correlation over sets of n features, all of them or count at random: it is 1 for
-// every n if and only if the scores add up for every set. Ancona et al., Towards better understanding of
+// SensitivityN returns the faithfulness correlation over sets of n features, all of them or count at random: it is 1
+// for every n if and only if the scores add up for every set. Ancona et al., Towards better understanding of
 // gradient-based attribution methods, 2018.
 func SensitivityN(ctx context.Context, g explain.Game, scores []float64, n, count int, seed uint64) (float64, error) {
 	if n < 1 {
@@ -62,7 +63,7 @@ func SensitivityN(ctx context.Context, g explain.Game, scores []float64, n, coun
 	return FaithfulnessCorrelation(ctx, g, scores, sets)
 }
 
-// LeaveOneOutTau is Kendall's tau-b of the scores with what the game loses without each feature alone: 1 where the
+// LeaveOneOutTau returns Kendall's tau-b of the scores with what the game loses without each feature alone: 1 where the
 // order is the same. It is NaN where either is constant. Jain and Wallace, Attention is not explanation, 2019. Cost:
 // M+1 coalitions.
 func LeaveOneOutTau(ctx context.Context, g explain.Game, scores []float64) (float64, error) {

@@ -80,10 +80,10 @@ func pairwise(a, b []float64) float64 {
 	return float64(same) / float64(pairs)
 }
 
-// Kendall is Kendall's tau-b of two lists, from -1 to 1: pairs in the same order minus pairs in opposite order, over
-// the geometric mean of the pairs that each list does not tie. It is NaN where a list is constant or has one entry.
-// It fails where the lengths differ or a number is not finite. Kendall, The treatment of ties in ranking problems,
-// 1945.
+// Kendall returns Kendall's tau-b of two lists, from -1 to 1: pairs in the same order minus pairs in opposite order,
+// over the geometric mean of the pairs that each list does not tie. It is NaN where a list is constant or has one
+// entry. It fails where the lengths differ or a number is not finite. Kendall, The treatment of ties in ranking
+// problems, 1945.
 func Kendall(a, b []float64) (float64, error) {
 	if len(a) != len(b) {
 		return 0, fmt.Errorf("%d scores against %d: only scores of the same features can be compared", len(a), len(b))

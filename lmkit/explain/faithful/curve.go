@@ -33,8 +33,8 @@ func curve(ctx context.Context, g explain.Game, order []int, with func(first []i
 	return play(ctx, g, of)
 }
 
-// Area is the area under the curve over the share of features, 0 to 1, by the trapezoid rule: the mean height, in the
-// game's unit. It is 0 for a curve without a step.
+// Area returns the area under the curve over the share of features, 0 to 1, by the trapezoid rule: the mean height,
+// in the game's unit. It is 0 for a curve without a step.
 func (c Curve) Area() float64 {
 	sum := 0.0
 	for i := 1; i < len(c); i++ {

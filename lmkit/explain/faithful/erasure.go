@@ -65,12 +65,12 @@ func checkShares(shares []float64) error {
 	return nil
 }
 
-// topCount is a share of the features, rounded up; the share's own rounding does not count.
+// topCount returns a share of the features, rounded up; the share's own rounding does not count.
 func topCount(features int, share float64) int {
 	return min(features, int(math.Ceil(share*float64(features)-1e-9)))
 }
 
-// Comprehensiveness is the mean over the shares of f(x) - f(x \ r), the area over the perturbation curve (AOPC):
+// Comprehensiveness returns the mean over the shares of f(x) - f(x \ r), the area over the perturbation curve (AOPC):
 // large when the top features are needed. DeYoung et al., 2020; AOPC: Samek et al., Evaluating the visualization of
 // what a deep neural network has learned, 2017.
 func (e *Erasure) Comprehensiveness() float64 {
@@ -81,7 +81,8 @@ func (e *Erasure) Comprehensiveness() float64 {
 	return sum / float64(len(e.Without))
 }
 
-// Sufficiency is the mean over the shares of f(x) - f(r): small when the top features are enough. DeYoung et al., 2020.
+// Sufficiency returns the mean over the shares of f(x) - f(r): small when the top features are enough. DeYoung et
+// al., 2020.
 func (e *Erasure) Sufficiency() float64 {
 	sum := 0.0
 	for _, v := range e.Only {
@@ -90,9 +91,9 @@ func (e *Erasure) Sufficiency() float64 {
 	return sum / float64(len(e.Only))
 }
 
-// LogOdds is the mean over the shares of ln(f(x \ r) / f(x)), for a game of probabilities: very negative when the top
-// features are needed. It fails where a value is not positive. Shrikumar et al., Learning important features through
-// propagating activation differences, 2017.
+// LogOdds returns the mean over the shares of ln(f(x \ r) / f(x)), for a game of probabilities: very negative when
+// the top features are needed. It fails where a value is not positive. Shrikumar et al., Learning important features
+// through propagating activation differences, 2017.
 func (e *Erasure) LogOdds() (float64, error) {
 	sum := 0.0
 	for _, v := range e.Without {

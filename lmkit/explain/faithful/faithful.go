@@ -67,7 +67,7 @@ func Subsets(features, size, count int, seed uint64) ([][]int, error) {
 	return sets, nil
 }
 
-// howMany is the number of non-empty sets, as far as a float64 can tell.
+// howMany returns the number of non-empty sets, as far as a float64 can tell.
 func howMany(features, size int) float64 {
 	if size == 0 {
 		return math.Exp2(float64(features)) - 1

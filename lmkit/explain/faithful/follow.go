@@ -118,7 +118,7 @@ func (f *Followed) read(m *lm.Model, held bool) (rows [2][]token.ID, err error) 
 	return rows, nil
 }
 
-// overlapping is the tokens that hold more of a part of a text than white space.
+// overlapping returns the tokens that hold more of a part of a text than white space.
 func overlapping(enc token.Encoding, part token.Span) (at []int) {
 	for i, s := range enc.Spans {
 		if enc.Held != nil && enc.Held[i] {

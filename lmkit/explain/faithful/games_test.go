@@ -31,7 +31,7 @@ func (g game) Values(_ context.Context, of []explain.Coalition) ([]float64, erro
 	return out, nil
 }
 
-// additive is a game whose features each add their weight to base.
+// additive returns a game whose features each add their weight to base.
 func additive(base float64, w []float64) game {
 	return game{len(w), func(c explain.Coalition) float64 {
 		v := base
@@ -44,7 +44,7 @@ func additive(base float64, w []float64) game {
 	}}
 }
 
-// and is a game worth 1 when all of some features are there.
+// and returns a game worth 1 when all of some features are there.
 func and(features int, of ...int) game {
 	return game{features, func(c explain.Coalition) float64 {
 		for _, f := range of {

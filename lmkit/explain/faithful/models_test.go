@@ -22,7 +22,7 @@ func wordsOf(t testing.TB, task *plant.Task) *token.Word {
 		token.WordConfig{}))
 }
 
-// markerModel is an LSTM of one unit with weights set by hand, of which the truth is known exactly. It adds up the
+// markerModel returns an LSTM of one unit with weights set by hand, of which the truth is known exactly. It adds up the
 // embeddings it reads, each through tanh(5x), in its only cell: c = tanh(5 ruby) per "ruby", c = tanh(5 jade) per
 // "jade", and nothing for any other word. The logits are 4 tanh(c) of "yes", bias - 4 tanh(c) of "no", and -10 of all
 // others.

@@ -57,7 +57,8 @@ func Find(scores []float64, causes []int) (Finding, error) {
 	return f, nil
 }
 
-// mass divides by the largest score first, so that the sum does not overflow.
+// mass returns the share of the positive scores that lies on causes. Scores are divided by the largest one first, so
+// that the sum does not overflow.
 func mass(scores []float64, isCause []bool) float64 {
 	top := 0.0
 	for _, s := range scores {

@@ -21,7 +21,7 @@ type Case struct {
 	Followed bool
 }
 
-// causes is the features that hold tokens of the cause.
+// causes returns the features that hold tokens of the cause.
 func (c Case) causes(p *explain.Problem) ([]int, error) {
 	var causes []int
 	for i, f := range p.Features {
@@ -35,7 +35,7 @@ func (c Case) causes(p *explain.Problem) ([]int, error) {
 	return causes, nil
 }
 
-// pose turns items into cases.
+// pose returns planted items as cases: a question about the label rather than the foil, and where the cause stands.
 func (s Scoring) pose(m *lm.Model, items []plant.Item) ([]Case, error) {
 	if len(items) == 0 {
 		return nil, errors.New("there are no planted items to score methods on")
@@ -89,7 +89,7 @@ func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item) (Case, error) {
 	return c, nil
 }
 
-// answers is the tokens by which two ways to go on from a text begin, each with the space before it.
+// answers returns the first token of each of two answers to a text, as they are read behind it: with a space between.
 func answers(tok token.Tokenizer, text, label, foil string) (target, other token.ID, err error) {
 	if target, err = follows(tok, text, label); err != nil {
 		return 0, 0, err
@@ -104,7 +104,7 @@ func answers(tok token.Tokenizer, text, label, foil string) (target, other token
 	return target, other, nil
 }
 
-// follows is the token by which an answer begins that goes on from a text.
+// follows returns the first token of an answer as it is read behind a text.
 func follows(tok token.Tokenizer, text, answer string) (token.ID, error) {
 	alone, err := tok.Encode(text)
 	if err != nil {
@@ -124,7 +124,8 @@ func follows(tok token.Tokenizer, text, answer string) (token.ID, error) {
 	return whole.IDs[n], nil
 }
 
-// tokensOfWords is the places of each word's tokens: those whose first visible byte is in the word.
+// tokensOfWords returns the positions of the tokens of each word. A token belongs to the word that its first byte
+// which is no white space belongs to.
 func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, error) {
 	enc, err := tok.Encode(text)
 	if err != nil {
@@ -149,7 +150,7 @@ func tokensOfWords(tok token.Tokenizer, text string, words []string) ([][]int, e
 	return out, nil
 }
 
-// lead is the logit of the target minus the largest of the others.
+// lead returns the logit of the target minus the largest of the others.
 func lead(target token.ID) func([]float32) float64 {
 	return func(logits []float32) float64 {
 		return float64(logits[target]) - float64(logits[explain.Best(logits, target)])

@@ -114,7 +114,7 @@ type Randomised struct {
 // Name implements explain.MatrixMethod.
 func (Randomised) Name() string { return "randomised" }
 
-// Compare is the same of these methods.
+// Compare returns r with these methods to compare.
 func (r Randomised) Compare(methods ...explain.Method) explain.MatrixMethod {
 	r.Methods = methods
 	return r

@@ -24,7 +24,7 @@ type Robust struct {
 // Name implements explain.MatrixMethod.
 func (Robust) Name() string { return "robustness" }
 
-// Compare is the same of these methods.
+// Compare returns r with these methods to compare.
 func (r Robust) Compare(methods ...explain.Method) explain.MatrixMethod {
 	r.Methods = methods
 	return r

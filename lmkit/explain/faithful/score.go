@@ -123,7 +123,7 @@ func (s Scoring) Cases(
 	}
 }
 
-// count is how often each token is in the texts.
+// count returns how often each token is in the texts.
 func count(m *lm.Model, cases []Case) (map[token.ID]int, error) {
 	counts := map[token.ID]int{}
 	for i, c := range cases {
@@ -138,7 +138,7 @@ func count(m *lm.Model, cases []Case) (map[token.ID]int, error) {
 	return counts, nil
 }
 
-// row is a method and, once it failed, why.
+// row is a method that is scored, with the error of its first failure, after which it is not asked again.
 type row struct {
 	explain.Method
 	reference bool
@@ -228,8 +228,8 @@ func answer(ctx context.Context, p *explain.Problem, rows []*row) ([]*explain.At
 	return out, nil
 }
 
-// judge says how well an attribution finds the causes, and how well its order of the features does on the game of the
-// label's probability.
+// judge fills in how well an attribution finds the causes, and how well its order of the features does in the game
+// likely, whose value is the label's probability.
 func (s *MethodScore) judge(
 	ctx context.Context, a *explain.Attribution, causes []int, likely explain.Game, shares []float64,
 ) (err error) {

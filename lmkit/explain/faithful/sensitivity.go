@@ -31,7 +31,7 @@ func (n Noise) Validate() error {
 	return errors.Join(errs...)
 }
 
-// MaxSensitivity is how much an explanation can change when its input hardly does: the largest ‖φ(x+δ) - φ(x)‖ /
+// MaxSensitivity returns how much an explanation can change when its input hardly does: the largest ‖φ(x+δ) - φ(x)‖ /
 // ‖φ(x)‖ (Euclidean norms) over random δ of width numbers, each uniform in ±Radius. explain returns the scores of the
 // input plus δ; it is called first with zeros, then once a sample. Small is good, but 0 is reached by scores that
 // ignore the model. It is +Inf where all scores of the undisturbed input are zero and others are not. It fails where
@@ -96,10 +96,10 @@ func norm(v []float64) float64 {
 	return sum
 }
 
-// EmbeddingSensitivity is the max-sensitivity of a method to noise on the embeddings of the input's tokens. The noise
-// is added to the rows of the embedding table that the input uses, so equal tokens move alike; the output matrix
-// stays. Target and foil are those of the undisturbed model. Cost: the method's, once and once a sample, on models
-// with programs of their own.
+// EmbeddingSensitivity returns the max-sensitivity of a method to noise on the embeddings of the input's tokens. The
+// noise is added to the rows of the embedding table that the input uses, so equal tokens move alike; the output
+// matrix stays. Target and foil are those of the undisturbed model. Cost: the method's, once and once a sample, on
+// models with programs of their own.
 func EmbeddingSensitivity(
 	ctx context.Context, m *lm.Model, method explain.Method, q explain.Question, n Noise,
 ) (float64, error) {
@@ -145,7 +145,7 @@ func pinned(ctx context.Context, m *lm.Model, q explain.Question) (explain.Quest
 	return q, p, nil
 }
 
-// untied is the weights of a model, with the output matrix apart from the embedding.
+// untied returns the weights of a model, with the output matrix apart from the embedding.
 func untied(m *lm.Model) (map[string]lm.Array, lm.Config, error) {
 	ws, err := m.Weights()
 	if err != nil {
@@ -165,7 +165,7 @@ const (
 	output    = "head.weight"
 )
 
-// scoresOn is the scores of a method on a model. No evidence is measured.
+// scoresOn returns the scores of a method on a model. No evidence is measured.
 func scoresOn(ctx context.Context, m *lm.Model, method explain.Method, q explain.Question) ([]float64, error) {
 	p, err := explain.Prepare(ctx, m, q)
 	if err != nil {

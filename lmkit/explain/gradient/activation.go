@@ -106,7 +106,7 @@ func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 	return s, nil
 }
 
-// output is the activation that a layer hands on.
+// output returns the activation that a layer hands on.
 func output(m *lm.Model, layer int) lm.Tap {
 	if m.Config().Recurrent() {
 		return fmt.Sprintf("lstm.%d.hidden", layer)
@@ -211,7 +211,7 @@ func atActivations(ctx context.Context, p *explain.Problem, taps []lm.Tap, steps
 	return out, nil
 }
 
-// estimate is how many rows the integrals at some activations are expected to take.
+// estimate returns how many rows the integrals at some activations are expected to take.
 func estimate(p *explain.Problem, taps, steps int) int {
 	if steps == 0 {
 		steps = 3 * leastSteps // as often as not, twice as many points say the same
@@ -279,7 +279,7 @@ func (w way) settled(scores, last [][]float64, base float64) bool {
 	return math.Abs(sum-total) <= tolerance/4*max(math.Abs(total), 1e-6) && off <= tolerance*max(size, 1e-6)
 }
 
-// gauss is the integral by the Gauss-Legendre rule of n points, and the objective at the line's beginning.
+// gauss returns the integral by the Gauss-Legendre rule of n points, and the objective at the line's beginning.
 func (w way) gauss(ctx context.Context, n int) (scores [][]float64, base float64, err error) {
 	points := append(gauss(0, n, 0, 1), point{})
 	values := lm.Array{Dims: append([]int{len(points)}, w.to.Dims...)}
@@ -329,7 +329,7 @@ func zeros(rows, columns int) [][]float64 {
 	return out
 }
 
-// numbered is the labels 0 to n-1.
+// numbered returns the labels 0 to n-1.
 func numbered(n int) []string {
 	out := make([]string, n)
 	for i := range out {
@@ -338,7 +338,7 @@ func numbered(n int) []string {
 	return out
 }
 
-// texts is the tokens as labels.
+// texts returns the tokens as labels.
 func texts(tokens []explain.InputToken) []string {
 	var out []string
 	for _, t := range tokens {

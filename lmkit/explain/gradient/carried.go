@@ -173,7 +173,7 @@ func (c Carried) integral(
 // aside) is how fast it moves there.
 const aside = 1. / 128
 
-// integrate is the integral by the Gauss-Legendre rule of n points.
+// integrate returns the integral by the Gauss-Legendre rule of n points.
 func (c Carried) integrate(
 	ctx context.Context, p *explain.Problem, baseline, n int,
 ) ([]float64, map[lm.Tap]float64, error) {
@@ -228,7 +228,7 @@ func (c Carried) integrate(
 	return scores, state, nil
 }
 
-// moved is how fast the objective moves with a part of the state.
+// moved returns how fast the objective moves with a part of the state.
 func moved(before, after, grad lm.Array) float64 {
 	sum := 0.0
 	for d, g := range grad.Data {

@@ -93,7 +93,7 @@ func dot(a, b []float32) float64 {
 	return sum
 }
 
-// norm is the L1 or L2 norm.
+// norm returns the L1 or L2 norm.
 func norm(of []float32, which int) float64 {
 	sum := 0.0
 	for _, v := range of {

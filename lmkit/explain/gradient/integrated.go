@@ -213,7 +213,7 @@ func numbers(n int) []int {
 	return out
 }
 
-// deviation is the standard deviation of numbers.
+// deviation returns the standard deviation of numbers.
 func deviation(xs []float32) float64 {
 	var sum, squares float64
 	for _, x := range xs {

@@ -77,7 +77,7 @@ func integrate(ctx context.Context, p *explain.Problem, lines []line, points []p
 	return out, nil
 }
 
-// gauss is the Gauss-Legendre rule of n points on [from, to] of a line.
+// gauss returns the Gauss-Legendre rule of n points on [from, to] of a line.
 func gauss(line, n int, from, to float64) []point {
 	at, weight := make([]float64, n), make([]float64, n)
 	legendre(at, weight, from, to)

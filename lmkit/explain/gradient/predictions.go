@@ -63,7 +63,7 @@ func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.Ma
 	return s, nil
 }
 
-// everyPrediction is the problem's objective after each token of the input, and what is predicted there.
+// everyPrediction returns the problem's objective after each token of the input, and what is predicted there.
 func everyPrediction(ctx context.Context, p *explain.Problem) (of []lm.Objective, labels []string, err error) {
 	T := len(p.IDs)
 	targets := append(append([]tokenID{}, p.IDs[1:]...), p.Target)

@@ -138,7 +138,7 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 	return s, nil
 }
 
-// entrance is the activation at which tokens enter the first layer.
+// entrance returns the activation at which tokens enter the first layer.
 func entrance(m *lm.Model) lm.Tap {
 	if m.Config().Recurrent() {
 		return "embed"
@@ -146,7 +146,7 @@ func entrance(m *lm.Model) lm.Tap {
 	return "block.0.resid.pre"
 }
 
-// stateTaps is the activations of a given state.
+// stateTaps returns the activations of a given state.
 func stateTaps(p *explain.Problem) []lm.Tap {
 	if p.Question.State == nil {
 		return nil
@@ -158,7 +158,7 @@ func stateTaps(p *explain.Problem) []lm.Tap {
 	return taps
 }
 
-// perToken is the sum over the dimensions of (x - base) * m, one a token, for arrays [T, D]; nil: base is zero.
+// perToken returns the sum over the dimensions of (x - base) * m, one a token, for arrays [T, D]; nil: base is zero.
 func perToken(x lm.Array, base *lm.Array, m lm.Array) []float64 {
 	out := make([]float64, x.Dims[0])
 	for t := range out {

@@ -9,14 +9,16 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Interactions is how much more two features do together than each alone, averaged over who else is there: the Shapley
-// interaction index (Grabisch and Roubens, 1999). All coalitions are enumerated where the budget holds them. Otherwise
-// random orders of arrival are walked in sets in which any two features are neighbours exactly once.
+// Interactions measures how much more two features i and j do together than each alone. With v the game, it is the
+// mean of v(S+i+j) - v(S+i) - v(S+j) + v(S) over the coalitions S of the others, weighted as in Shapley values: the
+// Shapley interaction index (Grabisch and Roubens, 1999). Where the budget holds all coalitions, the mean is exact.
+// Otherwise it is estimated from random orders of arrival. These are drawn in sets in which any two features stand
+// side by side exactly once, so that each pair is measured equally often.
 type Interactions struct {
 	Budget int `json:"budget"` // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048 or M² + 2
 }
 
-// Pairs is the interactions of a game of M features.
+// Pairs holds the interactions of a game of M features.
 type Pairs struct {
 	Values   [][]float64 // [M][M], symmetric; on the diagonal, the Shapley values
 	Spread   [][]float64 // standard errors; nil: exact, or too little to tell
@@ -53,7 +55,7 @@ func (x Interactions) Matrix(ctx context.Context, p *explain.Problem) (explain.M
 		Spread: pairs.Spread, Promise: s.Promise, Settings: x, Warnings: s.Warnings}, nil
 }
 
-// Play finds the interactions of any game.
+// Play finds the interactions of any game. The seed decides which orders are walked where not all coalitions are.
 func (x Interactions) Play(ctx context.Context, g explain.Game, seed uint64) (*Pairs, error) {
 	M := g.Features()
 	least := M*M + 2
@@ -71,6 +73,7 @@ func (x Interactions) Play(ctx context.Context, g explain.Game, seed uint64) (*P
 	return samplePairs(ctx, m, budget, seed)
 }
 
+// enumeratePairs computes the interactions exactly, from the values of all 2^M coalitions.
 func enumeratePairs(ctx context.Context, m *explain.Memory) (*Pairs, error) {
 	est, err := enumerate(ctx, m)
 	if err != nil {
@@ -98,7 +101,8 @@ func enumeratePairs(ctx context.Context, m *explain.Memory) (*Pairs, error) {
 	return p, nil
 }
 
-// samplePairs walks as many sets of orders as the budget holds.
+// samplePairs estimates the interactions from as many sets of orders as the budget of distinct coalitions holds. The
+// estimate is the mean over the sets, and the sets' scatter gives its standard error.
 func samplePairs(ctx context.Context, m *explain.Memory, budget int, seed uint64) (*Pairs, error) {
 	M := m.Features()
 	var of []explain.Coalition
@@ -145,8 +149,9 @@ func samplePairs(ctx context.Context, m *explain.Memory, budget int, seed uint64
 	return p, nil
 }
 
-// neighbours is orders in which any two of M features are neighbours exactly once: Walecki's zigzags over an even
-// number of points on a circle, with random names. If M is odd, a feature M that does nothing is added.
+// neighbours returns n/2 orders of n features in which any two features stand side by side exactly once. They are
+// Walecki's zigzags over n points on a circle: r, r+1, r-1, r+2, ..., for r = 0 to n/2 - 1. Features get the points at
+// random. n must be even: if M is odd, n is M + 1, and the feature with number M is a dummy, which does nothing.
 func neighbours(M int, rng *rand.Rand) [][]int {
 	n := M + M%2
 	names := rng.Perm(n)
@@ -165,8 +170,9 @@ func neighbours(M int, rng *rand.Rand) [][]int {
 	return orders
 }
 
-// walk is the coalitions along an order of n, from none to all [n+1], and those in which the next but one feature has
-// come before the next one [n-1].
+// walk returns the coalitions that are needed to measure each two neighbours of an order of n features: first the n+1
+// coalitions that form as the features arrive, from none to all; then, for each k from 0 to n-2, the coalition in which
+// order[k+1] has arrived after the first k features, and order[k] has not.
 func walk(order []int, M int) []explain.Coalition {
 	n := len(order)
 	out := make([]explain.Coalition, 2*n)
@@ -185,7 +191,9 @@ func walk(order []int, M int) []explain.Coalition {
 	return out
 }
 
-// credit adds what the values of a walk say about features and pairs of neighbours.
+// credit adds to sum [M*M] what the values of a walk say. With S the first k features of the order, i the next one and
+// j the one after it, the diagonal gets v(S+i) - v(S), as a mean over the orders of a set, and the places (i, j) and
+// (j, i) get v(S+i+j) - v(S+i) - v(S+j) + v(S), which a set has once for each pair.
 func credit(sum []float64, order []int, values []float64, M, orders int) {
 	n := len(order)
 	along, swapped := values[:n+1], values[n+1:]
@@ -202,7 +210,7 @@ func credit(sum []float64, order []int, values []float64, M, orders int) {
 	}
 }
 
-// matrix is a list of M*M numbers as rows, and its diagonal.
+// matrix returns a list of M*M numbers as M rows, and the diagonal. Both are nil for an empty list.
 func matrix(of []float64, M int) (rows [][]float64, diagonal []float64) {
 	for i := 0; i*M < len(of); i++ {
 		rows = append(rows, of[i*M:(i+1)*M])

@@ -13,11 +13,12 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Kernel estimates Shapley values as the weighted linear fit to the game whose coefficients they are (Lundberg and Lee,
-// A unified approach to interpreting model predictions, 2017). That the scores add up to the difference to be explained
-// is a constraint of the fit, not a large weight. Coalitions come in complementary pairs (Covert and Lee, Improving
-// KernelSHAP, 2021). Sizes whose share of the budget holds all their coalitions are complete; of the others, distinct
-// coalitions are drawn, each size its share.
+// Kernel estimates Shapley values by a linear fit to the game: if coalitions of size s have the weight
+// (M-1) / (C(M,s) s (M-s)), the coefficients of the fit are the Shapley values (Lundberg and Lee, A unified approach to
+// interpreting model predictions, 2017). That the scores add up to the difference to be explained is a constraint of
+// the fit, not a large weight. Each coalition comes together with its complement (Covert and Lee, Improving KernelSHAP,
+// 2021). The budget is divided among the sizes by their weights. A size takes part with all its coalitions where its
+// share is enough for them, and else with as many as its share allows, drawn without repetition.
 type Kernel struct {
 	Budget int `json:"budget"` // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048
 }
@@ -75,17 +76,18 @@ func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate
 	return est, err
 }
 
-// pair is a coalition and its complement.
+// pair is a coalition, and with it its complement.
 type pair struct {
 	in      explain.Coalition
-	half    float64 // half the difference of their values
+	half    float64 // (v(in) - v(complement)) / 2
 	weight  float64 // in the fit
-	sampled bool
-	missing float64 // sampled: the share of the coalitions of this size that were not drawn
+	sampled bool    // the pair was drawn; false: all pairs of its size take part
+	missing float64 // of a sampled pair: the share of the pairs of its size that were not drawn
 }
 
-// draw chooses up to n pairs of M features. Sizes are in strata, a size s together with M-s. The kernel's weight of a
-// size is (M-1)/(s(M-s)), shared by its coalitions.
+// draw chooses up to n pairs of M features for the fit, each with its weight. Sizes s and M-s are one stratum, since a
+// pair has a coalition of each. The strata are gone through from s = 1 on: as long as a stratum's share of n holds all
+// its pairs, it is taken whole. The rest of n is divided among the strata that are left, and drawn.
 func draw(M, n int, seed uint64) []pair {
 	strata, left := make([]stratum, M/2), 0.0
 	for i := range strata {
@@ -95,7 +97,7 @@ func draw(M, n int, seed uint64) []pair {
 	var pairs []pair
 	for len(strata) > 0 {
 		s := strata[0]
-		// Size 1 is always complete: it makes the fit unique.
+		// Size 1 is always taken whole: its M pairs alone make the fit unique.
 		if s.size > 1 && float64(n)*s.weight/left < s.pairs {
 			break
 		}
@@ -112,7 +114,8 @@ func draw(M, n int, seed uint64) []pair {
 	if len(strata) == 0 || n < 1 {
 		return pairs
 	}
-	// Equal steps over the shares of the sizes, from a random start: each size gets its share, rounded up or down.
+	// Systematic sampling: the strata's weights are laid end to end, and every step of length left/n on them, from a
+	// random start, draws a pair of the stratum that it falls into. So each stratum gets its share, rounded up or down.
 	rng := rand.New(rand.NewPCG(seed, 0))
 	step := left / float64(n)
 	at, upTo := step*rng.Float64(), 0.0
@@ -130,13 +133,14 @@ func draw(M, n int, seed uint64) []pair {
 	return pairs
 }
 
-// stratum is the coalitions of a size together with their complements.
+// stratum is all pairs of a coalition of some size and its complement.
 type stratum struct {
-	size   int
-	pairs  float64 // how many there are
-	weight float64 // in the fit, of all together; also their share of the sample
+	size   int     // of the smaller one of a pair
+	pairs  float64 // how many pairs there are: C(M, size), or half as many where size = M - size
+	weight float64 // of all pairs together, in the fit and in dividing the budget
 }
 
+// newStratum returns a stratum with its weight 2 (M-1) / (size (M-size)): that of both its sizes.
 func newStratum(M, size int) stratum {
 	s := stratum{size: size, pairs: numerics.Binomial(M, size), weight: 2 * float64(M-1) / float64(size*(M-size))}
 	if 2*size == M {
@@ -145,7 +149,8 @@ func newStratum(M, size int) stratum {
 	return s
 }
 
-// random draws a pair that was not drawn before.
+// random draws a pair of the stratum that is not among drawn, adds it there, and returns its smaller coalition. Of two
+// equal halves that is the one with feature 0.
 func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Coalition {
 	for {
 		c := explain.Only(M, rng.Perm(M)[:s.size]...)
@@ -159,8 +164,10 @@ func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Co
 	}
 }
 
-// fit minimises the weighted squares of half - x·φ, where x is +1/2 for who is in and -1/2 for who is not, under the
-// constraint that φ adds up to total: what remains of the weighted fit when coalitions come in complementary pairs.
+// fit returns the φ that minimises Σ weights[k] (pairs[k].half - x_k·φ)² under the constraint Σφ = total. Here x_k is
+// +1/2 for the features in the coalition and -1/2 for the others: this is what the fit to single coalitions comes to
+// when each is there together with its complement, as the constant of the fit cancels. With A = Σ weights[k] x_k x_kᵀ
+// and b = Σ weights[k] half_k x_k, φ = A⁻¹b + λ A⁻¹1, where λ is such that the constraint holds.
 func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
 	M := len(pairs[0].in)
 	scaled, b := mat.NewDense(len(pairs), M, nil), mat.NewVecDense(M, nil)
@@ -193,11 +200,13 @@ func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
 	return free.RawVector().Data, nil
 }
 
-// jackknifeParts is how many parts of the sample are left out, one after another, to see how much depends on them.
+// jackknifeParts is how many parts the sample is cut into for standard errors: each in turn is left out of a fit.
 const jackknifeParts = 20
 
-// spread is the standard errors of the scores by a jackknife over parts of the sample. What was drawn of a size that is
-// nearly complete varies less: its weights are moved by the square root of the missing share only.
+// spread returns the standard errors of the scores, by a jackknife: the sample is fitted again without one part after
+// another, while the weights of the other parts grow to make up for it, and the scatter of these fits tells how much
+// the scores depend on what was drawn. Of a size of which nearly all pairs were drawn, another sample would be nearly
+// the same: so the change of a weight is multiplied by sqrt(missing), the correction for sampling without repetition.
 func spread(pairs []pair, sampled int, total float64) ([]float64, error) {
 	groups := min(jackknifeParts, sampled)
 	var estimates [][]float64

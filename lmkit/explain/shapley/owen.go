@@ -11,10 +11,11 @@ import (
 	"lmkit.internal/lmkit/explain"
 )
 
-// Owen shares a prediction out along a tree of the features: the two branches of a node get their Shapley values, and
-// share these out among their own branches (Owen, Values of games with a priori unions, 1977). Features join the rest
-// of the text only in whole branches, so a word's pieces are seldom torn apart, and about M² coalitions do for M
-// features of a balanced tree. Where the budget ends first, the nodes with the least to share out share equally.
+// Owen shares a prediction out along a binary tree of the features: the two branches of a node get their Shapley values
+// in the game of two that they play, and share these out among their own branches (Owen, Values of games with a priori
+// unions, 1977). Outside of its own branch a feature is seen only together with the rest of the branch, so that the
+// pieces of a word are seldom torn apart. About M² coalitions are enough for M features of a balanced tree. Where the
+// budget ends before, the nodes with the least to share out give all their features the same.
 type Owen struct {
 	Budget int   `json:"budget"`         // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048
 	Tree   *Tree `json:"tree,omitempty"` // nil: TokenTree of the features' texts
@@ -32,7 +33,7 @@ func (o Owen) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 	return scores(p, est, o), err
 }
 
-// withTree puts the tree of the features' texts in place of none.
+// withTree returns o with a tree: its own, or that of the features' texts where it has none.
 func (o Owen) withTree(p *explain.Problem) Owen {
 	if o.Tree == nil {
 		o.Tree = TokenTree(pieces(p))
@@ -40,7 +41,7 @@ func (o Owen) withTree(p *explain.Problem) Owen {
 	return o
 }
 
-// pieces is the features' texts as they are in the prompt, with the white space around them.
+// pieces returns the features' texts as they are in the prompt, with the white space around them.
 func pieces(p *explain.Problem) []string {
 	out := make([]string, len(p.Features))
 	for i, f := range p.Features {
@@ -49,8 +50,9 @@ func pieces(p *explain.Problem) []string {
 	return out
 }
 
-// atOnce is how many branches are shared out in one call of the game: enough to fill a batch, few against what is
-// known already. It belongs to the method: with a budget that ends early, it has a part in which branches are reached.
+// atOnce returns how many nodes are shared out in one call of the game, after the values of so many coalitions are
+// known: enough to fill a batch of the model, and few against what is known, so that nearly always the nodes with the
+// most to share out come first. Where the budget ends early, it has a part in which nodes are reached.
 func atOnce(known int) int { return max(4, known/16) }
 
 // Play finds the Owen values of any game. A game without texts needs a Tree, or gets a balanced one.
@@ -87,26 +89,28 @@ func (o Owen) Play(ctx context.Context, g explain.Game) (Estimate, error) {
 	return est, nil
 }
 
-// share is a branch that joins some features, and how much of the result hangs on it.
+// share is what a branch of the tree has to share out in one situation: it joins the features in before, and the value
+// goes from without to with.
 type share struct {
-	tree          *Tree
-	before        explain.Coalition // who is there already
-	without, with float64           // the value before and after the branch joins
-	weight        float64
-	number        int // in the order of adding
+	tree          *Tree             // the branch
+	before        explain.Coalition // the features that are present when it joins
+	without, with float64           // the value before and after it joins
+	weight        float64           // of this situation, among all in which the branch joins
+	number        int               // counts the shares in the order in which they were queued
 }
 
+// due returns what the share adds to the scores of its branch.
 func (s *share) due() float64 { return (s.with - s.without) * s.weight }
 
-// sharing is the state of the recursion.
+// sharing is what is shared out so far, and what is not.
 type sharing struct {
 	memo   *explain.Memory
-	scores []float64
-	open   queue
-	added  int
+	scores []float64 // of the features that were reached
+	open   queue     // the shares that are still to be divided
+	added  int       // shares that were ever queued
 }
 
-// add credits a leaf, and queues any other branch.
+// add gives a share to the feature of its leaf, or queues it where it belongs to a branch.
 func (s *sharing) add(n *share) {
 	if n.tree.Left == nil {
 		s.scores[n.tree.Feature] += n.due()
@@ -117,7 +121,8 @@ func (s *sharing) add(n *share) {
 	heap.Push(&s.open, n)
 }
 
-// take removes the branches with the most to share out, as far as the budget reaches.
+// take removes from the queue the shares with the most to share out whose coalitions the budget still holds, atOnce at
+// the most. It returns none when the budget has ended.
 func (s *sharing) take(budget int) []*share {
 	var next []*share
 	fresh := map[string]bool{}
@@ -140,7 +145,7 @@ func (s *sharing) take(budget int) []*share {
 	return next
 }
 
-// joins is who is there after the left branch alone has joined, and after the right one alone.
+// joins returns the coalitions after the left branch alone has joined, and after the right one alone.
 func (n *share) joins() [2]explain.Coalition {
 	return [2]explain.Coalition{n.after(n.tree.Left), n.after(n.tree.Right)}
 }
@@ -153,7 +158,9 @@ func (n *share) after(branch *Tree) explain.Coalition {
 	return c
 }
 
-// split lets the branches of each share join in both orders.
+// split divides shares among the two branches of each, which join in both orders: the left one first, when it takes the
+// value from without to that with it alone, and the right one the rest; and the other way round. Each order has half of
+// the weight.
 func (s *sharing) split(ctx context.Context, next []*share) error {
 	var of []explain.Coalition
 	for _, n := range next {
@@ -174,7 +181,8 @@ func (s *sharing) split(ctx context.Context, next []*share) error {
 	return nil
 }
 
-// shareRest shares out equally what the budget did not reach, and says how much that was.
+// shareRest gives the features of each share that the budget did not reach equal parts, and returns a warning that says
+// how much that was.
 func (s *sharing) shareRest() string {
 	most, at, groups := 0.0, "", map[string]float64{}
 	for _, n := range s.open {
@@ -192,7 +200,7 @@ func (s *sharing) shareRest() string {
 		"shared equally (at most %.3g, for features %s); raise the budget", len(groups), most, at)
 }
 
-// queue is a heap of shares, the largest first; of equal ones, the older.
+// queue is a heap of shares: the one with the most to share out is first, and of equal ones the older.
 type queue []*share
 
 func (q queue) Len() int { return len(q) }

@@ -9,9 +9,10 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Permutation estimates Shapley values by random orders of arrival, each followed by its reverse: such a pair is exact
-// where features interact at most in twos (Castro, Gómez and Tejada, 2009; Mitchell et al., Sampling permutations for
-// Shapley value estimation, 2022). Scores add up to the difference to be explained, whatever the budget.
+// Permutation estimates Shapley values by random orders of arrival: a feature's score is the mean of what the value
+// gains when it arrives (Castro, Gómez and Tejada, 2009). Each order is followed by its reverse: the mean of such a
+// pair is exact where features interact at most in twos (Mitchell et al., Sampling permutations for Shapley value
+// estimation, 2022). Scores add up to the difference to be explained, whatever the budget.
 type Permutation struct {
 	Budget int `json:"budget"` // coalitions to ask for at most; 0: 4096 up to 12 features, otherwise 2M + 2048
 }
@@ -39,7 +40,7 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 	var orders [][]int
 	var of []explain.Coalition
 	distinct := map[string]bool{}
-	// Orders that hold nothing new are free, but there is a point where they stop to help.
+	// Orders whose coalitions are all known cost nothing, but must not go on for ever: there are budget pairs at most.
 	for pair := 0; pair < budget; pair++ {
 		order := rand.New(rand.NewPCG(seed, uint64(pair))).Perm(M)
 		backwards := slices.Clone(order)
@@ -74,7 +75,7 @@ func (s Permutation) Play(ctx context.Context, g explain.Game, seed uint64) (Est
 	return est, nil
 }
 
-// prefixes is the M+1 coalitions that a game passes through as features arrive in an order.
+// prefixes returns the M+1 coalitions that form as features arrive in an order, from none to all.
 func prefixes(order []int) []explain.Coalition {
 	out := make([]explain.Coalition, len(order)+1)
 	c := make(explain.Coalition, len(order))

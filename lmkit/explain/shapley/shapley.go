@@ -11,17 +11,19 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 )
 
-// Estimate is what a method found out about a game.
+// Estimate holds what a method found out about a game.
 type Estimate struct {
 	Scores      []float64 // one a feature
 	Spread      []float64 // standard errors; nil: nothing was sampled, or too little to tell
 	Full, Empty float64   // the value of all features, and of none
-	Asked       int       // distinct coalitions whose value was asked for
-	Enumerated  bool      // all coalitions were: the scores are exact
+	Asked       int       // how many distinct coalitions the game was asked for
+	Enumerated  bool      // these were all there are: the scores are exact
 	Warnings    []string
 }
 
-// Exact is the Shapley values by enumeration of all 2^M coalitions of M features, in one call of the game.
+// Exact computes the Shapley values from all 2^M coalitions of M features, in one call of the game: with v the game,
+// the score of feature i is the mean of v(S+i) - v(S), over the sizes of coalitions S without i, and for each size
+// over the coalitions of that size.
 type Exact struct {
 	Most int `json:"most,omitempty"` // features at most; 0: 12
 }
@@ -76,7 +78,7 @@ func enumerate(ctx context.Context, m *explain.Memory) (Estimate, error) {
 	return est, nil
 }
 
-// table is the value of every coalition; the bits of its index say who is in it.
+// table returns the value of every coalition. Bit i of an index says whether feature i is in the coalition.
 func table(ctx context.Context, m *explain.Memory) ([]float64, error) {
 	M := m.Features()
 	of := make([]explain.Coalition, 1<<M)
@@ -89,14 +91,15 @@ func table(ctx context.Context, m *explain.Memory) ([]float64, error) {
 	return m.Values(ctx, of)
 }
 
-// weight is s!(n-s)!/(n+1)!: how likely s of n others arrive before a feature.
+// weight returns s!(n-s)!/(n+1)!: how likely it is that exactly a given s of n others arrive before a feature, where
+// all orders of arrival are equally likely.
 func weight(n, s int) float64 { return 1 / (float64(n+1) * numerics.Binomial(n, s)) }
 
-// enumerable says whether all coalitions of M features fit into a budget.
+// enumerable reports whether all coalitions of M features fit into a budget.
 func enumerable(M, budget int) bool { return M <= mostFeatures && 1<<M <= budget }
 
-// defaultBudget is the coalitions that are asked for where no budget is given: all of up to 12 features, and otherwise
-// what the usual implementations ask for.
+// defaultBudget returns how many coalitions are asked for where no budget is given: all of up to 12 features, and
+// otherwise 2M + 2048, as many as the usual implementations ask for.
 func defaultBudget(M int) int {
 	if M <= fewFeatures {
 		return 1 << fewFeatures
@@ -104,8 +107,8 @@ func defaultBudget(M int) int {
 	return 2*M + 2048
 }
 
-// checkBudget puts the default in place of no budget. A method that needs at least so many coalitions needs fewer
-// where all of them are fewer.
+// checkBudget returns the budget of a method, or its default in place of 0. It returns an error if that is below least,
+// the coalitions that the method needs, and below all the coalitions there are.
 func checkBudget(name string, budget, M, least int) (int, error) {
 	if budget == 0 {
 		budget = defaultBudget(M)
@@ -120,7 +123,7 @@ func checkBudget(name string, budget, M, least int) (int, error) {
 	return budget, nil
 }
 
-// ends is the value of all features, and of none.
+// ends returns the value of all features, and of none.
 func ends(ctx context.Context, m *explain.Memory) (full, empty float64, err error) {
 	vs, err := m.Values(ctx, []explain.Coalition{explain.All(m.Features()), explain.Only(m.Features())})
 	if err != nil {
@@ -129,7 +132,7 @@ func ends(ctx context.Context, m *explain.Memory) (full, empty float64, err erro
 	return vs[0], vs[1], nil
 }
 
-// scores is an estimate of a problem's game as a method reports it.
+// scores returns an estimate of a problem's game as a method reports it.
 func scores(p *explain.Problem, est Estimate, settings any) explain.Scores {
 	return explain.Scores{
 		Values: est.Scores, Spread: est.Spread, Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference},

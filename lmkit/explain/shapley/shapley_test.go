@@ -43,7 +43,7 @@ func (t table) Values(_ context.Context, of []explain.Coalition) ([]float64, err
 	return out, nil
 }
 
-// random is a game of M features whose interactions are of up to the given order.
+// random returns a game of M features whose interactions are of up to the given order.
 func random(M, order int, seed uint64) table {
 	rng := rand.New(rand.NewPCG(seed, 77))
 	t := table{features: M, value: make([]float64, 1<<M)}

@@ -62,7 +62,7 @@ const (
 	opening = "([{“„«¿¡"
 )
 
-// boundary is how strongly a text is cut between two pieces of it.
+// boundary returns how strongly a text is cut between two pieces of it.
 func boundary(before, after string, spaced bool) int {
 	a, b := strings.TrimSpace(before), strings.TrimSpace(after)
 	tail := strings.TrimRightFunc(before, func(r rune) bool { return unicode.IsSpace(r) && r != '\n' })
@@ -126,7 +126,7 @@ func (t *Tree) Validate(M int) error {
 	return errors.Join(errs...)
 }
 
-// features is the leaves from left to right.
+// features returns the leaves from left to right.
 func (t *Tree) features() []int {
 	if t.Left == nil {
 		return []int{t.Feature}

@@ -10,7 +10,7 @@ import (
 	"lmkit.internal/lmkit/explain/surrogate"
 )
 
-// likes is a classifier in plain Go: 1 for a text that it likes, and else 0.
+// likes returns a classifier in plain Go: 1 for a text that it likes, and else 0.
 func likes(_ context.Context, texts []string) ([]float64, error) {
 	out := make([]float64, len(texts))
 	for i, text := range texts {

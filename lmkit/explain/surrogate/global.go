@@ -80,7 +80,8 @@ func (g GlobalTree) Explain(
 	return g.Fit(texts, values, names)
 }
 
-// among is the probabilities of some tokens, one of which it is.
+// among returns the probabilities of some tokens, given that the next token is one of them: the softmax over their
+// logits.
 func among(logits []float32, choices []token.ID) []float64 {
 	top := math.Inf(-1)
 	for _, id := range choices {
@@ -193,7 +194,7 @@ func (g GlobalTree) check(inputs [][]string, values [][]float64, outputs []strin
 	return nil
 }
 
-// commonest is the decision that most rows have; of equals, the first.
+// commonest returns the decision that most rows have; of equals, the first.
 func commonest(Y [][]float64) int {
 	counts := make([]float64, max(2, len(Y[0])))
 	for _, y := range Y {
@@ -202,7 +203,7 @@ func commonest(Y [][]float64) int {
 	return floats.MaxIdx(counts)
 }
 
-// decision is the largest of several outputs, or the side of 0 of a single one.
+// decision returns the index of the largest of several outputs; of a single one 1 if it is positive, and else 0.
 func decision(y []float64) int {
 	if len(y) == 1 {
 		if y[0] > 0 {
@@ -213,10 +214,10 @@ func decision(y []float64) int {
 	return floats.MaxIdx(y)
 }
 
-// test asks for a token.
+// test asks whether an input contains a token.
 type test struct {
 	token string
-	last  bool // in the last place
+	last  bool // asks whether the input ends in it
 }
 
 func (t test) holds(input []string) bool {
@@ -233,7 +234,7 @@ func (t test) String() string {
 	return fmt.Sprintf("contains %q", t.token)
 }
 
-// tests is the questions that tell some inputs from others, the most frequent first.
+// tests returns the questions that tell some inputs from others, the most frequent first.
 func (g GlobalTree) tests(inputs [][]string, fitted []int) []test {
 	count := map[test]int{}
 	for _, i := range fitted {

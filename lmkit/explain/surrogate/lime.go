@@ -38,7 +38,7 @@ type Local struct {
 	Enumerated bool    // these were all
 }
 
-// settings is what LIME ran with, and how well the fit is.
+// settings is what LIME ran with and how good its fit is, as a result reports it.
 type settings struct {
 	Samples    int     `json:"samples"`
 	Width      float64 `json:"width"`
@@ -77,6 +77,7 @@ func (l LIME) Score(ctx context.Context, p *explain.Problem) (explain.Scores, er
 	return r, nil
 }
 
+// doubt returns a warning about a surrogate that explains the share r2 of the variance, which is little.
 func doubt(what string, r2 float64) string {
 	return fmt.Sprintf("the %s explains %.0f %% of how the objective varies near the input: its scores are a poor "+
 		"summary; compare them with Shapley values", what, 100*max(0, r2))
@@ -95,7 +96,9 @@ func (l LIME) defaults(M int) LIME {
 	return l
 }
 
-// Play fits any game.
+// Play fits a linear model to any game: Σ weight (y - intercept - Σ_f coef_f x_f)² + Σ coef² is least, where x_f is 1
+// if feature f is present and else 0, and the weight falls with the distance from the input. Scores are the
+// coefficients.
 func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, error) {
 	M := g.Features()
 	if l.Samples < 0 || l.Samples == 1 || l.Width < 0 || math.IsNaN(l.Width) || l.Features < 0 {
@@ -118,14 +121,16 @@ func (l LIME) Play(ctx context.Context, g explain.Game, seed uint64) (*Local, er
 	return fit, nil
 }
 
-// neighbours is versions of an input, the input itself first.
+// neighbours are versions of an input in which some features are absent. The input itself is the first.
 type neighbours struct {
 	in     []explain.Coalition
 	weight []float64 // how many of the samples each stands for
 	all    bool      // these are all coalitions
 }
 
-// neighbourhood draws n versions of an input of M features, each by its own seed; or all, where they are not more.
+// neighbourhood returns n versions of an input of M features. It draws how many features are absent, from 1 to M with
+// equal probabilities, and then which, for each version from a seed of its own. Where there are no more than n
+// coalitions, it returns all of them in place of a sample, each with the weight n-1 times its probability.
 func neighbourhood(M, n int, seed uint64) neighbours {
 	full := explain.All(M)
 	near := neighbours{in: []explain.Coalition{full}, weight: []float64{1}}
@@ -152,7 +157,8 @@ func neighbourhood(M, n int, seed uint64) neighbours {
 	return near
 }
 
-// kernel is the weight of a version of the input by its distance.
+// kernel returns exp(-d²/(2 width²)), the weight of a version of the input at the distance d. It is 100 times the
+// cosine distance of the version's 0s and 1s from the input's 1s: d = 100 (1 - sqrt(present/M)).
 func kernel(c explain.Coalition, width float64) float64 {
 	present := 0
 	for _, in := range c {
@@ -164,10 +170,12 @@ func kernel(c explain.Coalition, width float64) float64 {
 	return math.Exp(-d * d / (2 * width * width))
 }
 
-// jackknifeParts is how many parts of the sample are left out, one after another, for the standard errors.
+// jackknifeParts is how many parts the sample is cut into for standard errors: each in turn is left out of a fit.
 const jackknifeParts = 20
 
-// linear selects features, fits, and, if the versions are a sample, finds standard errors. The first is the input.
+// linear selects features and fits a ridge regression (penalty 1) of y to their presence in the versions of the
+// input, of which in[0] is the input itself. If the versions are a sample, it also finds standard errors, by a
+// jackknife: from the fits without one part of the sample after another.
 func linear(in []explain.Coalition, y, weights []float64, features int, sampled bool) *Local {
 	M := len(in[0])
 	groups := min(jackknifeParts, len(in))
@@ -176,7 +184,7 @@ func linear(in []explain.Coalition, y, weights []float64, features int, sampled 
 		var rows [][]float64
 		var ys, ws []float64
 		for i := g; i < len(in); i += groups {
-			// Around the value of the input, so that a large constant costs no digits.
+			// y is taken relative to the value of the input, so that a large constant costs no digits.
 			rows, ys, ws = append(rows, zeroOne(in[i])), append(ys, y[i]-y[0]), append(ws, weights[i])
 		}
 		parts = append(parts, numerics.NewMoments(M, rows, ys, ws))
@@ -204,7 +212,7 @@ func linear(in []explain.Coalition, y, weights []float64, features int, sampled 
 	var without [][]float64
 	for _, p := range parts {
 		rest := numerics.NewMoments(M, nil, nil, nil)
-		scale := float64(groups) / float64(groups-1) // as much data against the ridge as there was
+		scale := float64(groups) / float64(groups-1) // keeps the balance of the data and the penalty
 		rest.Add(scale, all)
 		rest.Add(-scale, p)
 		without = append(without, scores(rest.Ridge(chosen, 1)))
@@ -213,8 +221,9 @@ func linear(in []explain.Coalition, y, weights []float64, features int, sampled 
 	return fit
 }
 
-// choice selects features: by forward selection, where the next one is that with which R² is largest, or by the size
-// of their coefficients in a fit of all. Of equals, it takes the first.
+// choice selects so many of M features, as LIME's authors do. Up to 6 it selects one after another, each time the one
+// with which R² becomes largest. More than 6 are those with the largest coefficients in a fit of all. Of equals, it
+// takes the first.
 func choice(m *numerics.Moments, M, features int) []int {
 	every := make([]int, M)
 	for i := range every {
@@ -243,6 +252,7 @@ func choice(m *numerics.Moments, M, features int) []int {
 	return slices.Sorted(slices.Values(chosen))
 }
 
+// zeroOne returns 1 for each feature that is present, and 0 for each that is absent.
 func zeroOne(c explain.Coalition) []float64 {
 	out := make([]float64, len(c))
 	for i, in := range c {

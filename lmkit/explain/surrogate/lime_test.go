@@ -37,7 +37,7 @@ func (g game) Values(_ context.Context, of []explain.Coalition) ([]float64, erro
 	return out, nil
 }
 
-// additive is a game whose features each add their weight to an offset.
+// additive returns a game whose features each add their weight to an offset.
 func additive(offset float64, weights []float64) game {
 	return game{features: len(weights), value: func(c explain.Coalition) float64 {
 		sum := offset

@@ -30,7 +30,7 @@ type Node struct {
 	No    *Node     `json:"no,omitempty"`
 }
 
-// Rules is the tree as text, two lines a test. The share of the inputs that end there is in brackets.
+// Rules returns the tree as text, two lines a test. The share of the inputs that end there is in brackets.
 func (t *Tree) Rules() string {
 	var b strings.Builder
 	var write func(n *Node, lead, indent string)
@@ -50,7 +50,7 @@ func (t *Tree) Rules() string {
 	return b.String()
 }
 
-// say is what a node predicts, in words: the one output, or the most likely of several.
+// say returns what a node predicts, in words: the one output, or the most likely of several.
 func (t *Tree) say(n *Node) string {
 	if len(n.Value) == 1 {
 		return fmt.Sprintf("%s %.3g", t.Outputs[0], n.Value[0])
@@ -59,7 +59,8 @@ func (t *Tree) say(n *Node) string {
 	return fmt.Sprintf("%q with %.2f", t.Outputs[best], n.Value[best])
 }
 
-// named gives a tree of 0s and 1s its words.
+// named returns a fitted tree with words: tests[f] says what it means that number f of a row is 1. total is the
+// weight of all rows.
 func named(n *numerics.Node, tests []string, total float64) *Node {
 	out := &Node{Value: n.Mean, Share: n.Weight / total, Rows: n.Rows}
 	if n.Low != nil {
@@ -87,7 +88,7 @@ type LocalFit struct {
 	root       *numerics.Node
 }
 
-// treeSettings is what LocalTree ran with, and what it found.
+// treeSettings is what LocalTree ran with and what it found, as a result reports it.
 type treeSettings struct {
 	Samples    int     `json:"samples"`
 	Depth      int     `json:"depth"`
@@ -106,7 +107,7 @@ func (t LocalTree) Score(ctx context.Context, p *explain.Problem) (explain.Score
 	return s, err
 }
 
-// Grow is Score, and gives the tree, too.
+// Grow does what Score does, and returns the tree, too.
 func (t LocalTree) Grow(ctx context.Context, p *explain.Problem) (explain.Scores, *Tree, error) {
 	fit, err := t.Play(ctx, p.Game(), p.Question.Seed)
 	if err != nil {
@@ -161,7 +162,7 @@ func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*Loca
 		near.weight[i] *= kernel(c, 25)
 		X, Y = append(X, zeroOne(c)), append(Y, []float64{y[i]})
 	}
-	fitted, held := len(X), 0 // what is fitted: [:fitted]; what is compared: [held:]
+	fitted, held := len(X), 0 // rows [:fitted] are fitted to; rows [held:] measure the fit
 	if !near.all {
 		fitted = len(X) - len(X)/5
 		held = fitted
@@ -176,12 +177,12 @@ func (t LocalTree) Play(ctx context.Context, g explain.Game, seed uint64) (*Loca
 	return fit, nil
 }
 
-// Tree is the tree in words: what each test is called, and the output.
+// Tree returns the tree in words: what each test is called, and the output.
 func (f *LocalFit) Tree(tests []string, output string) *Tree {
 	return &Tree{Outputs: []string{output}, Root: named(f.root, tests, f.root.Weight)}
 }
 
-// r2 is the share of the weighted variance of the outputs that a tree explains; 1 where they are constant.
+// r2 returns the share of the weighted variance of the outputs that a tree explains; 1 where they are constant.
 func r2(root *numerics.Node, X, Y [][]float64, w []float64) float64 {
 	weight, mean := 0.0, make([]float64, len(Y[0]))
 	for i, y := range Y {
@@ -205,10 +206,11 @@ func r2(root *numerics.Node, X, Y [][]float64, w []float64) float64 {
 	return 1 - rest/total
 }
 
-// shapley is the Shapley values of a tree over the presence of M features: of each leaf alone, since they add up. A
-// leaf is reached when the p features on its way that must be present are, and the n that must be absent are not;
-// each of the former is worth (p-1)! n! / (p+n)! of its value, each of the latter -p! (n-1)! / (p+n)! (Lundberg et
-// al., From local explanations to global understanding with explainable AI for trees, 2020).
+// shapley returns the Shapley values of a tree whose tests ask which of M features are present. The tree is a sum of
+// games, one a leaf: the leaf's value where its way is taken, and 0 elsewhere. Shapley values of a sum are the sums of
+// Shapley values, so each leaf is credited alone. Its way is taken when p given features are present and a given others
+// are absent. Each of the former gets (p-1)! a! / (p+a)! of the leaf's value, each of the latter -p! (a-1)! / (p+a)!
+// (Lundberg et al., From local explanations to global understanding with explainable AI for trees, 2020).
 func shapley(root *numerics.Node, M int) []float64 {
 	scores := make([]float64, M)
 	var walk func(n *numerics.Node, present, absent []int)

@@ -95,7 +95,7 @@ func TestLocalTreeOnNoise(t *testing.T) {
 	}
 }
 
-// reviews is texts whose label is the word good, unless there is a not.
+// reviews returns texts whose label is the word good, unless there is a not.
 func reviews(n int, seed uint64) (inputs [][]string, values [][]float64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	words := []string{"the", "film", "was", "a", "long", "story", "good", "not", "plot", "end"}

@@ -44,7 +44,7 @@ func (c *Canvas) Done(about string) (*Canvas, error) {
 	return c, nil
 }
 
-// Height is how tall the picture is so far, with the margin below.
+// Height returns how tall the picture is so far, with the margin below.
 func (c *Canvas) Height() float64 { return c.Y + Margin }
 
 func (c *Canvas) add(s shape) { c.shapes = append(c.shapes, s) }

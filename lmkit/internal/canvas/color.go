@@ -8,10 +8,10 @@ import (
 // RGB is a colour.
 type RGB struct{ R, G, B uint8 }
 
-// Hex is the colour as #rrggbb.
+// Hex returns the colour as #rrggbb.
 func (c RGB) Hex() string { return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B) }
 
-// Ink is black or white, whichever reads better on c (relative luminance as WCAG 2 defines it).
+// Ink returns black or white, whichever reads better on c (relative luminance as WCAG 2 defines it).
 func (c RGB) Ink() string {
 	linear := func(v uint8) float64 { return math.Pow(float64(v)/255, 2.2) }
 	if l := 0.2126*linear(c.R) + 0.7152*linear(c.G) + 0.0722*linear(c.B); l > 0.22 {
@@ -68,7 +68,7 @@ func ramp(stops []RGB, x float64) RGB {
 	return RGB{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B)}
 }
 
-// Ratio is x as a share of top, 0 where there is no scale.
+// Ratio returns x as a share of top, 0 where there is no scale.
 func Ratio(x, top float64) float64 {
 	if top == 0 || math.IsNaN(x) {
 		return 0
@@ -76,7 +76,7 @@ func Ratio(x, top float64) float64 {
 	return max(-1, min(1, x/top))
 }
 
-// Largest is the largest |x| of the finite xs, or 0.
+// Largest returns the largest |x| of the finite xs, or 0.
 func Largest(xs []float64) float64 {
 	top := 0.0
 	for _, x := range xs {

@@ -81,7 +81,7 @@ func (c *Canvas) ScaleBar(
 	c.Y += 28
 }
 
-// labelWidth is about the width of a text as a label.
+// labelWidth returns about the width of a text as a label.
 func labelWidth(l Label, s string) float64 {
 	switch {
 	case l.Mono:
@@ -92,8 +92,8 @@ func labelWidth(l Label, s string) float64 {
 	return SansWidth(s, l.Size)
 }
 
-// MonoWidth is the width of s in the monospaced font. Wide characters come from a fallback font of about one em.
+// MonoWidth returns the width of s in the monospaced font. Wide characters come from a fallback font of about one em.
 func MonoWidth(s string, size float64) float64 { return float64(printable.Columns(s)) * MonoEm * size }
 
-// SansWidth is about the width of s in the reader's font without serifs.
+// SansWidth returns about the width of s in the reader's font without serifs.
 func SansWidth(s string, size float64) float64 { return float64(printable.Columns(s)) * SansEm * size }

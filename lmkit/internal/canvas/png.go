@@ -89,7 +89,7 @@ func (g group) png(p *painter) {
 	}
 }
 
-// pixels is the rectangle at whole pixels, so that neighbours leave no seam.
+// pixels returns the rectangle at whole pixels, so that neighbours leave no seam.
 func (p *painter) pixels(x, y, w, h float64) image.Rectangle {
 	at := func(v float64) int { return int(math.Round(v * p.scale)) }
 	y += p.down
@@ -127,7 +127,7 @@ func (i picture) png(p *painter) {
 	ximage.NearestNeighbor.Scale(p.img, p.pixels(i.x, i.y, i.w, i.h), i.img, i.img.Bounds(), draw.Src, nil)
 }
 
-// rounded is the way around a rectangle with round corners.
+// rounded returns the way around a rectangle with round corners.
 func rounded(x, y, w, h, r float64) Path {
 	const k = 0.4477 // of the radius: where a Bézier curve's handles must be for a quarter of a circle, from the corner
 	var p Path

@@ -48,7 +48,7 @@ func snap(polyline []point, half float64) {
 	}
 }
 
-// band is the rectangle of a straight piece of a line; nothing for one without length.
+// band returns the rectangle of a straight piece of a line; nothing for one without length.
 func band(a, b point, half float64) outline {
 	length := math.Hypot(b.x-a.x, b.y-a.y)
 	if length == 0 {

@@ -27,7 +27,7 @@ func (c *Canvas) SVG(w io.Writer) error {
 // Num prints a coordinate with at most two decimals.
 func Num(x float64) string { return strconv.FormatFloat(math.Round(x*100)/100, 'f', -1, 64) }
 
-// title is an element's tooltip.
+// title returns an element's tooltip.
 func title(s string) string {
 	if s == "" {
 		return ""

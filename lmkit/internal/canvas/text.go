@@ -129,7 +129,7 @@ func pieces(text string, chain []*font.Face) (all []piece) {
 	return all
 }
 
-// scriptOf is the script of the first character of a cluster that has one.
+// scriptOf returns the script of the first character of a cluster that has one.
 func scriptOf(cluster string) language.Script {
 	for _, r := range cluster {
 		if s := language.LookupScript(r); s.Strong() {

@@ -28,7 +28,7 @@ func attention(p *pass, x *Node) *Node {
 	return p.tap("out", p.dense("out", Reshape(z, B, -1, c.Heads*K))) // [B, T, D]
 }
 
-// asked is x [B, T, D] at the one token a row that is asked for [B, 1, D], if that is so.
+// asked returns x [B, T, D] at the one token a row that is asked for [B, 1, D], if that is so.
 func (p *pass) asked(x *Node) *Node {
 	if p.last == nil {
 		return x
@@ -73,7 +73,7 @@ type cache struct {
 	vals   []*Node
 }
 
-// rows is the T rows of a table [Context, D] from the first token that is not in the cache: [T, D].
+// rows returns the T rows of a table [Context, D] from the first token that is not in the cache: [T, D].
 func (c *cache) rows(table *Node, T, offset int) *Node {
 	D := table.Shape().Dimensions[1]
 	switch {

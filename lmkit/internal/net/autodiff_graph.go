@@ -27,7 +27,8 @@ func customVJP(ins []*Node, out *Node, fn func(v *Node) []*Node) *Node {
 	return Add(StopGradient(out), tie)
 }
 
-// leaf is a fresh variable with x's value. (The gradient with respect to a StopGradient node itself is silently zero.)
+// leaf returns a fresh variable with x's value. (The gradient with respect to a StopGradient node itself is silently
+// zero.)
 func leaf(x *Node) *Node { return Identity(StopGradient(x)) }
 
 // lift gives v the rank of x by leading axes.

@@ -83,7 +83,7 @@ const (
 func (m Memory) takes() bool   { return m == GoesOn || m == Ends || m == Cached }
 func (m Memory) returns() bool { return m == First || m == GoesOn || m == Cached }
 
-// place is the input that says where the tokens stand among Keys and Vals.
+// place returns the input that says where the tokens stand among Keys and Vals.
 func (m Memory) place() string {
 	if m == Cached {
 		return CacheAt

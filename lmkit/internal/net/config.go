@@ -120,7 +120,7 @@ func (c Config) Recurrent() bool { return c.Arch == LSTM }
 // Attends says whether the model's tokens read each other by attention.
 func (c Config) Attends() bool { return c.Arch == Transformer }
 
-// Out is the width of the hidden states that the output matrix multiplies.
+// Out returns the width of the hidden states that the output matrix multiplies.
 func (c Config) Out() int {
 	if c.Recurrent() {
 		return c.Hidden
@@ -128,14 +128,14 @@ func (c Config) Out() int {
 	return c.Embedding()
 }
 
-// Embedding is the width of token embeddings.
+// Embedding returns the width of token embeddings.
 func (c Config) Embedding() int { return cmp.Or(c.EmbedWidth, c.Width) }
 
 // hasHeadBias says whether the output matrix has a bias. An LSTM's always has one.
 func (c Config) hasHeadBias() bool { return c.HeadBias || c.Recurrent() }
 
-// Memory is the shape of what is kept of earlier tokens, twice a layer, by a model that reads B rows on: the keys and
-// values of S tokens [B, S, G, K], or the hidden state and the cell [B, H].
+// Memory returns the shape of what is kept of earlier tokens, twice a layer, by a model that reads B rows on: the
+// keys and values of S tokens [B, S, G, K], or the hidden state and the cell [B, H].
 func (c Config) Memory(B, S int) []int {
 	if c.Recurrent() {
 		return []int{B, c.Hidden}
@@ -144,7 +144,7 @@ func (c Config) Memory(B, S int) []int {
 	return []int{B, S, c.KVHeads, c.HeadWidth}
 }
 
-// Activations is about how many numbers a forward pass computes for each of T tokens, the logits not among them.
+// Activations returns about how many numbers a forward pass computes for each of T tokens, the logits not among them.
 func (c Config) Activations(T int) int {
 	if c.Recurrent() {
 		return 2*c.Width + c.Layers*14*c.Hidden

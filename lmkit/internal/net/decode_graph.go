@@ -38,7 +38,7 @@ func (k Step) Signature(c Config) Signature {
 	return s
 }
 
-// MemoryOf is the names of what a layer knows of earlier tokens.
+// MemoryOf returns the names of what a layer knows of earlier tokens.
 func MemoryOf(l int) (first, second string) {
 	return fmt.Sprintf("%s %d", Keys, l), fmt.Sprintf("%s %d", Vals, l)
 }
@@ -95,7 +95,7 @@ func (k Choice) choose(logits *Node, in, out values) {
 	out[Chosen], out[Logits] = ids, logits
 }
 
-// chosen is ids [B, T] with the row's own chosen token [B] where an ID is below 0.
+// chosen returns ids [B, T] with the row's own chosen token [B] where an ID is below 0.
 func chosen(ids, own *Node) *Node {
 	own = BroadcastToDims(ExpandAxes(own, -1), ids.Shape().Dimensions...)
 	return Where(GreaterOrEqual(ids, ZerosLike(ids)), ids, own)
@@ -153,8 +153,8 @@ func largest(logits, weights, need *Node) *Node {
 	return Or(above, And(equal, LessOrEqual(places(weights), ExpandAxes(last, -1))))
 }
 
-// atBorder is the largest number such that the entries of order [B, V] from it up weigh need: [B, 1]; or a smaller one
-// with the same entries, or with some more that weigh nothing.
+// atBorder returns the largest number such that the entries of order [B, V] from it up weigh need: [B, 1]; or a
+// smaller one with the same entries, or with some more that weigh nothing.
 func atBorder(order, weights, need *Node) *Node {
 	state := []*Node{ReduceAndKeep(order, ReduceMin, -1), ReduceAndKeep(order, ReduceMax, -1), order, weights, need}
 	params := func(g *Graph) []*Node {
@@ -203,7 +203,7 @@ func reach(weights, x *Node, passed func(sum, x *Node) *Node) *Node {
 	return Add(MulScalar(block, float64(m)), place)
 }
 
-// reachDirectly is reach for few weights [B, N]. before [B, 1] is the sum of what stands before the place.
+// reachDirectly returns reach for few weights [B, N]. before [B, 1] is the sum of what stands before the place.
 func reachDirectly(weights, x *Node, passed func(sum, x *Node) *Node) (place, before *Node) {
 	g, B, N := weights.Graph(), weights.Shape().Dimensions[0], weights.Shape().Dimensions[1]
 	square := shapes.Make(dtypes.Int32, B, N, N)
@@ -217,13 +217,13 @@ func reachDirectly(weights, x *Node, passed func(sum, x *Node) *Node) (place, be
 	return place, rowSum(Where(earlier, sums, ZerosLike(sums)))
 }
 
-// pick is xs[b, at[b]] for each row b: [B, ...].
+// pick returns xs[b, at[b]] for each row b: [B, ...].
 func pick(xs, at *Node) *Node {
 	row := Iota(xs.Graph(), shapes.Make(at.DType(), at.Shape().Dimensions[0], 1), 0)
 	return Gather(xs, Concatenate([]*Node{row, ExpandAxes(at, -1)}, -1))
 }
 
-// places is 0, 1, 2, ... in each row, as int32, for x [B, N].
+// places returns 0, 1, 2, ... in each row, as int32, for x [B, N].
 func places(x *Node) *Node {
 	return Iota(x.Graph(), shapes.Make(dtypes.Int32, x.Shape().Dimensions...), 1)
 }

@@ -39,7 +39,7 @@ type fataler interface {
 	Fatalf(string, ...any)
 }
 
-// choose is the choice in rows of logits by the draws.
+// choose returns the choice in rows of logits by the draws.
 func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float32) (ids []int, logProbs []float32) {
 	t.Helper()
 	kind := [3]bool{s.temperature > 0, s.topK > 0, s.topP > 0}
@@ -99,7 +99,7 @@ func (x *chooser) choose(t fataler, rows [][]float32, s settings, draws []float3
 	return ids, logProbs
 }
 
-// probabilities is softmax(logits / temperature).
+// probabilities returns softmax(logits / temperature).
 func probabilities(logits []float32, temperature float64) []float64 {
 	p, sum, top := make([]float64, len(logits)), 0.0, float64(slices.Max(logits))
 	for i, x := range logits {
@@ -112,7 +112,7 @@ func probabilities(logits []float32, temperature float64) []float64 {
 	return p
 }
 
-// kept is the tokens that the filters leave, by their definitions: sort everything, cut, renormalise, cut.
+// kept returns the tokens that the filters leave, by their definitions: sort everything, cut, renormalise, cut.
 func (s settings) kept(logits []float32) []int {
 	order := make([]int, len(logits))
 	for i := range order {
@@ -138,7 +138,7 @@ func (s settings) kept(logits []float32) []int {
 	return order
 }
 
-// drawn is the token at u when the probabilities of those that are kept stand end to end.
+// drawn returns the token at u when the probabilities of those that are kept stand end to end.
 func (s settings) drawn(logits []float32, u float64) int {
 	if s.temperature == 0 {
 		return slices.Index(logits, slices.Max(logits))

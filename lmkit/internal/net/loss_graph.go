@@ -47,7 +47,7 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 	return r
 }
 
-// output is the head: hidden states [..., D] to logits [..., V].
+// output returns the head: hidden states [..., D] to logits [..., V].
 func (p *pass) output(h *Node) *Node {
 	matrix, bias := p.weights.head(p.config)
 	d := h.Shape().Dimensions

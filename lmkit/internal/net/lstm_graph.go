@@ -12,7 +12,7 @@ type state struct {
 	lastHidden, lastCell []*Node // filled by the forward pass: the values after each row's last token
 }
 
-// lstm is a stack of PyTorch LSTM layers: x is the token embeddings [B, T, D], the result the last layer's hidden
+// lstm returns a stack of PyTorch LSTM layers: x is the token embeddings [B, T, D], the result the last layer's hidden
 // states [B, T, H].
 func lstm(p *pass, x *Node) *Node {
 	x = p.dropout(p.tap("embed", x))
@@ -59,7 +59,7 @@ func lstmLayer(p *pass, x *Node) *Node {
 	return h
 }
 
-// start is the hidden state and cell before the first token [B, H].
+// start returns the hidden state and cell before the first token [B, H].
 func (p *pass) start(like *Node, B, H int) (h, c *Node) {
 	if p.state != nil && p.state.hidden != nil {
 		h, c = p.state.hidden[p.layer], p.state.cell[p.layer]
@@ -83,7 +83,7 @@ func (p *pass) finish(last, out []*Node) {
 	s.lastHidden, s.lastCell = append(s.lastHidden, last[0]), append(s.lastCell, last[1])
 }
 
-// atLast is xs[length[b]-1, b] for xs [T, B, H]: [B, H].
+// atLast returns xs[length[b]-1, b] for xs [T, B, H]: [B, H].
 func atLast(xs, length *Node) *Node {
 	b := Iota(xs.Graph(), shapes.Make(length.DType(), length.Shape().Dimensions[0], 1), 0)
 	return Gather(xs, Concatenate([]*Node{ExpandAxes(AddScalar(length, -1), -1), b}, 1))
@@ -158,7 +158,7 @@ func (a *adjoint) run(v *Node) *Node {
 	return out[0]
 }
 
-// quarter is the k-th gate's part of z [..., 4H].
+// quarter returns the k-th gate's part of z [..., 4H].
 func quarter(z *Node, k int) *Node {
 	H := z.Shape().Dimensions[z.Rank()-1] / 4
 	return Slice(z, AxisRange().Spacer(), AxisRange(k*H, (k+1)*H))

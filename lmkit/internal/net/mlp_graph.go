@@ -6,7 +6,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// mlp is the feed-forward layer: [B, T, D] to [B, T, F] to [B, T, D].
+// mlp returns the feed-forward layer: [B, T, D] to [B, T, F] to [B, T, D].
 func mlp(p *pass, x *Node) *Node {
 	act := activation(p.config.Activation)
 	var h *Node
@@ -19,7 +19,7 @@ func mlp(p *pass, x *Node) *Node {
 	return p.tap("out", p.dense("out", p.tap("post", h)))
 }
 
-// activation is the function of a name, number by number.
+// activation returns the function of a name, number by number.
 func activation(name string) func(x *Node) *Node {
 	switch name {
 	case ReLU:
@@ -37,7 +37,7 @@ func activation(name string) func(x *Node) *Node {
 	}
 }
 
-// capped is limit*tanh(x/limit), which is x where x is small, and stays within the limit; limit 0: x.
+// capped returns limit*tanh(x/limit), which is x where x is small, and stays within the limit; limit 0: x.
 func (p *pass) capped(x *Node, limit float64) *Node {
 	if limit == 0 {
 		return x

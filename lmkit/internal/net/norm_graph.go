@@ -2,7 +2,7 @@ package net
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// norm is gain * (x - mean)/scale + bias over the last axis, where scale = sqrt(mean of (x - mean)² + epsilon). An
+// norm returns gain * (x - mean)/scale + bias over the last axis, where scale = sqrt(mean of (x - mean)² + epsilon). An
 // RMSNorm takes the mean for 0, and has no bias; a PlainNorm has neither gain nor bias.
 func norm(p *pass, x *Node) *Node {
 	c := p.config

@@ -13,7 +13,7 @@ type Param struct {
 	Part string // what it belongs to: "embed", "block.3", "lstm.0" or "head"
 }
 
-// Size is how many numbers the parameter has.
+// Size returns how many numbers the parameter has.
 func (p Param) Size() int {
 	n := 1
 	for _, d := range p.Dims {
@@ -160,7 +160,7 @@ func (c Config) NormsSums() bool { return c.NormPlace == SumNorm }
 // Centred says whether norms take the mean away.
 func (c Config) Centred() bool { return c.WithDefaults().Norm != RMSNorm }
 
-// normed is how many numbers of a token's queries or keys are normalised together.
+// normed returns how many numbers of a token's queries or keys are normalised together.
 func (c Config) normed(heads int) int {
 	if c.QKNorm == AllHeads {
 		return heads * c.HeadWidth

@@ -89,7 +89,7 @@ func (e edit) apply(x *Node, rowAxis int) *Node {
 	return Add(Mul(x, e.keep), Mul(StopGradient(takeRows(x, e.donors, rowAxis)), e.weight))
 }
 
-// at is the edit at one step of a recurrence: its time axis (0) sliced away.
+// at returns the edit at one step of a recurrence: its time axis (0) sliced away.
 func (e edit) at(s step) edit {
 	e.keep, e.weight = s.of(e.keep), s.of(e.weight)
 	if e.add != nil {
@@ -100,7 +100,7 @@ func (e edit) at(s step) edit {
 	return e
 }
 
-// at is the pass inside a recurrence: edits sliced at the step, nothing recorded (the replay records).
+// at returns the pass inside a recurrence: edits sliced at the step, nothing recorded (the replay records).
 func (p *pass) at(s step) *pass {
 	q := *p.silent()
 	q.rules, q.rows, q.edits = Ordinary, 0, map[string][]edit{}
@@ -114,21 +114,21 @@ func (p *pass) at(s step) *pass {
 	return &q
 }
 
-// silent is the same walk, recording nothing.
+// silent returns the same walk, recording nothing.
 func (p *pass) silent() *pass {
 	q := *p
 	q.want = nil
 	return &q
 }
 
-// replay is the same walk over all steps of a recurrence at once.
+// replay returns the same walk over all steps of a recurrence at once.
 func (p *pass) replay() *pass {
 	q := *p
 	q.rows = 1
 	return &q
 }
 
-// takeRows is x with row b replaced by row rows[b].
+// takeRows returns x with row b replaced by row rows[b].
 func takeRows(x, rows *Node, axis int) *Node {
 	if axis != 0 {
 		perm := make([]int, x.Rank())

@@ -167,8 +167,8 @@ func unstack(x *Node) []*Node {
 	return xs
 }
 
-// terms is unit(token_k at position_k): [B, N], whose weighted sum is the objective. Only what it needs of the head is
-// computed.
+// terms returns unit(token_k at position_k): [B, N], whose weighted sum is the objective. Only what it needs of the
+// head is computed.
 func terms(p *pass, unit string, h, position, token *Node) *Node {
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
 	at := pickMany(h, position) // [B, N, D]
@@ -189,7 +189,7 @@ func terms(p *pass, unit string, h, position, token *Node) *Node {
 	return x
 }
 
-// pickMany is h [B, T, D] at positions [B, N] of each row: [B, N, D].
+// pickMany returns h [B, T, D] at positions [B, N] of each row: [B, N, D].
 func pickMany(h, position *Node) *Node {
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
 	row := Iota(h.Graph(), shapes.Make(dtypes.Int32, B, N, 1), 0)

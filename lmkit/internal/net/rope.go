@@ -28,7 +28,7 @@ type Rope struct {
 	Magnitude float64 // what turns is multiplied by; 0: 1
 }
 
-// frequencies is f[j], the angle by which pair j turns from a token to the next.
+// frequencies returns f[j], the angle by which pair j turns from a token to the next.
 func (r Rope) frequencies() []float32 {
 	f := make([]float32, r.Width/2)
 	by := r.divisors()
@@ -41,7 +41,7 @@ func (r Rope) frequencies() []float32 {
 	return f
 }
 
-// divisors is the numbers of Divisors; nil where there are none, or they are no numbers, which validate reports.
+// divisors returns the numbers of Divisors; nil where there are none, or they are no numbers, which validate reports.
 func (r Rope) divisors() (by []float32) {
 	for _, text := range strings.Fields(r.Divisors) {
 		x, err := strconv.ParseFloat(text, 32)
@@ -53,7 +53,7 @@ func (r Rope) divisors() (by []float32) {
 	return by
 }
 
-// scaled is the frequency f of pair j, scaled.
+// scaled returns the frequency f of pair j, scaled.
 func (r Rope) scaled(j int, f float64) float64 {
 	between := func(x, low, high float64) float64 { return min(1, max(0, (x-low)/(high-low))) }
 	switch r.Scaling {
@@ -72,12 +72,12 @@ func (r Rope) scaled(j int, f float64) float64 {
 	return f
 }
 
-// pair is the number j, between whole ones, of the pair that turns so often in Original tokens.
+// pair returns the number j, between whole ones, of the pair that turns so often in Original tokens.
 func (r Rope) pair(turns float64) float64 {
 	return float64(r.Width) * math.Log(float64(r.Original)/(turns*2*math.Pi)) / (2 * math.Log(r.Theta))
 }
 
-// rope is the rotation in layers of a kind.
+// rope returns the rotation in layers of a kind.
 func (c Config) rope(kind byte) Rope {
 	r := c.Rope
 	if kind == Sliding && c.LocalRope != (Rope{}) {

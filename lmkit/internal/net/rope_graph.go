@@ -5,7 +5,7 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// normed is queries or keys x [B, T, n, K] through a norm, if the model has one for them.
+// normed returns queries or keys x [B, T, n, K] through a norm, if the model has one for them.
 func (p *pass) normed(name string, x *Node) *Node {
 	switch p.config.QKNorm {
 	case EachHead:
@@ -17,7 +17,7 @@ func (p *pass) normed(name string, x *Node) *Node {
 	return x
 }
 
-// turned is queries or keys x [B, T, n, K], each pair of numbers of each head turned by its angle at the token's
+// turned returns queries or keys x [B, T, n, K], each pair of numbers of each head turned by its angle at the token's
 // position (see Rope); last as in positions.
 func (p *pass) turned(name string, x, last *Node) *Node {
 	rope := p.config.rope(p.kind())

@@ -23,7 +23,7 @@ func (p *pass) act(f func(*Node) *Node, x *Node) *Node {
 	return y
 }
 
-// product is an Einsum of two activations. (Weights use dense, which is linear.)
+// product returns an Einsum of two activations. (Weights use dense, which is linear.)
 func (p *pass) product(equation string, a, b *Node) *Node {
 	switch p.rules {
 	case AttnLRP, LRPHalf:
@@ -34,7 +34,7 @@ func (p *pass) product(equation string, a, b *Node) *Node {
 	return Einsum(equation, a, b)
 }
 
-// gated is gate*signal, elementwise.
+// gated returns gate*signal, elementwise.
 func (p *pass) gated(gate, signal *Node) *Node {
 	switch p.rules {
 	case AttnLRP, LRPHalf:
@@ -47,7 +47,7 @@ func (p *pass) gated(gate, signal *Node) *Node {
 	return Mul(gate, signal)
 }
 
-// scaled is x/scale. Where relevance is conserved, the scale is a constant.
+// scaled returns x/scale. Where relevance is conserved, the scale is a constant.
 func (p *pass) scaled(x, scale *Node) *Node {
 	switch {
 	case p.rules.Conserve():
@@ -77,7 +77,8 @@ func (p *pass) softmax(x *Node) *Node {
 	return y
 }
 
-// linear is what a sum of contributions comes to. Under the epsilon rule a stabiliser takes a little of its relevance.
+// linear returns what a sum of contributions comes to. Under the epsilon rule a stabiliser takes a little of its
+// relevance.
 func (p *pass) linear(z *Node) *Node {
 	if p.rules != LRP && p.rules != LRPHalf {
 		return z
@@ -86,7 +87,7 @@ func (p *pass) linear(z *Node) *Node {
 	return p.take(linearised(z, keep, z), Mul(z, OneMinus(keep)))
 }
 
-// plus is y + constant.
+// plus returns y + constant.
 func (p *pass) plus(y, constant *Node) *Node {
 	if p.rules.Conserve() {
 		constant = Mul(constant, p.ones(y))
@@ -94,7 +95,7 @@ func (p *pass) plus(y, constant *Node) *Node {
 	return Add(y, constant)
 }
 
-// bias is y + b for y [..., N], b [N].
+// bias returns y + b for y [..., N], b [N].
 func (p *pass) bias(y, b *Node) *Node { return p.plus(y, lift(b, y)) }
 
 // take returns y. On the way back it moves the relevance of constant from y to the activation one, which collects what
@@ -104,8 +105,8 @@ func (p *pass) take(y, constant *Node) *Node {
 	return Add(y, Mul(StopGradient(constant), Sub(one, StopGradient(one))))
 }
 
-// ones is the activation one [B], shaped so that it multiplies y, whose axis of rows has B entries, or B*T where rows
-// and tokens are one axis.
+// ones returns the activation one [B], shaped so that it multiplies y, whose axis of rows has B entries, or B*T where
+// rows and tokens are one axis.
 func (p *pass) ones(y *Node) *Node {
 	n, B := y.Shape().Dimensions[p.rows], p.one.Shape().Dimensions[0]
 	one := p.one
@@ -120,7 +121,7 @@ func (p *pass) ones(y *Node) *Node {
 	return Reshape(one, dims...)
 }
 
-// secant is the slope of f between the two rows of each pair: the same for both, and that in the middle where they
+// secant returns the slope of f between the two rows of each pair: the same for both, and that in the middle where they
 // hardly differ.
 func (p *pass) secant(f func(*Node) *Node, x, y *Node) *Node {
 	x, y = StopGradient(x), StopGradient(y)
@@ -139,7 +140,7 @@ func (p *pass) shared(x *Node) *Node {
 	return Max(x, p.partner(x))
 }
 
-// pairMean is x; its gradient is averaged over each pair. That makes products complete: the difference of ab is
+// pairMean returns x; its gradient is averaged over each pair. That makes products complete: the difference of ab is
 // (difference of a)*(mean of b) + (difference of b)*(mean of a).
 func (p *pass) pairMean(x *Node) *Node {
 	return IdentityWithCustomGradient(x, func(_, v *Node) *Node { return MulScalar(Add(v, p.partner(v)), 0.5) })
@@ -155,7 +156,7 @@ func (p *pass) partner(x *Node) *Node {
 	return Reshape(Concatenate([]*Node{second, first}, axis+1), dims...)
 }
 
-// halved is x; half its gradient goes on: for a product, of which either factor's gradient would be all.
+// halved returns x; half its gradient goes on: for a product, of which either factor's gradient would be all.
 func halved(x *Node) *Node {
 	return IdentityWithCustomGradient(x, func(_, v *Node) *Node { return MulScalar(v, 0.5) })
 }

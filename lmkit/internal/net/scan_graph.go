@@ -13,7 +13,7 @@ type step struct {
 	dynamic *Node
 }
 
-// of is xs[t]; xs [T, ...], or [1, ...] for what is the same at every step.
+// of returns xs[t]; xs [T, ...], or [1, ...] for what is the same at every step.
 func (s step) of(xs *Node) *Node {
 	d := xs.Shape().Dimensions
 	if d[0] == 1 {
@@ -34,7 +34,7 @@ func (s step) bring(x *Node) *Node {
 	return DynamicSlice(x, origin(Const(x.Graph(), int32(0)), x.Rank()), x.Shape().Dimensions)
 }
 
-// origin is the start indices [first, 0, 0, ...].
+// origin returns the start indices [first, 0, 0, ...].
 func origin(first *Node, rank int) []*Node {
 	at := []*Node{first}
 	for len(at) < rank {

@@ -20,7 +20,7 @@ var Replaced = Slot{Tap: "embed"}
 // Key names the program.
 func (k Shared) Key() string { return fmt.Sprintf("shared %+v", k) }
 
-// OfLevel is the name of an input of one level.
+// OfLevel returns the name of an input of one level.
 func OfLevel(name string, level int) string { return fmt.Sprintf("%s %d", name, level) }
 
 // Signature lists all parameters; of every level IDs [N, T], the weights of the value [N, T, 1] and, from the second

@@ -48,13 +48,13 @@ const (
 	Draws     = "draws" // [B]
 )
 
-// At is the name of an activation that a stage returns.
+// At returns the name of an activation that a stage returns.
 func At(tap string) string { return tap + " at" }
 
-// By is the name of the gradient by an activation.
+// By returns the name of the gradient by an activation.
 func By(tap string) string { return tap + " by" }
 
-// kept is the name of an activation that a layer returns for its own gradient.
+// kept returns the name of an activation that a layer returns for its own gradient.
 func kept(tap string) string { return tap + " kept" }
 
 // Internal reports whether an output of a stage goes to another stage, and is no part of an answer.
@@ -68,7 +68,7 @@ type Slot struct {
 	Row bool
 }
 
-// Weight is the name of the input that says how much of the activation is replaced, and where: [B, T, ...].
+// Weight returns the name of the input that says how much of the activation is replaced, and where: [B, T, ...].
 func (s Slot) Weight() string {
 	if s.Row {
 		return s.Tap + " row weight"
@@ -76,7 +76,7 @@ func (s Slot) Weight() string {
 	return s.Tap + " weight"
 }
 
-// Source is the name of the input that replaces it: int32 [B], places of rows; or values [.., T, ...].
+// Source returns the name of the input that replaces it: int32 [B], places of rows; or values [.., T, ...].
 func (s Slot) Source() string {
 	if s.Row {
 		return s.Tap + " donors"
@@ -184,7 +184,7 @@ func PartOf(tap string) (part, name string) {
 	return EndPart, tap
 }
 
-// BlockPart is the part that is layer l.
+// BlockPart returns the part that is layer l.
 func BlockPart(l int) string { return fmt.Sprintf("block.%d.", l) }
 
 // paramsOf lists the parameters that satisfy a condition.
@@ -232,8 +232,8 @@ func (c Config) residuals() (taps []string) {
 	return taps
 }
 
-// Kept is how many numbers a token and layer keep for the gradient: the layer's input and, where products are not to
-// be computed again, the residuals.
+// Kept returns how many numbers a token and layer keep for the gradient: the layer's input and, where products are
+// not to be computed again, the residuals.
 func (c Config) Kept(residuals bool) int {
 	c = c.WithDefaults()
 	n := c.Width

@@ -11,8 +11,8 @@ import (
 // values are the inputs or the outputs of a stage by name.
 type values map[string]*Node
 
-// Build is the graph of a stage: the outputs of its signature from the inputs of its signature. loops says whether the
-// engine has While and DynamicSlice.
+// Build returns the graph of a stage: the outputs of its signature from the inputs of its signature. loops says
+// whether the engine has While and DynamicSlice.
 func Build(c Config, s Stage, loops bool, in []*Node) []*Node {
 	c = c.WithDefaults()
 	sig := s.Signature(c)

@@ -18,7 +18,7 @@ type TapInfo struct {
 	Readers int // where there is an axis G: how many heads of queries read each of its heads
 }
 
-// Heads is how many heads the activation has, of queries or of keys and values; 0: it has no such axis.
+// Heads returns how many heads the activation has, of queries or of keys and values; 0: it has no such axis.
 func (t TapInfo) Heads() int {
 	if k := strings.IndexAny(t.Axes, "HG"); k >= 0 {
 		return t.Sizes[k]
@@ -26,7 +26,7 @@ func (t TapInfo) Heads() int {
 	return 0
 }
 
-// HeadName is the number of head i of the activation. One of keys and values is called by the heads that share it:
+// HeadName returns the number of head i of the activation. One of keys and values is called by the heads that share it:
 // "3-5".
 func (t TapInfo) HeadName(i int) string {
 	if t.Readers < 2 {
@@ -35,7 +35,7 @@ func (t TapInfo) HeadName(i int) string {
 	return fmt.Sprintf("%d-%d", i*t.Readers, (i+1)*t.Readers-1)
 }
 
-// Shape is the activation's shape for B rows of T tokens.
+// Shape returns the activation's shape for B rows of T tokens.
 func (t TapInfo) Shape(B, T int) []int {
 	d := make([]int, len(t.Sizes))
 	for k, n := range t.Sizes {

@@ -2,9 +2,9 @@ package net
 
 import . "github.com/gomlx/gomlx/core/graph"
 
-// transformer is a causal decoder: x is the token embeddings [B, T, D], the result the last hidden states [B, T, D],
-// or [B, 1, D] where one token's prediction is asked for: of the last layer, the others need no more than keys and
-// values.
+// transformer returns a causal decoder: x is the token embeddings [B, T, D], the result the last hidden states [B, T,
+// D], or [B, 1, D] where one token's prediction is asked for: of the last layer, the others need no more than keys
+// and values.
 func transformer(p *pass, x *Node) *Node {
 	x = entry(p, x)
 	for l := range p.config.Layers {
@@ -20,7 +20,8 @@ func transformer(p *pass, x *Node) *Node {
 	return exit(p, x)
 }
 
-// entry is the residual stream that the first layer reads: embeddings of tokens x [B, T, D], and of their positions.
+// entry returns the residual stream that the first layer reads: embeddings of tokens x [B, T, D], and of their
+// positions.
 func entry(p *pass, x *Node) *Node {
 	c := p.config
 	x = p.tap("embed", x)
@@ -37,7 +38,7 @@ func entry(p *pass, x *Node) *Node {
 	return p.dropout(x) // [B, T, D]
 }
 
-// exit is the hidden states that the output matrix multiplies, from the residual stream after the last layer.
+// exit returns the hidden states that the output matrix multiplies, from the residual stream after the last layer.
 func exit(p *pass, x *Node) *Node {
 	if p.config.NormPlace != SumNorm {
 		x = norm(p.in("final"), x)
@@ -48,7 +49,7 @@ func exit(p *pass, x *Node) *Node {
 	return p.tap("head.in", x)
 }
 
-// block is one layer of the residual stream [B, T, D].
+// block returns one layer of the residual stream [B, T, D].
 func block(p *pass, x *Node) *Node {
 	x = p.tap("resid.pre", x)
 	read := p.before("ln1", x)
@@ -68,7 +69,7 @@ func block(p *pass, x *Node) *Node {
 	return p.tap("resid.post", p.join("ln2_post", x, mlp(p.in("mlp"), read)))
 }
 
-// before is what attention or the feed-forward layer reads of the residual stream.
+// before returns what attention or the feed-forward layer reads of the residual stream.
 func (p *pass) before(name string, x *Node) *Node {
 	if p.config.normsBefore() {
 		return norm(p.in(name), x)
@@ -76,7 +77,7 @@ func (p *pass) before(name string, x *Node) *Node {
 	return x
 }
 
-// join is the residual stream x, and what one of the two writes to it.
+// join returns the residual stream x, and what one of the two writes to it.
 func (p *pass) join(name string, x, written *Node) *Node {
 	switch p.config.NormPlace {
 	case PreNorm:
@@ -87,5 +88,5 @@ func (p *pass) join(name string, x, written *Node) *Node {
 	return Add(x, p.dropout(norm(p.in(name), written)))
 }
 
-// kind is the letter of the layer in which the pass stands: what its attention reads.
+// kind returns the letter of the layer in which the pass stands: what its attention reads.
 func (p *pass) kind() byte { return p.config.Pattern[p.layer] }

@@ -4,8 +4,8 @@ package numerics
 
 import "math"
 
-// Jackknife is the standard error of each number from its estimates with one of len(of) equal parts of the data left
-// out in turn (Tukey, 1958): sqrt((n-1)/n Σ(x - mean)²).
+// Jackknife returns the standard error of each number from its estimates with one of len(of) equal parts of the data
+// left out in turn (Tukey, 1958): sqrt((n-1)/n Σ(x - mean)²).
 func Jackknife(of [][]float64) []float64 {
 	n := float64(len(of))
 	mean, out := make([]float64, len(of[0])), make([]float64, len(of[0]))

@@ -28,7 +28,7 @@ func TestJackknifeOfAMean(t *testing.T) {
 	}
 }
 
-// data is rows, outputs and weights at random.
+// data returns rows, outputs and weights at random.
 func data(n, M int, seed uint64) (X [][]float64, y, w []float64) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	for range n {

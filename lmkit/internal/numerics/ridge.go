@@ -15,7 +15,7 @@ type Moments struct {
 	xy     []float64     // Σ w y x
 }
 
-// NewMoments is the sums over rows of M numbers; of no rows, they are zero. Rows, y and w have the same length.
+// NewMoments returns the sums over rows of M numbers; of no rows, they are zero. Rows, y and w have the same length.
 func NewMoments(M int, rows [][]float64, y, w []float64) *Moments {
 	m := &Moments{x: make([]float64, M), xx: mat.NewSymDense(M, nil), xy: make([]float64, M)}
 	if len(rows) == 0 {
