@@ -14,7 +14,7 @@ import (
 	"lmkit.internal/lmkit/token"
 )
 
-// Scoring says how methods are scored on planted items. The zero value is the usual choice.
+// Scoring says how methods are scored on texts whose causes are known. The zero value is the usual choice.
 type Scoring struct {
 	Baseline string // what an absent word is, as in explain.Question
 	// Keep has the words that always stay and get no score, because they ask and do not tell. nil: "=>" and "?".

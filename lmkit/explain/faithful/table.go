@@ -8,7 +8,7 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// Table says how well methods find planted causes on one model: a leaderboard. All of it but the seconds is the same
+// Table says how well methods find known causes on one model: a leaderboard. All of it but the seconds is the same
 // to the bit for the same model, items, methods and settings.
 type Table struct {
 	ModelHash  string   `json:"model_hash"`
