@@ -16,52 +16,75 @@ type Baseline struct {
 	Vector lm.Array // [D]
 }
 
+// DefaultBaseline is what stands for an absent token where a question does not say it: the unknown token, if training
+// showed it to the model, or else the mean embedding.
+func DefaultBaseline(m *lm.Model) string {
+	if m.MetUnknown() {
+		return "unk"
+	}
+	return "mean"
+}
+
 // baselines finds the embeddings of the input, and those that stand for an absent token.
 func (p *Problem) baselines() error {
 	var err error
 	if p.Embeddings, err = p.Model.Embeddings(p.IDs...); err != nil {
 		return err
 	}
-	V, D := p.Model.Config().Vocab, p.Embeddings.Dims[1]
+	D := p.Embeddings.Dims[1]
 	for name := range strings.SplitSeq(p.Question.Baseline, ",") {
-		name = strings.TrimSpace(name)
-		b := Baseline{Name: name}
-		row := func(id token.ID) error {
-			rows, err := p.Model.Embeddings(id)
-			b.Vector = lm.Array{Dims: []int{D}, Data: rows.Data}
-			return err
-		}
-		switch {
-		case name == "zero":
+		b := Baseline{Name: strings.TrimSpace(name)}
+		switch b.Name {
+		case "zero":
 			b.Vector = lm.Array{Dims: []int{D}, Data: make([]float32, D)}
-		case name == "mean":
+		case "mean":
 			if b.Vector, err = p.Model.MeanEmbedding(); err != nil {
 				return err
 			}
-		case name == "unk":
-			tok := p.Model.Tokenizer()
-			if tok == nil {
-				return errors.New("the baseline unk needs a tokenizer, and this model has none: choose mean, zero or #ID")
-			}
-			id, ok := tok.Unknown()
-			if !ok {
-				return errors.New("this model's tokenizer has no unknown token: choose the baseline mean, zero or #ID")
-			}
-			if err := row(id); err != nil {
-				return err
-			}
-		case strings.HasPrefix(name, "#"):
-			id, err := strconv.Atoi(name[1:])
-			if err != nil || id < 0 || id >= V {
-				return fmt.Errorf("the baseline %s is no token: there are #0 to #%d", name, V-1)
-			}
-			if err := row(token.ID(id)); err != nil {
-				return err
-			}
 		default:
-			return fmt.Errorf("there is no baseline %q; there are unk, mean, zero and #ID (a token)", name)
+			id, err := baselineToken(p.Model, b.Name)
+			if err != nil {
+				return err
+			}
+			rows, err := p.Model.Embeddings(id)
+			if err != nil {
+				return err
+			}
+			b.Vector = lm.Array{Dims: []int{D}, Data: rows.Data}
 		}
 		p.Baselines = append(p.Baselines, b)
 	}
 	return nil
+}
+
+// baselineToken is the token that a baseline names.
+func baselineToken(m *lm.Model, name string) (token.ID, error) {
+	tok := m.Tokenizer()
+	if tok == nil && (name == "unk" || name == "space") {
+		return 0, fmt.Errorf("the baseline %s needs a tokenizer, and this model has none: choose mean, zero or #ID", name)
+	}
+	switch {
+	case name == "unk":
+		if id, ok := tok.Unknown(); ok {
+			return id, nil
+		}
+		return 0, errors.New("this model's tokenizer has no unknown token: choose the baseline mean, zero or #ID")
+	case name == "space":
+		if id, ok := tok.Lookup(" "); ok {
+			return id, nil
+		}
+		return 0, errors.New("this model's tokenizer has no token that is a space: choose the baseline mean, zero or #ID")
+	case name == "end":
+		if ends := m.Ends(); len(ends) > 0 {
+			return ends[0], nil
+		}
+		return 0, errors.New("this model has no token that ends a text: choose the baseline mean, zero or #ID")
+	case strings.HasPrefix(name, "#"):
+		id, err := strconv.Atoi(name[1:])
+		if last := m.Config().Vocab - 1; err != nil || id < 0 || id > last {
+			return 0, fmt.Errorf("the baseline %s is no token: there are #0 to #%d", name, last)
+		}
+		return token.ID(id), nil
+	}
+	return 0, fmt.Errorf("there is no baseline %q; there are unk, mean, zero, space, end and #ID (a token)", name)
 }

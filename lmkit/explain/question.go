@@ -66,8 +66,8 @@ type Question struct {
 	By        string    // "": ByToken
 	Groups    [][]int   // any grouping of token positions, in place of By; tokens in no group stay as they are
 	// Baseline says what an absent token is replaced with, its position kept: "unk" the unknown token, "mean" the mean
-	// of the embedding table, "zero" zeros, "#7" a token. Several, with commas, are averaged. "": unk, if training showed
-	// it to the model ([lm.Model.MetUnknown]), or else mean.
+	// of the embedding table, "zero" zeros, "space" and "end" the tokens that are a space and that end a text, "#7" a
+	// token. Several, with commas, are averaged. "": [DefaultBaseline].
 	Baseline string
 	// FirstToken says whether the first token is a feature like the others (ScoreFirst), or stays as it is in all that is
 	// asked of the model, and gets no score (HoldFirst). "": HoldFirst if nobody wrote it, as the token that begins every
@@ -103,10 +103,7 @@ func (q *Question) defaults(m *lm.Model) error {
 		errs = append(errs, fmt.Errorf("the tolerance is %v; it must be positive", q.Tolerance))
 	}
 	if q.Baseline == "" {
-		q.Baseline = "mean"
-		if m.MetUnknown() {
-			q.Baseline = "unk"
-		}
+		q.Baseline = DefaultBaseline(m)
 	}
 	if q.Foil != nil && q.Objective != Contrast {
 		errs = append(errs, fmt.Errorf("a foil belongs to the objective contrast, not to %s", q.Objective))

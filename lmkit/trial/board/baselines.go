@@ -3,7 +3,6 @@ package board
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -34,8 +33,8 @@ type Against struct {
 	Models []Model `json:"models"` // a relation each
 }
 
-// Baselines are the names that RunBaselines has for baselines besides those of explain.Question: the token that ends a
-// text, a space, and some random tokens, whose results are averaged.
+// Baselines are those that RunBaselines compares by default. All but random are those of explain.Question; it is some
+// random tokens, whose results are averaged.
 func Baselines() []string { return []string{"mean", "zero", "end", "space", "random"} }
 
 // averaged is how many tokens the baseline random is.
@@ -60,14 +59,10 @@ func RunBaselines(
 	out := &Comparison{Schema: Schema, Config: c}
 	var is []string
 	for i, name := range names {
-		one, err := c.baseline(m, name)
-		if err != nil {
-			return nil, err
-		}
 		if slices.Contains(names[:i], name) {
 			return nil, fmt.Errorf("the baseline %s was given twice", name)
 		}
-		is = append(is, one)
+		is = append(is, c.baseline(m, name))
 	}
 	kept, about, err := follow(ctx, m, all, c, hears)
 	if err != nil {
@@ -99,30 +94,16 @@ func RunBaselines(
 }
 
 // baseline is a baseline by its name, as a question has it.
-func (c Config) baseline(m *lm.Model, name string) (string, error) {
-	tok := m.Tokenizer()
-	switch {
-	case name == "end":
-		if ends := m.Ends(); len(ends) > 0 {
-			return fmt.Sprintf("#%d", ends[0]), nil
-		}
-		return "", errors.New("the baseline end: this model has no token that ends a text; choose another baseline")
-	case name == "space":
-		if tok != nil {
-			if id, ok := tok.Lookup(" "); ok {
-				return fmt.Sprintf("#%d", id), nil
-			}
-		}
-		return "", errors.New("the baseline space: this model has no token that is a space; choose another baseline")
-	case name == "random":
-		rng := rand.New(rand.NewPCG(c.Seed, 0))
-		var ids []string
-		for range averaged {
-			ids = append(ids, fmt.Sprintf("#%d", rng.IntN(m.Config().Vocab)))
-		}
-		return strings.Join(ids, ","), nil
+func (c Config) baseline(m *lm.Model, name string) string {
+	if name != "random" {
+		return name
 	}
-	return name, nil
+	rng := rand.New(rand.NewPCG(c.Seed, 0))
+	var ids []string
+	for range averaged {
+		ids = append(ids, fmt.Sprintf("#%d", rng.IntN(m.Config().Vocab)))
+	}
+	return strings.Join(ids, ",")
 }
 
 // over is the mean of a number over the relations that have it.

@@ -153,12 +153,8 @@ func (f *Facts) summary() string {
 	for _, r := range f.Relations {
 		given += r.Given
 	}
-	baseline := f.Baseline
-	if baseline == "" {
-		baseline = "the model's own"
-	}
 	return fmt.Sprintf("%d of %d facts of %s kept, %d explained; the baseline is %s.", f.Kept, given, f.Source, f.Scored,
-		baseline)
+		f.Baseline)
 }
 
 // widest is the half width of the widest interval of a precision on verified items, and whose it is.

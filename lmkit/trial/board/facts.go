@@ -23,7 +23,7 @@ const Builtin = "builtin"
 type Facts struct {
 	Model     string              `json:"model"` // as it was named
 	Source    string              `json:"source"`
-	Baseline  string              `json:"baseline,omitempty"` // what an absent word was; "": the model's own
+	Baseline  string              `json:"baseline,omitempty"` // what an absent word was; "": several, one after the other
 	Relations map[string]Relation `json:"relations"`
 	Left      []Left              `json:"left"` // those that are no part of the board, and why
 	Kept      int                 `json:"kept"`
@@ -196,7 +196,7 @@ func runCases(
 		return nil, failed
 	}
 	r := &Result{Schema: Schema, Config: c, Facts: about}
-	about.Baseline, about.Stopped = c.Baseline, failed != nil
+	about.Baseline, about.Stopped = cmp.Or(c.Baseline, explain.DefaultBaseline(m)), failed != nil
 	for _, relation := range c.Tasks {
 		if len(scores[relation]) == 0 {
 			continue
