@@ -36,7 +36,7 @@ var sizes = []key{
 	{"num_hidden_layers", func(c *net.Config) any { return &c.Layers }},
 	{"num_attention_heads", func(c *net.Config) any { return &c.Heads }},
 	{"tie_word_embeddings", func(c *net.Config) any { return &c.Tied }},
-	{"resid_pdrop", func(c *net.Config) any { return &c.Dropout }}, // only some families', but what others pass over
+	{dropout, func(c *net.Config) any { return &c.Dropout }}, // only some families', but what others pass over
 }
 
 // more appends keys to those of another family.
@@ -90,8 +90,13 @@ func (k *keys) into(key string, v any) {
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		k.wrong(key, text, reflect.ValueOf(v).Elem().Interface())
+	} else if is := reflect.ValueOf(v).Elem(); is.IsZero() && is.Kind() != reflect.Bool && key != dropout {
+		k.errs = append(k.errs, fmt.Sprintf("%s is %s, which a model cannot have", key, brief(string(text))))
 	}
 }
+
+// dropout is the one number that may be 0.
+const dropout = "resid_pdrop"
 
 // Write implements Format.
 func (d decoder) Write(c net.Config) ([]byte, error) {
@@ -210,16 +215,25 @@ func (k *keys) done(key string, under *keys) {
 	}
 }
 
-// lend puts a value under a key of an object, if the object is there and does not have the key.
-func (k *keys) lend(object, key string, value int) {
-	under := map[string]json.RawMessage{}
-	if json.Unmarshal(k.all[object], &under) != nil || under == nil {
+// lend puts the value of a key, if it is there, under a key of an object, if that is there. What the object says itself
+// must be the same.
+func (k *keys) lend(from, object, to string) {
+	value, under := k.all[from], map[string]json.RawMessage{}
+	if value == nil || string(value) == "null" || strict.Unmarshal(k.all[object], &under) != nil {
 		return
 	}
-	if _, ok := under[key]; !ok {
-		under[key] = json.RawMessage(fmt.Sprint(value))
+	if has := under[to]; has == nil || string(has) == "null" {
+		under[to] = value
 		k.all[object], _ = json.Marshal(under)
+	} else if !sameNumber(has, value) {
+		k.errs = append(k.errs, fmt.Sprintf("%s is %s, but %s.%s is %s: which one counts?", from, brief(string(value)), object,
+			to, brief(string(has))))
 	}
+}
+
+func sameNumber(a, b json.RawMessage) bool {
+	var x, y float64
+	return json.Unmarshal(a, &x) == nil && json.Unmarshal(b, &y) == nil && x == y
 }
 
 // instead is rules, where those of some parameters are replaced or added.

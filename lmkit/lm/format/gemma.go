@@ -2,10 +2,13 @@ package format
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"strings"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // gemmaBase is what Gemma 2 and 3 have in common: norms before and after, whose weights are what gains differ from 1
@@ -37,7 +40,10 @@ var gemma3 = decoder{
 		gemmaScales(k, c, 0, 0)
 		gemmaRopes(k, c)
 		every := take(k, "_sliding_window_pattern", 6)
-		every = max(1, take(k, "sliding_window_pattern", every))
+		if every = take(k, "sliding_window_pattern", every); every < 1 {
+			k.errs = append(k.errs, fmt.Sprintf("sliding_window_pattern is %d: it must be 1 or more", every))
+			return
+		}
 		window(k, c, nullable(k, "sliding_window", 4096), func(l int) bool { return (l+1)%every != 0 })
 	},
 	write: func(c net.Config) object {
@@ -84,6 +90,14 @@ func gemmaScaleKeys(c net.Config) object {
 // gemmaRopes reads the rotation of layers without a window, and that of those with one: rope_parameters has one of
 // each, and older files scale only the former.
 func gemmaRopes(k *keys, c *net.Config) {
+	var kinds map[string]json.RawMessage
+	if strict.Unmarshal(k.all["rope_parameters"], &kinds) == nil {
+		for kind, key := range map[string]string{"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"} {
+			under := &keys{all: map[string]json.RawMessage{key: k.all[key], kind: kinds[kind]}}
+			under.lend(key, kind, "rope_theta")
+			k.errs = append(k.errs, under.errs...)
+		}
+	}
 	local := take(k, "rope_local_base_freq", 1e4)
 	defer func() {
 		if c.LocalRope.Theta <= 0 {
@@ -122,18 +136,30 @@ func gemmaRules(c net.Config) []Rule {
 // gemma3Whole is Gemma 3 beside an image encoder, of which lmkit takes the language model alone.
 type gemma3Whole struct{ decoder }
 
-// Read understands the part of config.json about the language model.
+// Read understands the part of config.json about the language model, and what stands around it.
 func (g gemma3Whole) Read(config []byte) (net.Config, error) {
-	var whole struct {
-		Text json.RawMessage `json:"text_config"`
+	k := readKeys(config)
+	text := k.sub("text_config")
+	if text == nil {
+		text = &keys{all: map[string]json.RawMessage{}}
 	}
-	if err := json.Unmarshal(config, &whole); err != nil {
-		return net.Config{}, err
+	if tied := k.all["tie_word_embeddings"]; tied != nil { // of the whole
+		text.all["tie_word_embeddings"] = tied
+		delete(k.all, "tie_word_embeddings")
 	}
-	if whole.Text == nil {
-		whole.Text = json.RawMessage("{}")
+	for _, images := range []string{"vision_config", "boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index",
+		"image_token_id", "image_token_index", "mm_tokens_per_image"} {
+		delete(k.all, images)
 	}
-	return g.decoder.Read(whole.Text)
+	inside, err := json.Marshal(text.all)
+	if err != nil || len(k.errs) > 0 {
+		return net.Config{}, errors.Join(err, k.err())
+	}
+	c, err := g.decoder.Read(inside)
+	if err != nil {
+		return c, err
+	}
+	return k.config(c)
 }
 
 // Name is "" for the tensors of the image encoder.

@@ -14,11 +14,13 @@ func (gpt2) Read(config []byte) (net.Config, error) {
 		Width:      take(k, "n_embd", 768),
 		Layers:     take(k, "n_layer", 12),
 		Heads:      take(k, "n_head", 12),
-		Inner:      take(k, "n_inner", 0),
-		Activation: take(k, "activation_function", net.GELUTanh),
-		Epsilon:    take(k, "layer_norm_epsilon", 1e-5),
+		Activation: net.GELUTanh,
+		Epsilon:    1e-5,
 		Tied:       take(k, "tie_word_embeddings", true),
 	}
+	k.into("n_inner", &c.Inner)
+	k.into("activation_function", &c.Activation)
+	k.into("layer_norm_epsilon", &c.Epsilon)
 	c.Dropout = take(k, "attn_pdrop", c.Dropout)
 	c.Dropout = take(k, "embd_pdrop", c.Dropout)
 	c.Dropout = take(k, "resid_pdrop", c.Dropout)

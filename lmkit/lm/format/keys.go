@@ -93,8 +93,9 @@ func (k *keys) config(c net.Config) (net.Config, error) {
 	if len(k.errs) > 0 {
 		return net.Config{}, k.err()
 	}
+	must(k, "is_causal", true)
 	for key, value := range k.all {
-		if !strings.HasPrefix(key, "_") && !slices.Contains(harmless, key) && !nothing(value) {
+		if !slices.Contains(harmless, key) && !nothing(value) {
 			k.refuse(key, string(value))
 		}
 	}
@@ -103,7 +104,10 @@ func (k *keys) config(c net.Config) (net.Config, error) {
 		return net.Config{}, fmt.Errorf("not supported: %s", printable.Short(strings.Join(k.not, ", "), 400))
 	}
 	c = c.WithDefaults()
-	return c, c.Validate()
+	if err := c.Validate(); err != nil {
+		return net.Config{}, errors.New(printable.Short(strings.ReplaceAll(err.Error(), "\n", "; "), 400))
+	}
+	return c, nil
 }
 
 // err is the mistakes in one line.
@@ -117,7 +121,9 @@ func nothing(value json.RawMessage) bool {
 // harmless are the keys that change nothing in what a model computes from tokens: who wrote the file and how, where
 // texts end, how to generate, and what only training uses.
 var harmless = []string{
-	"model_type", "architectures", "transformers_version", "torch_dtype", "dtype", "torchscript", "use_bfloat16",
+	"model_type", "architectures", "_name_or_path", "_commit_hash", "_attn_implementation",
+	"_attn_implementation_autoset", "_flash_attn_2_enabled", "_from_model_config", "_comment",
+	"transformers_version", "torch_dtype", "dtype", "torchscript", "use_bfloat16",
 	"name_or_path", "tokenizer_class", "prefix", "finetuning_task", "problem_type", "id2label", "label2id", "num_labels",
 	"task_specific_params", "use_cache", "gradient_checkpointing", "initializer_range", "initializer_factor",
 	"output_attentions", "output_hidden_states", "output_past", "output_scores", "return_dict", "return_dict_in_generate",

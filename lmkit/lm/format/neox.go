@@ -13,6 +13,11 @@ var neox = decoder{
 		if !take(k, "use_parallel_residual", true) {
 			c.Residual = net.Sequential
 		}
+		must(k, "head_dim", widthOfHead(c))
+		for _, name := range ropeObjects {
+			k.lend("rotary_emb_base", name, "rope_theta")
+			k.lend("rotary_pct", name, "partial_rotary_factor")
+		}
 		theta := take(k, "rotary_emb_base", 1e4)
 		rotary(k, c, theta, take(k, "rotary_pct", 0.25))
 	},

@@ -6,7 +6,7 @@ import "lmkit.internal/lmkit/internal/net"
 // keys of a token.
 var olmo2 = decoder{
 	modelType: "olmo2", class: "Olmo2ForCausalLM", base: olmo2Base(), rules: gemmaRules,
-	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("rms_norm_eps"), act("hidden_act")),
+	keys: more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("rms_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
 		biases(k, "attention_bias", false, &c.NoBias.QKV, &c.NoBias.Out)
 		rotary(k, c, 1e4, 0)

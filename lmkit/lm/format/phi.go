@@ -1,13 +1,17 @@
 package format
 
-import "lmkit.internal/lmkit/internal/net"
+import (
+	"encoding/json"
+
+	"lmkit.internal/lmkit/internal/net"
+)
 
 // phi is Phi-1, 1.5 and 2: attention beside the feed-forward layer, both behind one norm, and a bias at the output
 // matrix.
 var phi = decoder{
 	modelType: "phi", class: "PhiForCausalLM", rules: phiRules,
 	base: net.Config{Residual: net.ParallelOne, HeadBias: true, Activation: net.GELUTanh, Epsilon: 1e-5, Context: 2048},
-	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("layer_norm_eps"), act("hidden_act")),
+	keys: more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("layer_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
 		if take(k, "qk_layernorm", false) {
 			c.QKNorm = net.EachHead
@@ -41,14 +45,18 @@ func phiRules(net.Config) []Rule {
 // frequencies.
 var phi3 = decoder{
 	modelType: "phi3", class: "Phi3ForCausalLM", base: phi3Base(), rules: phi3Rules,
-	keys: more(sizes, inner("intermediate_size"), kvHeads(), epsilon("rms_norm_eps"), act("hidden_act")),
+	keys: more(sizes, inner("intermediate_size"), kvHeads(), headWidth(), epsilon("rms_norm_eps"), act("hidden_act")),
 	read: func(k *keys, c *net.Config) {
 		// How long the texts were that it was first trained on: beside the scaling in files, under it in transformers
 		// 5.
-		original := take(k, "original_max_position_embeddings", 4096)
-		for _, name := range []string{"rope_scaling", "rope_parameters"} {
-			k.lend(name, "original_max_position_embeddings", original)
+		const original = "original_max_position_embeddings"
+		if k.all[original] == nil {
+			k.all[original] = json.RawMessage("4096")
 		}
+		for _, name := range ropeObjects {
+			k.lend(original, name, original)
+		}
+		delete(k.all, original)
 		rotary(k, c, 1e4, 1)
 		window(k, c, nullable(k, "sliding_window", 0), func(int) bool { return true })
 		must(k, "full_attn_mod", 1)

@@ -13,22 +13,38 @@ import (
 // rope_theta, rope_scaling and the share of a head that turns, as it did before. Where a family has such a share,
 // part is its default; 0: all of a head turns.
 func rotary(k *keys, c *net.Config, theta, part float64) {
+	for _, name := range ropeObjects {
+		k.lend("rope_theta", name, "rope_theta")
+		k.lend("partial_rotary_factor", name, "partial_rotary_factor")
+	}
 	theta = take(k, "rope_theta", theta)
 	share := 1.0
 	if part > 0 {
 		share = take(k, "partial_rotary_factor", part)
+	} else {
+		must(k, "partial_rotary_factor", 1.0)
 	}
 	c.Positions = net.Rotary
-	for _, name := range []string{"rope_parameters", "rope_scaling"} {
+	var said []net.Rope
+	for _, name := range ropeObjects {
 		if s := k.sub(name); s != nil {
-			c.Rope = scaled(s, c, theta, share, part > 0)
+			said = append(said, scaled(s, c, theta, share, part > 0))
 			k.done(name, s)
 		}
 	}
-	if c.Rope == (net.Rope{}) {
+	switch {
+	case len(said) == 0:
 		c.Rope = turning(c, theta, share)
+	case said[0] != said[len(said)-1]:
+		k.errs = append(k.errs, "rope_parameters and rope_scaling say different things: which one counts?")
+	default:
+		c.Rope = said[0]
 	}
 }
+
+// ropeObjects are the keys whose objects say how positions turn queries and keys, in files of newer and older
+// versions.
+var ropeObjects = []string{"rope_parameters", "rope_scaling"}
 
 // turning is a rotation without scaling of a share of each head.
 func turning(c *net.Config, theta, share float64) net.Rope {
