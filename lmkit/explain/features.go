@@ -104,7 +104,25 @@ func (p *Problem) group(enc token.Encoding) error {
 			p.Features = append(p.Features, Feature{Text: enc.Cover(tokens), Tokens: tokens})
 		}
 	}
+	p.noteUndivided()
 	return nil
+}
+
+// noteUndivided says that parts of a text are less than words, or more than sentences, where nothing in it tells words
+// apart, or marks where a sentence ends.
+func (p *Problem) noteUndivided() {
+	scripts := token.Undivided(p.text)
+	if len(scripts) == 0 {
+		return
+	}
+	name := strings.Join(scripts, " and ")
+	if p.Question.By == ByWord {
+		p.notes = append(p.notes, name+" has no space between words, and lmkit has no dictionary of it: the parts are what "+
+			"is written as one, which is less than a word, or what is one token")
+	} else if len(p.Features) == 1 {
+		p.notes = append(p.notes, "nothing marks the end of a sentence here ("+name+"), so that all is one: group by word or "+
+			"token")
+	}
 }
 
 // parts cuts the text into words or sentences. In a conversation none of them goes from one message into another.

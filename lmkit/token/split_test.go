@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
@@ -36,6 +37,14 @@ func TestWords(t *testing.T) {
 		{"안녕하세요 세계", []string{"안녕하세요", " 세계"}},
 		{"यह सच है।ठीक", []string{"यह", " सच", " है।", "ठीक"}},
 		{"が\u3099か", []string{"が\u3099", "か"}},
+		{"ฉันชอบแมว", []string{"ฉั", "น", "ช", "อ", "บ", "แม", "ว"}},
+		{"ทำไมเขามา ๒๕ iPhone", []string{"ทำ", "ไม", "เขา", "มา", " ๒๕", " iPhone"}},
+		{"ໄປໃສ", []string{"ໄປ", "ໃສ"}},
+		{"ខ្ញុំស្រឡាញ់ឆ្មា។", []string{"ខ្ញុំ", "ស្រ", "ឡា", "ញ់", "ឆ្មា។"}},
+		{"မြန်မာစာ။", []string{"မြန်", "မာ", "စာ။"}},
+		{"မင်္ဂလာပါ", []string{"မင်္ဂ", "လာ", "ပါ"}},
+		{"Androidของฉัน", []string{"Android", "ข", "อ", "ง", "ฉั", "น"}},
+		{"བོད་ཡིག་གི", []string{"བོད་", "ཡིག་", "གི"}},
 	} {
 		if got := pieces(test.text, Words(test.text)); !slices.Equal(got, test.want) {
 			t.Errorf("%q: %q, want %q", test.text, got, test.want)
@@ -60,6 +69,12 @@ func TestSentences(t *testing.T) {
 		{"我喜欢猫。你喜欢狗。", []string{"我喜欢猫。", "你喜欢狗。"}},
 		{"「行く。」と言った！本当？", []string{"「行く。」", "と言った！", "本当？"}},
 		{"यह सच है। ठीक है।", []string{"यह सच है।", " ठीक है।"}},
+		{"ខ្ញុំទៅ។ អ្នកមក។", []string{"ខ្ញុំទៅ។", " អ្នកមក។"}},
+		{"Er sagte „Geh.“ Dann »Nein!« Gut.", []string{"Er sagte „Geh.“", " Dann »Nein!«", " Gut."}},
+		{"¿Qué? ¡No! Sí.", []string{"¿Qué?", " ¡No!", " Sí."}},
+		{"Τι; Ναι\u037E Όχι.", []string{"Τι; Ναι\u037E", " Όχι."}},
+		{"ሰላም። እንዴት፧ ደህና።", []string{"ሰላም።", " እንዴት፧", " ደህና።"}},
+		{"བོད་ཡིག། དེ།", []string{"བོད་ཡིག།", " དེ།"}},
 		{"یہ سچ ہے۔ ٹھیک؟ ہاں", []string{"یہ سچ ہے۔", " ٹھیک؟", " ہاں"}},
 		{"Hm… yes。Then", []string{"Hm…", " yes。", "Then"}},
 	} {
@@ -101,11 +116,56 @@ func TestWordsTileAndNestInSentences(t *testing.T) {
 // scripts draws texts in many scripts, with and without spaces.
 func scripts() *rapid.Generator[string] {
 	bits := []string{" ", " ", "\n", "\u3000", "café", "noir", "😀", "👨‍👩‍👧", "東京", "は", "猫", "。", "！", "「", "」", "«", "»",
-		"oui.", "ไทย", "हिन्दी", "।", "שלום",
+		"oui.", "ไทย", "เขา", "ພາສາລາວ", "ភាសាខ្មែរ", "។", "မြန်မာ", "၏", "བོད་ཡིག", "།", "हिन्दी", "।", "שלום",
 		"مرحبا", "؟", "e\u0301", "...", "…", "3.14", "a-b", "(", ")", "한국어", "カタカナ", "x", "!?", "\"", "'s"}
 	return rapid.Custom(func(t *rapid.T) string {
 		return strings.Join(rapid.SliceOf(rapid.SampledFrom(bits)).Draw(t, "bits"), "")
 	})
+}
+
+// No word begins with a mark, and scripts without spaces are cut: a word has at most one consonant more than vowels and
+// signs join.
+func TestScriptsWithoutSpaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d := rapid.SampledFrom(dictionaries).Draw(t, "script")
+		var all []rune
+		for _, r := range d.table.R16 {
+			for c := rune(r.Lo); c <= rune(r.Hi); c += rune(r.Stride) {
+				all = append(all, c)
+			}
+		}
+		for _, r := range d.table.R32 {
+			for c := rune(r.Lo); c <= rune(r.Hi); c += rune(r.Stride) {
+				all = append(all, c)
+			}
+		}
+		text := string(rapid.SliceOfN(rapid.SampledFrom(all), 1, 30).Draw(t, "text"))
+		if got := Undivided("some " + text); !slices.Equal(got, []string{d.name}) {
+			t.Fatalf("%q is said to be in %q, not in %s", text, got, d.name)
+		}
+		for i, word := range pieces(text, Words(text)) {
+			first, _ := utf8.DecodeRuneInString(word)
+			if i > 0 && unicode.IsMark(first) {
+				t.Fatalf("%q is cut before a mark: %q", text, word)
+			}
+			letters, joined, last := 0, 0, ' '
+			for i, r := range word {
+				if unicode.IsLetter(r) {
+					letters++
+				}
+				if i > 0 && (unicode.IsMark(r) || !isWordRune(r) || unicode.IsNumber(r) || written(last, word[i:])) {
+					joined++
+				}
+				last = r
+			}
+			if letters > joined+1 {
+				t.Fatalf("%q is one word of %q", word, text)
+			}
+		}
+	})
+	if got := Undivided("Größe, 東京, हिन्दी, 한국어, עברית"); got != nil {
+		t.Errorf("%q need a dictionary", got)
+	}
 }
 
 // Where a token is a byte, the tokens of each word and sentence spell it: no piece of a character goes elsewhere.
