@@ -120,8 +120,8 @@ func (p *Problem) noteUndivided() {
 		p.notes = append(p.notes, name+" has no space between words, and lmkit has no dictionary of it: the parts are what "+
 			"is written as one, which is less than a word, or what is one token")
 	} else if len(p.Features) == 1 {
-		p.notes = append(p.notes, "nothing marks the end of a sentence here ("+name+"), so that all is one: group by word or "+
-			"token")
+		p.notes = append(p.notes, "nothing marks the end of a sentence here ("+name+"), so that all is one: group by "+
+			"word or token")
 	}
 }
 

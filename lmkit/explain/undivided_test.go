@@ -27,7 +27,7 @@ func TestUndividedScriptsAreSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer m.Close()
-		for by, says := range map[explain.By]string{
+		for by, says := range map[string]string{
 			explain.ByToken: "", explain.ByWord: script, explain.BySentence: script,
 		} {
 			as, err := explain.Explain(t.Context(), m, explain.Question{Prompt: text, By: by}, perturb.Occlusion{})

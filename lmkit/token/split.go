@@ -11,8 +11,8 @@ import (
 // Words cuts text into words: each is a run of characters that are not white space, with the white space before it.
 // White space at the end belongs to the last word. Scripts that write no space between words (Chinese, Japanese) are
 // cut where Unicode's rules see a word boundary (UAX 29), which is between most characters; marks stay with the word
-// before them, opening ones with the word after. Of scripts whose words only a dictionary tells apart it returns what is
-// written as one: see [Undivided]. The spans tile the text; a text of white space alone is one word.
+// before them, opening ones with the word after. Of scripts whose words only a dictionary tells apart it returns what
+// is written as one: see [Undivided]. The spans tile the text; a text of white space alone is one word.
 func Words(text string) []Span {
 	var words []Span
 	bounds := boundaries{text: text}

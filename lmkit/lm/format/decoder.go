@@ -226,8 +226,8 @@ func (k *keys) lend(from, object, to string) {
 		under[to] = value
 		k.all[object], _ = json.Marshal(under)
 	} else if !sameNumber(has, value) {
-		k.errs = append(k.errs, fmt.Sprintf("%s is %s, but %s.%s is %s: which one counts?", from, brief(string(value)), object,
-			to, brief(string(has))))
+		k.errs = append(k.errs, fmt.Sprintf("%s is %s, but %s.%s is %s: which one counts?", from, brief(string(value)),
+			object, to, brief(string(has))))
 	}
 }
 

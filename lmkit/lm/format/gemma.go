@@ -92,7 +92,8 @@ func gemmaScaleKeys(c net.Config) object {
 func gemmaRopes(k *keys, c *net.Config) {
 	var kinds map[string]json.RawMessage
 	if strict.Unmarshal(k.all["rope_parameters"], &kinds) == nil {
-		for kind, key := range map[string]string{"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"} {
+		for kind, key := range map[string]string{"full_attention": "rope_theta",
+			"sliding_attention": "rope_local_base_freq"} {
 			under := &keys{all: map[string]json.RawMessage{key: k.all[key], kind: kinds[kind]}}
 			under.lend(key, kind, "rope_theta")
 			k.errs = append(k.errs, under.errs...)

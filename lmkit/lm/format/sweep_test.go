@@ -51,8 +51,8 @@ var others = []string{"rope_theta", "rope_scaling", "partial_rotary_factor", "ro
 	"parallel_attn", "attention_chunk_size", "attn_temperature_tuning", "rope_interleaved", "rope_local_base_freq",
 	"sliding_window_pattern", "bidirectional", "proj_size", "batch_first", "unheard_of", "_unheard_of"}
 
-// Every key of every family changes the configuration, is refused, or is known to change nothing: whatever it is set to,
-// none is passed over.
+// Every key of every family changes the configuration, is refused, or is known to change nothing: whatever it is set
+// to, none is passed over.
 func TestEveryKey(t *testing.T) {
 	text, err := os.ReadFile("testdata/config_keys.json")
 	if err != nil {
