@@ -261,6 +261,30 @@ func checkPictures(t *rapid.T, a *explain.Attribution) {
 	}
 }
 
+// A matrix and a comparison of a conversation say what is held, too.
+func TestHeldIsSaid(t *testing.T) {
+	m := chatModels(t)[lm.Transformer]
+	a, err := lmkit.Request{Messages: talk, By: explain.ByWord, Matrix: "interactions"}.Answer(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	explaintest.CheckMatrix(t, a.Matrix)
+	several := lmkit.Request{Messages: talk, Methods: []string{"saliency", "occlusion"}}
+	compared, err := render.Compare(answer(t, m, several)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, figure := range []plot.Figure{render.Matrix{Matrix: a.Matrix}, compared} {
+		var text bytes.Buffer
+		if err := figure.Text(&text, plot.Options{Width: 100}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(text.String(), "\nheld ") {
+			t.Errorf("what is held is not said:\n%s", text.String())
+		}
+	}
+}
+
 // What cannot be a conversation is one clear line; a target is found as what the answer goes on with; the first token
 // is a feature where that is asked, and so is what is grouped, whoever wrote it.
 func TestChatRequests(t *testing.T) {

@@ -74,6 +74,7 @@ type MatrixEvidence struct {
 	// Completeness compares the sum of the values with the promise: of the row that is farthest off, where it is about
 	// each.
 	Completeness *Completeness `json:"completeness,omitempty"`
+	Held         *Held         `json:"held,omitempty"` // the tokens that stay, and are no features
 }
 
 // grouping is a MatrixMethod that needs features of its own: it makes its question of any other.
@@ -136,6 +137,7 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 		foil := p.token(p.Foil)
 		out.Foil = &foil
 	}
+	out.Evidence.Held = p.held
 	out.complete(p.Question.Tolerance)
 	c := p.cost
 	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: p.work.estimate(p.cost) +

@@ -2,8 +2,10 @@ package lm
 
 import (
 	"os"
+	"path/filepath"
 
 	"lmkit.internal/lmkit/internal/gguf"
+	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
 )
@@ -21,6 +23,20 @@ func (m *Model) Chat() (*chat.Template, error) {
 		return nil, chat.ErrNone
 	}
 	return m.chat.template, m.chat.err
+}
+
+// WriteChat keeps the chat template beside a model that is saved, if it has one.
+func (m *Model) WriteChat(dir string) error {
+	if m.chat.template == nil {
+		return nil
+	}
+	files, err := m.chat.template.Files()
+	for name, data := range files {
+		if err == nil {
+			err = whole.Write(filepath.Join(dir, name), data)
+		}
+	}
+	return err
 }
 
 // readChat finds the chat template of a model directory.

@@ -189,7 +189,7 @@ func (m *Model) Save(dir string) error {
 	if err := WriteDir(dir, m.config, m.tokenizer, ws, m.training); err != nil {
 		return err
 	}
-	if err := WriteEnds(dir, m.ends); err != nil {
+	if err := errors.Join(WriteEnds(dir, m.ends), m.WriteChat(dir)); err != nil {
 		return fmt.Errorf("save model %s: %w", dir, err)
 	}
 	return nil

@@ -145,6 +145,33 @@ func TestChat(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, text, err)
 		}
 	}
+	again := func(path string) string { // saved and opened, twice
+		for range 2 {
+			m, err := lm.Open(backendtest.PureGo(t), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer m.Close()
+			path = t.TempDir()
+			if err := m.Save(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return path
+	}
+	// both ends of the text are in the template's hands, and in the folder that is saved
+	const both = source + "{{ bos_token }}{{ eos_token }}"
+	marked := folder(both)
+	config := []byte(`{"bos_token": "<s>", "eos_token": {"content": "</s>"}, "more": 1}`)
+	if err := os.WriteFile(filepath.Join(marked, chat.SettingsFile), config, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{marked, again(marked), again(ggufWith(t, "llama.gguf", map[string]any{key: source +
+		"<s></s>"}))} {
+		if text, err := said(path); text != "<user>a<s></s>" || err != nil {
+			t.Errorf("%s: %q, %v", path, text, err)
+		}
+	}
 	for _, path := range []string{folder("{% for"), ggufWith(t, "llama.gguf", map[string]any{key: "{% for"})} {
 		if _, err := said(path); err == nil || !strings.Contains(err.Error(), "cannot be read") {
 			t.Errorf("%s: %v", path, err)

@@ -123,7 +123,28 @@ func (c *Comparison) evidence() []evidenceRow {
 			rows[i].Cells = append(rows[i].Cells, cell)
 		}
 	}
+	if c.holds() {
+		row := evidenceRow{Name: "held"}
+		for _, a := range c.Attributions {
+			row.Cells = append(row.Cells, shortHeld(a))
+		}
+		rows = append(rows, row)
+	}
 	return rows
+}
+
+// holds says whether there are tokens that stay and have no score.
+func (c *Comparison) holds() bool {
+	return slices.ContainsFunc(c.Attributions, func(a *explain.Attribution) bool { return a.Evidence.Held != nil })
+}
+
+// shortHeld is how many tokens stay and have no score, and what the objective becomes without them.
+func shortHeld(a *explain.Attribution) fact {
+	h := a.Evidence.Held
+	if h == nil {
+		return fact{Text: "none"}
+	}
+	return fact{Text: fmt.Sprintf("%d: to %s", max(1, heldTokens(a.Tokens)), printable.Number(a.Value-h.Effect))}
 }
 
 func shortDeletion(d *explain.Deletion) fact {
@@ -147,7 +168,7 @@ func atRandom(a *explain.Attribution) fact {
 
 // notes explain the short forms of the table.
 func (c *Comparison) notes() []string {
-	return []string{
+	notes := []string{
 		"Scores are as measured, each column in its own unit; colours are scaled to the largest score of their column.",
 		"Necessity: what the objective becomes without the method's top features (their number: the value). " +
 			"At random: without as many chosen at random, on average. Sufficiency: with only these. Rows: forward + backward.",
@@ -157,6 +178,11 @@ func (c *Comparison) notes() []string {
 			c.K,
 		),
 	}
+	if c.holds() {
+		notes = append(notes, "Held: the tokens that stay and have no score, such as a chat template's or an attention "+
+			"sink, and what the objective becomes without them.")
+	}
+	return notes
 }
 
 func agreementText(p Agreement, k int) string {

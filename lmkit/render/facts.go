@@ -51,7 +51,7 @@ func facts(a *explain.Attribution) []fact {
 		deletion(a, "sufficiency", a.Evidence.Sufficiency),
 	}
 	if h := a.Evidence.Held; h != nil {
-		fs = append(fs, fact{Name: "held", Text: held(a, h)})
+		fs = append(fs, fact{Name: "held", Text: held(a.Tokens, h)})
 	}
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
@@ -95,14 +95,19 @@ func completeness(a *explain.Attribution) fact {
 	return f
 }
 
-// held says which tokens have no score, why, and what they do.
-func held(a *explain.Attribution, h *explain.Held) string {
-	n := 0
-	for _, t := range a.Tokens {
+// heldTokens is how many tokens stay as they are.
+func heldTokens(tokens []explain.InputToken) (n int) {
+	for _, t := range tokens {
 		if t.Held {
 			n++
 		}
 	}
+	return n
+}
+
+// held says which tokens have no score, why, and what they do.
+func held(tokens []explain.InputToken, h *explain.Held) string {
+	n := heldTokens(tokens)
 	who, its, it := "the first token, "+printable.Quoted(h.Text)+", stays and has no score", "its", "it"
 	why := "as was asked"
 	switch {

@@ -96,6 +96,9 @@ func matrixFacts(m *explain.Matrix) []fact {
 			fact{Name: "spread", Text: fmt.Sprintf("the standard error of a value is at most %s", printable.Number(largest))},
 		)
 	}
+	if h := m.Evidence.Held; h != nil {
+		fs = append(fs, fact{Name: "held", Text: held(m.Tokens, h)})
+	}
 	return append(
 		fs,
 		fact{Name: "cost", Text: cost(m.Cost)},

@@ -21,6 +21,7 @@ import (
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // The files of a run's folder, beside those of the model directory.
@@ -132,7 +133,7 @@ func Vacant(dir string) error {
 		return nil
 	}
 	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.GenerationFile, SourceFile,
-		EventsFile, CurveFile} {
+		EventsFile, CurveFile, chat.TemplateFile, chat.SettingsFile} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return &Occupied{dir, name, false}
 		}
@@ -163,7 +164,7 @@ func (r *Run) claim() error {
 }
 
 // found writes the first checkpoint. Nothing is trained before it is clear that the folder can hold the run.
-func (r *Run) found(arrays map[string]lm.Array) error {
+func (r *Run) found(m *lm.Model, arrays map[string]lm.Array) error {
 	if err := r.claim(); err != nil {
 		return err
 	}
@@ -189,6 +190,10 @@ func (r *Run) found(arrays map[string]lm.Array) error {
 		if err := lm.WriteEnds(r.dir, r.ends); err != nil {
 			return err
 		}
+	}
+	passing("chat")
+	if err := m.WriteChat(r.dir); err != nil {
+		return err
 	}
 	if r.data.Source != nil {
 		passing("source")

@@ -18,6 +18,7 @@ import (
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/lm/format"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 // Stored is what the folder of a run says of it.
@@ -134,7 +135,7 @@ func (s state) sameData(checkpoint state) error {
 // tidy removes what a killed process was about to rename.
 func (r *Run) tidy() error {
 	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.GenerationFile, lm.WeightsFile,
-		CurveFile, SourceFile, filepath.Join(lastDir, stateFile)} {
+		CurveFile, SourceFile, chat.TemplateFile, chat.SettingsFile, filepath.Join(lastDir, stateFile)} {
 		if err := whole.Clean(filepath.Join(r.dir, name)); err != nil {
 			return err
 		}

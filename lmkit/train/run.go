@@ -101,7 +101,7 @@ func (r *Run) begin(m *lm.Model) error {
 	if r.dir == "" {
 		return nil
 	}
-	return r.found(arrays)
+	return r.found(m, arrays)
 }
 
 // open checks the data and makes the programs.

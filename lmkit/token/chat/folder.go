@@ -12,9 +12,9 @@ import (
 var ErrNone = errors.New("the model has no chat template, so it was hardly trained on conversations: " +
 	"give it a text to go on from")
 
-// settingsFile is the file of a folder that says which tokens begin and end a text, and in older folders holds the
+// SettingsFile is the file of a folder that says which tokens begin and end a text, and in older folders holds the
 // template too.
-const settingsFile = "tokenizer_config.json"
+const SettingsFile = "tokenizer_config.json"
 
 // maxFile bounds the files of a folder that are read here.
 const maxFile = 64 << 20
@@ -29,10 +29,10 @@ func ReadFolder(folder fs.FS) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := readJSON(folder, settingsFile, &config); err != nil {
+	if err := readJSON(folder, SettingsFile, &config); err != nil {
 		return nil, err
 	}
-	if source, err := readFile(folder, "chat_template.jinja"); err != nil {
+	if source, err := readFile(folder, TemplateFile); err != nil {
 		return nil, err
 	} else if source != nil {
 		return New(string(source), settings)
@@ -47,7 +47,7 @@ func ReadFolder(folder fs.FS) (*Template, error) {
 	}
 	source, err := defaultTemplate(config.Template)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", settingsFile, err)
+		return nil, fmt.Errorf("%s: %w", SettingsFile, err)
 	}
 	return New(source, settings)
 }
@@ -59,8 +59,23 @@ func ReadSettings(folder fs.FS) (Settings, error) {
 		BOS tokenText `json:"bos_token"`
 		EOS tokenText `json:"eos_token"`
 	}
-	err := readJSON(folder, settingsFile, &config)
+	err := readJSON(folder, SettingsFile, &config)
 	return Settings{BOS: string(config.BOS), EOS: string(config.EOS)}, err
+}
+
+// TemplateFile is the file of a model's folder that holds its chat template.
+const TemplateFile = "chat_template.jinja"
+
+// Files are what ReadFolder reads the same template from, by their names.
+func (t *Template) Files() (map[string][]byte, error) {
+	tokens := map[string]string{}
+	for key, text := range map[string]string{"bos_token": t.settings.BOS, "eos_token": t.settings.EOS} {
+		if text != "" {
+			tokens[key] = text
+		}
+	}
+	settings, err := json.Marshal(tokens)
+	return map[string][]byte{TemplateFile: []byte(t.source), SettingsFile: append(settings, '\n')}, err
 }
 
 // defaultTemplate reads both forms of the key: a template, or a list of named ones.

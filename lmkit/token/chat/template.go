@@ -20,6 +20,7 @@ import (
 type Template struct {
 	template *exec.Template
 	settings Settings
+	source   string
 }
 
 // The bounds on what a template may do. A model's file may hold any template: one that loops for ever, or writes
@@ -59,7 +60,7 @@ func New(source string, s Settings) (*Template, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat template: cannot be read: %s", reason(err))
 	}
-	return &Template{t, s}, nil
+	return &Template{t, s, source}, nil
 }
 
 // lex cuts a template into tokens, and refuses what would make a value of any size in one step, or nest without end.
