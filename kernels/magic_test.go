@@ -37,6 +37,8 @@ func TestSplit(t *testing.T) {
 		{"%%\n%lmkit doctor", "[[doctor]]", "%%\n", ""},
 		{`%lmkit explain "a text" --model runs/x --svg f`, "[[explain runs/x a text --svg f]]", "", ""},
 		{`%lmkit explain 'a "text"' --model=runs/x`, `[[explain runs/x a "text"]]`, "", ""},
+		{`%lmkit explain --chat "What is it?" --model smollm2 --reply 'It is'`,
+			"[[explain smollm2 --chat What is it? --reply It is]]", "", ""},
 		{`%lmkit x --model`, "[[x --model]]", "", ""},
 		{`%lmkit x "open`, "[[]]", "", `the quote " is not closed`},
 		{`%lmkit x \`, "[[]]", "", "nothing to go on with"},

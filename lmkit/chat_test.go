@@ -254,7 +254,7 @@ func checkPictures(t *rapid.T, a *explain.Attribution) {
 		if role == "" {
 			role = "template"
 		}
-		if !strings.Contains(plain.String(), "\n  "+role) || !strings.Contains(page.String(), "<b>"+role+"</b>") ||
+		if !strings.Contains(plain.String(), "\n  "+role) || !strings.Contains(page.String(), "<b>"+role+" </b>") ||
 			!strings.Contains(picture.String(), ">"+role+"</text>") {
 			t.Fatalf("the role %s is missing in:\n%s", role, plain.String())
 		}

@@ -52,8 +52,8 @@ var rooms = map[string]string{
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
 	"lm": "token token/chat progress backend lm/format internal/gguf internal/mapped internal/net internal/number " +
 		"internal/program internal/safetensors internal/whole",
-	"train": "token token/chat corpus progress backend lm lm/format plot internal/net internal/program internal/safetensors " +
-		"internal/whole",
+	"train": "token token/chat corpus progress backend lm lm/format plot internal/net internal/program " +
+		"internal/safetensors internal/whole",
 	"generate": "token lm",
 	"grade":    "token corpus lm generate internal/numerics progress",
 	// Explanations.

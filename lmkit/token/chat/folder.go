@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,8 +75,11 @@ func (t *Template) Files() (map[string][]byte, error) {
 			tokens[key] = text
 		}
 	}
-	settings, err := json.Marshal(tokens)
-	return map[string][]byte{TemplateFile: []byte(t.source), SettingsFile: append(settings, '\n')}, err
+	var settings bytes.Buffer
+	enc := json.NewEncoder(&settings)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(tokens)
+	return map[string][]byte{TemplateFile: []byte(t.source), SettingsFile: settings.Bytes()}, err
 }
 
 // defaultTemplate reads both forms of the key: a template, or a list of named ones.
