@@ -178,19 +178,22 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 	)}
 }
 
-// way says how far a deletion leads to the baseline, where all features are deleted. That is a share of the difference
-// between input and baseline, and not said as one where the difference is small against what the deletion does.
+// way says how far a deletion leads to the baseline, where all features are deleted: as a share of the difference
+// between input and baseline, but in words where it leads past the baseline or away from it.
 func way(a *explain.Attribution, d *explain.Deletion) string {
 	base := a.Base
 	if d.Share != 0 {
 		base = a.Value - d.Drop/d.Share
 	}
-	goal := "the baseline's " + printable.Number(base)
+	goal, near := "the baseline's "+printable.Number(base), ""
+	if math.Abs(d.Share) > 3 {
+		near = ", which is so near that a percentage would say little"
+	}
 	switch {
 	case d.Share > 1.5:
-		return "past " + goal + ", so near that a percentage would say little"
-	case d.Share < -0.5:
-		return "away from " + goal + ", so near that a percentage would say little"
+		return "past " + goal + near
+	case d.Share < 0:
+		return "away from " + goal + near
 	}
 	return printable.Percent(d.Share) + " of the way to " + goal
 }
