@@ -35,13 +35,14 @@ var rooms = map[string]string{
 	"internal/canvas":            "internal/printable",
 	"internal/canvas/canvastest": "internal/canvas",
 	"internal/store":             "internal/whole",
+	"internal/compiled":          "internal/store",
 	"internal/wheel":             "progress internal/fetch internal/store",
 	"internal/hub": "progress internal/fetch internal/gguf internal/number internal/safetensors internal/store" +
 		" internal/wheel internal/whole",
 	"internal/hub/hubtest":       "internal/hub",
 	"internal/plugin":            "progress internal/fetch internal/store internal/wheel",
 	"internal/plugin/plugintest": "internal/plugin internal/wheel",
-	"backend":                    "progress internal/plugin internal/whole",
+	"backend":                    "progress internal/compiled internal/plugin internal/store internal/whole",
 	"backend/backendtest":        "backend",
 	// Texts, models and their training.
 	"token":        "internal/printable",
@@ -83,7 +84,7 @@ var rooms = map[string]string{
 	"cli": "lmkit internal/hub token token/chat corpus corpus/plant corpus/facts backend lm train generate grade " +
 		"explain " +
 		"explain/surrogate plot render progress trial/board trial/demo" +
-		" kernels internal/printable internal/whole",
+		" kernels internal/compiled internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.
 	"bench/ours": "token corpus backend lm train generate explain explain/gradient explain/perturb explain/shapley" +
@@ -100,7 +101,8 @@ var rooms = map[string]string{
 
 // gomlx lists the packages that may import GoMLX: what is exported elsewhere knows no graphs. docker/cuda only installs
 // the plugin.
-var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/program", "internal/plugin", "docker/cuda"}
+var gomlx = []string{"backend", "lm", "train", "internal/net", "internal/program", "internal/plugin",
+	"internal/compiled", "docker/cuda"}
 
 // imports returns what each package of the module imports, whatever folder of it the test runs in.
 func imports(t *testing.T) map[string][]string {

@@ -38,6 +38,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	// What an earlier run compiled would be loaded, and nobody would see how long a first call takes.
+	if os.Getenv(backend.EnvCache) == "" {
+		programs, err := os.MkdirTemp("", "lmkit-bench-programs-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(programs)
+		os.Setenv(backend.EnvCache, programs)
+	}
 	switch words := flags.Args(); {
 	case len(words) == 0:
 		return all(ctx, *quick, *names, out)

@@ -7,6 +7,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 
+	"lmkit.internal/lmkit/internal/compiled"
 	"lmkit.internal/lmkit/internal/plugin"
 	"lmkit.internal/lmkit/progress"
 )
@@ -35,6 +37,7 @@ const (
 	EnvEngine  = "GOMLX_BACKEND"   // the engine's name, when Options.Name is empty
 	EnvPlugins = plugin.EnvPlugins // folders (or files) searched first for a plugin, separated by ':'
 	EnvWheel   = plugin.EnvWheel   // the plugin's wheel as a path or URL, when Options.Wheel is empty
+	EnvCache   = compiled.Env      // the folder where compiled programs are kept, or off
 )
 
 // Engine is a GoMLX backend that is ready to compile.
@@ -45,6 +48,9 @@ type Engine struct {
 	Kind   string // XLACPU, XLACUDA or Go
 	Plugin string // the PJRT plugin's file; "" for the pure-Go engine
 	Note   string // one line when another engine than hoped for runs, and why; else ""
+
+	programs *compiled.Cache // where compiled programs are kept; nil: nowhere
+	unkept   error           // why they are not
 }
 
 // Loops reports whether the engine runs While loops with dynamic slices inside. XLA does, the pure-Go engine does not.
@@ -76,8 +82,8 @@ type Options struct {
 	Wheel string
 	// Offline forbids every use of the network.
 	Offline bool
-	// Latency is for work on one token at a time, such as generating a text: without the flags of [Tune], which make large
-	// products faster and small ones slower. The first engine that a process opens decides.
+	// Latency is for work on one token at a time, such as generating a text: without the flags of [Tune] for oneDNN, which
+	// make large products faster and small ones slower. The first engine that a process opens decides.
 	Latency bool
 	// Progress hears of downloads; nil: nobody.
 	Progress progress.Func
@@ -162,8 +168,13 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 	if err := plugin.Check(found.File); err != nil {
 		return nil, fmt.Errorf("%s: %w", want.kind, err)
 	}
-	if want.kind == XLACPU && !o.Latency {
-		useOneDNN(ctx, found.File)
+	unkept := errors.New("only " + XLACPU + " keeps them")
+	var programs *compiled.Cache
+	if want.kind == XLACPU {
+		programs, unkept = keep(ctx, found.File)
+		if programs == nil && !o.Latency {
+			useOneDNN(ctx, found.File)
+		}
 	}
 	want.plugin = found.File
 	b, err := newXLA(want)
@@ -171,7 +182,8 @@ func openXLA(ctx context.Context, o Options, want request) (*Engine, error) {
 		return nil, fmt.Errorf("%s: the plugin %s does not load: %s; remove it, or name another with %s",
 			want.kind, found.File, oneLine(err.Error()), EnvPlugins)
 	}
-	return &Engine{Backend: b, Kind: want.kind, Plugin: found.File, Note: found.Note}, nil
+	return &Engine{Backend: b, Kind: want.kind, Plugin: found.File, Note: found.Note, programs: programs,
+		unkept: unkept}, nil
 }
 
 // request is a parsed engine name.

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/gomlx/gomlx/core/graph"
 
+	"lmkit.internal/lmkit/internal/compiled"
 	"lmkit.internal/lmkit/internal/plugin"
 )
 
@@ -297,6 +299,23 @@ func (c *checkup) verifyPlugin(found plugin.Plugin) error {
 	return s.Verify(c.ctx, name)
 }
 
+// programs says what is kept of the programs that an engine compiled.
+func (c *checkup) programs(e *Engine) {
+	s, err := compiled.Stats{}, e.unkept
+	if e.programs != nil {
+		s, err = e.programs.Stat()
+	}
+	switch {
+	case errors.Is(err, compiled.ErrOff):
+		c.add("programs", Good, "not kept: "+err.Error(), "")
+	case err != nil:
+		c.add("programs", Warning, "not kept, each process compiles its own: "+oneLine(err.Error()), "")
+	default:
+		c.add("programs", Good, fmt.Sprintf("%s in %s, of at most %.0f GB; %d of them are for this engine, and took "+
+			"%.1f s to compile", s, e.programs.Folder, float64(compiled.Limit)/(1<<30), s.Here, s.Took.Seconds()), "")
+	}
+}
+
 // engine opens what can be opened without installing, and computes 1+1 on it.
 func (c *checkup) engine() {
 	o := c.options
@@ -322,6 +341,9 @@ func (c *checkup) engine() {
 		return
 	}
 	c.report.Engine = e.Kind
+	if c.xla && e.Kind != Go {
+		c.programs(e)
+	}
 	if e.Note != "" {
 		c.add("engine", Warning, e.Note, "")
 		return

@@ -33,8 +33,9 @@ const tunables = "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_thres
 // cores, where PJRT_NPROC does not say otherwise. Only Tune, and what it asks for, changes the environment of a
 // program: one that does not call it sets what it wants before it starts.
 //
-// On its way it learns whether XLA's plugin takes flags for oneDNN: the first [Open] of an XLA engine on the processor
-// then tries them in a child process, once for each plugin, and sets them where they work.
+// It lets [Open] start the program once more, as a child that tries XLA's plugin on the processor: once for each plugin
+// and setting, whether compiled programs can be stored and loaded again; and, where they are not kept, whether the
+// plugin takes flags for oneDNN, which Open then sets.
 func Tune() {
 	if plugin := os.Getenv(envProbe); plugin != "" {
 		if err := probed(plugin); err != nil {

@@ -101,7 +101,8 @@ func TestOneDNN(t *testing.T) {
 	}
 	plugin := filepath.Join(cache, "plugin.so")
 	answer, asked := true, 0
-	tries = func(context.Context, string) bool { asked++; return answer }
+	var late error
+	tries = func(context.Context, string, ...string) (bool, error) { asked++; return answer, late }
 	probing = true
 	t.Cleanup(func() { tries, probing = probe, false })
 	for i, step := range []struct {
@@ -134,6 +135,16 @@ func TestOneDNN(t *testing.T) {
 	t.Setenv(envFlags, "")
 	if useOneDNN(t.Context(), filepath.Join(cache, "none.so")); os.Getenv(envFlags) != "" {
 		t.Error("a plugin that is not there cannot take flags")
+	}
+	// A child that was too slow says nothing of the plugin: it is asked again.
+	if err := os.WriteFile(plugin, []byte("slow"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, late = range []error{context.DeadlineExceeded, nil} {
+		useOneDNN(t.Context(), plugin)
+		if got := os.Getenv(envFlags); (got == onednnFlags) != (late == nil) {
+			t.Errorf("the child said %v: the flags are %q", late, got)
+		}
 	}
 }
 

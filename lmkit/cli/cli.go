@@ -149,7 +149,8 @@ word language models work too, and names of models that are fetched once: lmkit 
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
 	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.opens(a.evalCmd()), a.opens(a.scoreCmd()),
 		a.opens(a.generateCmd()), a.opens(a.explainCmd()), a.opens(a.compareCmd()), a.opens(a.treeCmd()), a.methodsCmd(),
-		a.opens(a.leaderboardCmd()), a.modelsCmd(), a.pullCmd(), a.notebookCmd(), a.kernelCmd(), a.doctorCmd())
+		a.opens(a.leaderboardCmd()), a.modelsCmd(), a.pullCmd(), a.notebookCmd(), a.kernelCmd(),
+		a.cacheCmd(), a.doctorCmd())
 	cobra.EnableCommandSorting = false
 	return root
 }

@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv(backend.EnvEngine, backend.Go)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Setenv(backend.EnvCache, "off")
 			e.Setenv("COLUMNS", "100")
 			e.Setenv("LLAMA", llama)
 			e.Setenv("TINY", "--layers=1 --width=8")
@@ -176,6 +177,7 @@ func TestExamplesOfSmolLM2(t *testing.T) {
 // runExamples runs the examples that are wanted, in a folder with a text and a file of facts.
 func runExamples(t *testing.T, wanted func(line string) bool) {
 	t.Setenv(backend.EnvEngine, backendtest.Engine(t).Kind)
+	t.Setenv(backend.EnvCache, t.TempDir()) // which an example clears
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"input.txt": strings.Repeat("the keys near the box are on the table\n", 40),

@@ -79,6 +79,10 @@ var open = sync.OnceValues(func() (*backend.Engine, error) {
 	if os.Getenv("PJRT_NPROC") == "" {
 		os.Setenv("PJRT_NPROC", strconv.Itoa(runtime.GOMAXPROCS(0)))
 	}
+	// What an earlier run compiled is not what is tested.
+	if os.Getenv(backend.EnvCache) == "" {
+		os.Setenv(backend.EnvCache, "off")
+	}
 	return backend.Open(context.Background(), backend.Options{Name: name})
 })
 

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// trusted returns an error if another user than this one and root owns a file, or a folder above it up to the folder
+// Trusted returns an error if another user than this one and root owns a file, or a folder above it up to the folder
 // root, or could change it. In a folder for all with the sticky bit, such as /tmp, nobody can change what is another's.
-func trusted(file, root string) error {
+func Trusted(file, root string) error {
 	for path := file; ; path = filepath.Dir(path) {
 		info, err := os.Stat(path)
 		if err != nil {
