@@ -56,7 +56,7 @@ var rooms = map[string]string{
 	"train": "token token/chat corpus progress backend lm lm/format plot internal/net internal/program " +
 		"internal/safetensors internal/whole",
 	"generate": "token lm",
-	"grade":    "token corpus lm generate internal/numerics progress",
+	"grade":    "corpus lm generate internal/numerics progress",
 	// Explanations.
 	"explain":             "token token/chat lm progress internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
