@@ -90,6 +90,8 @@ func TestMeasured(t *testing.T) {
 			arch = lm.Transformer
 		case strings.HasPrefix(line, "LSTM: "):
 			arch = lm.LSTM
+		case strings.HasPrefix(line, "## "): // what follows is about other models
+			arch = ""
 		case arch != "" && len(fields) > 2:
 			shown[arch][fields[0]] = fields[1]
 		}

@@ -180,7 +180,8 @@ func (a *app) request(args []string, o *explainFlags) (err error) {
 func (a *app) readRequest(args []string, o *explainFlags) error {
 	var others []string
 	o.flags.Visit(func(f *pflag.Flag) {
-		if !slices.Contains([]string{"request", "print-request", "json", "html", "svg", "strict", "engine", "weights"}, f.Name) {
+		if !slices.Contains([]string{"request", "print-request", "json", "html", "svg", "strict", "engine", "weights"},
+			f.Name) {
 			others = append(others, "--"+f.Name)
 		}
 	})
