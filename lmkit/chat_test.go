@@ -285,6 +285,41 @@ func TestHeldIsSaid(t *testing.T) {
 	}
 }
 
+// Every matrix can be asked of a conversation, and says whose words its tokens are.
+func TestChatMatrices(t *testing.T) {
+	for arch, m := range chatModels(t) {
+		for _, info := range lmkit.Matrices() {
+			if info.Arch != "" && info.Arch != arch {
+				continue
+			}
+			r := lmkit.Request{Messages: talk, Matrix: info.Name}
+			switch {
+			case slices.Contains(info.Settings, "method"):
+				r.Methods = []string{"saliency", "occlusion"}
+			case slices.Contains(info.Settings, "cut"):
+				r.Settings.Cut = 20
+			case slices.Contains(info.Settings, "tap") && arch == lm.Transformer:
+				r.Settings.Tap = "block.1.attn.z"
+			case slices.Contains(info.Settings, "tap"):
+				r.Settings.Tap = "lstm.0.hidden"
+			}
+			a, err := r.Answer(t.Context(), m)
+			if err != nil {
+				t.Errorf("%s, %s: %v", arch, info.Name, err)
+				continue
+			}
+			explaintest.CheckMatrix(t, a.Matrix)
+			roles := map[string]bool{}
+			for _, tok := range a.Matrix.Tokens {
+				roles[tok.Role] = true
+			}
+			if len(roles) != 4 || a.Matrix.Evidence.Held == nil {
+				t.Errorf("%s, %s: roles %v, held %+v", arch, info.Name, roles, a.Matrix.Evidence.Held)
+			}
+		}
+	}
+}
+
 // What cannot be a conversation is one clear line; a target is found as what the answer goes on with; the first token
 // is a feature where that is asked, and so is what is grouped, whoever wrote it.
 func TestChatRequests(t *testing.T) {
