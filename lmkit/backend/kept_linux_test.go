@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -38,8 +39,12 @@ func TestKeptChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := sha256.New()
-	for n := range 3 {
+	sizes := []int{64, 48}
+	if os.Getenv(envKept) == "reversed" {
+		slices.Reverse(sizes)
+	}
+	said := map[string]string{} // in the order of its keys
+	for n := range 2 {
 		exec, err := graph.NewExec(e.Backend, func(x *graph.Node) []*graph.Node {
 			y := graph.Softmax(graph.Tanh(graph.Dot(x, x).Product()))
 			for range n {
@@ -51,25 +56,36 @@ func TestKeptChild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x := make([][]float32, 64)
-		for i := range x {
-			x[i] = make([]float32, 64)
-			for j := range x[i] {
-				x[i][j] = float32((i*13+j*7)%31)/31 - 0.5
+		for _, size := range sizes {
+			outputs, err := exec.Call(square(size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, o := range outputs {
+				said[fmt.Sprint(n, size, i)] = fmt.Sprint(o.Value())
 			}
 		}
-		outputs, err := exec.Call(x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, o := range outputs {
-			fmt.Fprint(h, o.Value())
-		}
+	}
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(said)) {
+		fmt.Fprintln(h, key, said[key])
 	}
 	loaded, made := compiled.Counts()
 	fmt.Printf("%s %x loaded %d compiled %d\n", map[bool]string{true: "kept", false: "not kept"}[e.programs != nil],
 		h.Sum(nil), loaded, made)
 	os.Exit(0)
+}
+
+// square is a matrix of numbers between -0.5 and 0.5.
+func square(size int) [][]float32 {
+	x := make([][]float32, size)
+	for i := range x {
+		x[i] = make([]float32, size)
+		for j := range x[i] {
+			x[i][j] = float32((i*13+j*7)%31)/31 - 0.5
+		}
+	}
+	return x
 }
 
 // child runs it, and returns the checksum of what it computed and how it came to its programs.
@@ -147,26 +163,27 @@ func TestKept(t *testing.T) {
 			t.Errorf("%s: %s, %s; want %s, %s", what, got, how, want, wantHow)
 		}
 	}
-	run("first", "kept, loaded 0 compiled 3")
-	run("second", "kept, loaded 3 compiled 0")
+	run("first", "kept, loaded 0 compiled 4")
+	run("second", "kept, loaded 4 compiled 0")
+	run("in another order", "kept, loaded 4 compiled 0", envKept+"=reversed")
 	files := programFiles(t, folder)
 	for i, at := range []int{3, 20, 60, 90, 115, 150} { // magic, checksum, setting, key, time, program
 		rewrite(t, files[i%len(files)], false, func(data []byte) []byte { data[at] ^= 0x10; return data })
-		run(fmt.Sprintf("byte %d flipped", at), "kept, loaded 2 compiled 1")
+		run(fmt.Sprintf("byte %d flipped", at), "kept, loaded 3 compiled 1")
 	}
 	for _, file := range files {
 		rewrite(t, file, true, func(data []byte) []byte { return data[:len(data)-len(data)/3] })
 	}
-	run("cut, with a checksum", "kept, loaded 0 compiled 3")
+	run("cut, with a checksum", "kept, loaded 0 compiled 4")
 	for _, file := range files {
 		rewrite(t, file, true, func(data []byte) []byte { return data[:16+3*32+8] })
 	}
-	run("nothing in them, with a checksum", "kept, loaded 0 compiled 3")
-	run("after that", "kept, loaded 3 compiled 0")
-	run("with another number of threads", "kept, loaded 0 compiled 3", envThreads+"=1")
-	run("and again", "kept, loaded 3 compiled 0", envThreads+"=1")
+	run("nothing in them, with a checksum", "kept, loaded 0 compiled 4")
+	run("after that", "kept, loaded 4 compiled 0")
+	run("with another number of threads", "kept, loaded 0 compiled 4", envThreads+"=1")
+	run("and again", "kept, loaded 4 compiled 0", envThreads+"=1")
 	full := t.TempDir()
-	run("on a full disk", "kept, loaded 0 compiled 3", envKept+"=full", EnvCache+"="+full)
+	run("on a full disk", "kept, loaded 0 compiled 4", envKept+"=full", EnvCache+"="+full)
 	if left, err := os.ReadDir(full); err != nil || len(left) > 0 {
 		t.Errorf("a full disk leaves %v, %v", left, err)
 	}
@@ -184,7 +201,7 @@ func TestKeptTogether(t *testing.T) {
 	}
 	wg.Wait()
 	last, how := child(t, EnvCache+"="+folder)
-	if how != "kept, loaded 3 compiled 0" || slices.ContainsFunc(sums, func(s string) bool { return s != last }) {
+	if how != "kept, loaded 4 compiled 0" || slices.ContainsFunc(sums, func(s string) bool { return s != last }) {
 		t.Errorf("%q, then %s, %s", sums, last, how)
 	}
 }

@@ -3,6 +3,7 @@
 package compiled
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -117,6 +118,16 @@ func (c *Cache) file(key sum) string { return filepath.Join(c.Folder, key.String
 // key is the name of a program under the cache's setting.
 func (c *Cache) key(parts ...[]byte) sum {
 	return digest(slices.Insert(parts, 0, c.setting[:])...)
+}
+
+// nameless is the text of a program without the name of its module: GoMLX numbers in it the shapes that a function was
+// compiled for, in the order in which a process asked for them.
+func nameless(text []byte) []byte {
+	rest, ok := bytes.CutPrefix(text, []byte("module @"))
+	if !ok {
+		return text
+	}
+	return rest[max(0, bytes.IndexByte(rest, ' ')):]
 }
 
 // get returns a program that is kept. One that is damaged is removed.

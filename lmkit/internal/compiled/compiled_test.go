@@ -322,6 +322,22 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// Two texts that differ in the names of their modules alone are one program.
+func TestNameless(t *testing.T) {
+	for text, want := range map[string]string{
+		"module @f_1 {\n  func @main":                  " {\n  func @main",
+		"module @g_22 attributes {n = 1 : i32} {\n  f": " attributes {n = 1 : i32} {\n  f",
+		"module {\n  func @main":                       "module {\n  func @main",
+		"module @f":                                    "f",
+		" module @f_1 {":                               " module @f_1 {",
+		"":                                             "",
+	} {
+		if got := nameless([]byte(text)); string(got) != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // The processor is what of /proc/cpuinfo does not change from core to core and from second to second.
 func TestProcessor(t *testing.T) {
 	const amd = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: EPYC\ncpu MHz\t\t: 2595.1\n" +

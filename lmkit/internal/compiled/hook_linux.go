@@ -108,7 +108,7 @@ func Install(plugin string, c *Cache) error {
 //export lmkitCompile
 func lmkitCompile(a *C.struct_lmkit_compile) unsafe.Pointer {
 	c := installed.Load()
-	key := c.key(view(a.program.format, a.program.format_size), view(a.program.code, a.program.code_size),
+	key := c.key(view(a.program.format, a.program.format_size), nameless(view(a.program.code, a.program.code_size)),
 		view(a.options, a.options_size), strconv.AppendUint(nil, uint64(C.lmkit_devices(a.client)), 10))
 	if program, ok := c.get(key); ok && len(program) > 0 {
 		wrong := C.lmkit_load(a.client, (*C.char)(unsafe.Pointer(&program[0])), C.size_t(len(program)), &a.executable)
