@@ -181,6 +181,10 @@ func runExamples(t *testing.T, wanted func(line string) bool) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"input.txt": strings.Repeat("the keys near the box are on the table\n", 40),
+		"lines.txt": "the keys near the box are on the table\nthe box is on the table\n",
+		"reviews.csv": "review,label\n" +
+			strings.Repeat("a good film,good\na bad film,bad\na good story,good\na bad story,bad\n", 20),
+		"test.csv":  "review,label\na good film,good\na bad story,bad\n",
 		"facts.txt": "capital: The capital of {France|Japan} is {Paris|Tokyo}\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
