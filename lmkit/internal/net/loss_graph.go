@@ -51,7 +51,7 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 func (p *pass) output(h *Node) *Node {
 	matrix, bias := p.weights.head(p.config)
 	d := h.Shape().Dimensions
-	y := logits(Reshape(h, -1, d[len(d)-1]), matrix)
+	y := matmul(Reshape(h, -1, d[len(d)-1]), floats(matrix))
 	y = Reshape(y, append(append([]int{}, d[:len(d)-1]...), -1)...)
 	if bias != nil {
 		y = Add(y, lift(bias, y))

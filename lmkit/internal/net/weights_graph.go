@@ -40,25 +40,6 @@ func (w Weights) head(c Config) (matrix, bias *Node) {
 	return w["head.weight"], w["head.bias"]
 }
 
-// headPart is how many numbers of an output matrix become float32 at once: all of a vocabulary of 128,256 tokens that
-// are 2,048 wide would take 1 GB.
-const headPart = 1 << 25
-
-// logits is hidden states h [N, D] times the transpose of the output matrix: [N, V]. Of one that is not held as
-// float32, a part of the vocabulary is converted at a time.
-func logits(h, matrix *Node) *Node {
-	V, D := matrix.Shape().Dimensions[0], h.Shape().Dimensions[1]
-	part := max(1, headPart/D)
-	if matrix.DType() == h.DType() || V <= part {
-		return matmul(h, floats(matrix))
-	}
-	var parts []*Node
-	for from := 0; from < V; from += part {
-		parts = append(parts, matmul(h, floats(Slice(matrix, AxisRange(from, min(from+part, V))))))
-	}
-	return Concatenate(parts, -1)
-}
-
 // weight is a parameter of the part of the model where the pass stands, or nil: parameters are named as activations
 // are.
 func (p *pass) weight(name string) *Node {
