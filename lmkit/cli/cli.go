@@ -215,7 +215,7 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 // opens adds the flags of a command that opens a model.
 func (a *app) opens(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.held.Weights, "weights", lm.Float32,
-		"how weights are held in memory: float32, or file: as the file has them, which takes less and is a little slower")
+		"how weights are held in memory: float32, or file: as the file has them, which takes less memory and more time")
 	return cmd
 }
 
