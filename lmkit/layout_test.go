@@ -52,7 +52,7 @@ var rooms = map[string]string{
 	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
 	"lm": "token token/chat progress backend lm/format internal/gguf internal/mapped internal/net internal/number " +
-		"internal/program internal/safetensors internal/whole",
+		"internal/printable internal/program internal/safetensors internal/whole",
 	"train": "token token/chat corpus progress backend lm lm/format plot internal/net internal/program " +
 		"internal/safetensors internal/whole",
 	"generate": "token lm",

@@ -12,6 +12,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/gguf"
 	"lmkit.internal/lmkit/internal/mapped"
+	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm/format"
@@ -39,7 +40,7 @@ func Open(e *backend.Engine, dir string) (*Model, error) { return Options{}.Open
 func (o Options) Open(e *backend.Engine, dir string) (*Model, error) {
 	m, err := open(e, dir, o)
 	if err != nil {
-		return nil, fmt.Errorf("open model %s: %w", dir, err)
+		return nil, fmt.Errorf("open model %s: %w", dir, printable.Brief(err))
 	}
 	return m, nil
 }

@@ -113,7 +113,7 @@ func Marshal(t Tokenizer) ([]byte, error) {
 func Unmarshal(data []byte) (Tokenizer, error) {
 	t, err := unmarshal(data)
 	if err != nil {
-		return nil, fmt.Errorf("tokenizer.json: %w", err)
+		return nil, fmt.Errorf("tokenizer.json: %w", printable.Brief(err))
 	}
 	return t, nil
 }
