@@ -104,7 +104,8 @@ func TestChatIsItsTokens(t *testing.T) {
 			if !slices.Equal(a.Scores, b.Scores) {
 				t.Errorf("%s: %v, should be %v", name, a.Scores, b.Scores)
 			}
-			if n, w := a.Evidence.Necessity, b.Evidence.Necessity; n.Value != w.Value || n.Decision != w.Decision {
+			n, w := a.Evidence.Necessity, b.Evidence.Necessity
+			if (n == nil) != (w == nil) || n != nil && (n.Value != w.Value || n.Decision != w.Decision) {
 				t.Errorf("%s: without the top features %+v, should be %+v", name, n, w)
 			}
 			h := a.Evidence.Held

@@ -36,7 +36,7 @@ func Example() {
 	}
 	a := why[0]
 	fmt.Printf("why %q rather than %q: because of %q\n", a.Target.Text, a.Foil.Text,
-		a.Features[explain.TopFeatures(a.Scores)[0]].Text)
+		a.Features[a.Top()[0]].Text)
 	fmt.Println("the scores add up:", a.Evidence.Completeness.Holds)
 	fmt.Println("deleting the top tokens moves it more than deleting others:",
 		a.Evidence.Necessity.Drop > *a.Evidence.Necessity.Random)

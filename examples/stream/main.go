@@ -48,9 +48,11 @@ func main() {
 			log.Fatal(err)
 		}
 		a := as[0]
-		top := explain.TopFeatures(a.Scores)[0]
-		fmt.Printf("%-12q because of %q, %d before (%+.2f)\n", m.TokenText(next.ID), a.Features[top].Text, len(read)-top,
-			a.Scores[top])
+		because := "of nothing that speaks for it"
+		if top := a.Top(); len(top) > 0 {
+			because = fmt.Sprintf("of %q, %d before (%+.2f)", a.Features[top[0]].Text, len(read)-top[0], a.Scores[top[0]])
+		}
+		fmt.Printf("%-12q because %s\n", m.TokenText(next.ID), because)
 		read = append(read, next.ID)
 	}
 }

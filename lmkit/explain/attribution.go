@@ -12,19 +12,21 @@ const Schema = 2
 // Attribution says how much each feature of an input contributed to one number that a model computed. It is the
 // one result type of all methods, and carries its own evidence: read Evidence and Warnings before the scores.
 type Attribution struct {
-	Schema    int          `json:"schema"`
-	Method    MethodInfo   `json:"method"`
-	Objective string       `json:"objective"`        // contrast | logit | logprob | prob | loss
-	Target    Token        `json:"target"`           // the token whose prediction is explained
-	Foil      *Token       `json:"foil,omitempty"`   // contrast: the token it is preferred to
-	Baseline  string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
-	Tokens    []InputToken `json:"tokens"`           // the input, one entry a token
-	Features  []Feature    `json:"features"`         // what the scores belong to, one entry a score
-	Scores    []float64    `json:"scores"`           // one a feature, in Unit, signed
-	Spread    []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
-	Unit      string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
-	Value     float64      `json:"value"`            // the objective on the input
-	Base      float64      `json:"base"`             // the objective on the baseline
+	Schema    int        `json:"schema"`
+	Method    MethodInfo `json:"method"`
+	Objective string     `json:"objective"`      // contrast | logit | logprob | prob | loss
+	Target    Token      `json:"target"`         // the token whose prediction is explained
+	Foil      *Token     `json:"foil,omitempty"` // contrast: the token it is preferred to
+	// Choice is the model's own first choice of the next token; nil: older files do not say it.
+	Choice   *Token       `json:"choice,omitempty"`
+	Baseline string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
+	Tokens   []InputToken `json:"tokens"`           // the input, one entry a token
+	Features []Feature    `json:"features"`         // what the scores belong to, one entry a score
+	Scores   []float64    `json:"scores"`           // one a feature, in Unit, signed
+	Spread   []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
+	Unit     string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
+	Value    float64      `json:"value"`            // the objective on the input
+	Base     float64      `json:"base"`             // the objective on the baseline
 	// what the scores must add up to; nil: nothing, or in schema 1: Difference
 	Promise   *Promise `json:"promise,omitempty"`
 	Evidence  Evidence `json:"evidence"`
@@ -99,12 +101,13 @@ type Completeness struct {
 
 // Deletion is what the objective becomes when some features are replaced by the baseline.
 type Deletion struct {
-	Features []int   `json:"features"` // the top features: those that were deleted, or the only ones kept
+	Features []int   `json:"features"` // the top ones, see [Attribution.Top]: those that were deleted, or alone kept
 	Value    float64 `json:"value"`    // the objective afterwards
 	Drop     float64 `json:"drop"`     // value before - value after
 	// necessity: the mean drop for as many features chosen at random; nil: not measured
-	Random   *float64 `json:"random,omitempty"`
-	Share    float64  `json:"share"`    // drop / (value - base): 1 means as if all were gone, 0 as if none
+	Random *float64 `json:"random,omitempty"`
+	// drop / (value - base): 1 means as if all were gone, 0 as if none; nil: value and base are the same
+	Share    *float64 `json:"share,omitempty"`
 	Decision string   `json:"decision"` // the model's first choice afterwards
 	Flips    bool     `json:"flips"`    // its first choice was the target before, and is not afterwards
 	// of several: the one by which Decision and Flips are; the numbers are means

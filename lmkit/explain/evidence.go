@@ -59,17 +59,18 @@ const randomSets = 6
 // deletions is what the model says when the features that methods name, all others, or random ones are deleted.
 type deletions struct {
 	problem *Problem
-	top     [][]int    // of each method: the features it names
-	at      [][2]int   // of each method: where values and choices are without the top features, and with nothing but them
-	values  []float64  // the objective, the mean over the baselines
-	choices []token.ID // the first choice, with the first baseline
-	random  float64    // the mean drop of the objective without random features
-	cost    lm.Cost    // for one method, had it been alone
+	top     [][]int         // of each method: the features it names; where it names none, nothing is measured
+	at      [][2]int        // of each method: where values and choices are without the top features, and with them alone
+	values  []float64       // the objective, the mean over the baselines
+	choices []token.ID      // the first choice, with the first baseline
+	random  map[int]float64 // by the number of features: the mean drop of the objective without as many at random
+	spent   lm.Cost         // for all methods
+	rows    int
 }
 
 // deletions deletes, in one query, the top features of each method, and all others, and as many at random.
 func (p *Problem) deletions(ctx context.Context, found []*Scored) (*deletions, error) {
-	d := &deletions{problem: p}
+	d := &deletions{problem: p, random: map[int]float64{}}
 	var sets [][]int
 	known := map[string]int{} // several methods often name the same features
 	place := func(set []int) int {
@@ -80,23 +81,59 @@ func (p *Problem) deletions(ctx context.Context, found []*Scored) (*deletions, e
 		}
 		return known[key]
 	}
+	var sizes []int // of the random sets
 	for _, s := range found {
-		top := TopFeatures(s.Values)
-		d.top = append(d.top, top)
-		d.at = append(d.at, [2]int{place(top), place(Only(len(p.Features), top...).Absent())})
+		top := topFeatures(s.Values, p.Features, p.Tokens)
+		d.top, d.at = append(d.top, top), append(d.at, [2]int{})
+		if len(top) == 0 {
+			continue
+		}
+		d.at[len(d.at)-1] = [2]int{place(top), place(Only(len(p.Features), top...).Absent())}
+		if !slices.Contains(sizes, len(top)) {
+			sizes = append(sizes, len(top))
+		}
 	}
 	random := len(sets)
-	for k := range randomSets {
-		rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
-		sets = append(sets, rng.Perm(len(p.Features))[:len(d.top[0])])
+	for _, n := range sizes {
+		sets = append(sets, p.drawn(n)...)
+	}
+	if len(sets) == 0 {
+		return d, nil
 	}
 	if err := d.measure(ctx, sets); err != nil {
 		return nil, err
 	}
-	for _, v := range d.values[random:] {
-		d.random += (p.Value - v) / randomSets
+	for i, v := range d.values[random:] {
+		d.random[sizes[i/randomSets]] += (p.Value - v) / randomSets
 	}
 	return d, nil
+}
+
+// drawn returns random sets of n of the features that a method could name.
+func (p *Problem) drawn(n int) (sets [][]int) {
+	from := slices.DeleteFunc(p.AllFeatures(), func(f int) bool {
+		return p.Features[f].unknown(p.Tokens)
+	})
+	for k := range randomSets {
+		rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
+		set := rng.Perm(len(from))[:n]
+		for i := range set {
+			set[i] = from[set[i]]
+		}
+		sets = append(sets, set)
+	}
+	return sets
+}
+
+// cost returns what the evidence of method i would have cost alone.
+func (d *deletions) cost(i int) lm.Cost {
+	if len(d.top[i]) == 0 {
+		return lm.Cost{}
+	}
+	c := d.spent
+	c.ForwardRows = (2 + randomSets) * len(d.problem.Baselines)
+	c.Seconds *= float64(c.ForwardRows) / float64(d.rows)
+	return c
 }
 
 // measure asks the model for all sets of absent features.
@@ -122,19 +159,18 @@ func (d *deletions) measure(ctx context.Context, sets [][]int) error {
 		}
 		d.choices = append(d.choices, Best(logits[i*n]))
 	}
-	d.cost = since(before, p.cost)
-	alone := (2 + randomSets) * n
-	d.cost.Seconds *= float64(alone) / float64(len(rs))
-	d.cost.ForwardRows = alone
+	d.spent, d.rows = since(before, p.cost), len(rs)
 	return nil
 }
 
 // necessity returns the evidence of method i: what is left of the objective without its top features, and without
-// random ones.
+// random ones; nil where it names none.
 func (d *deletions) necessity(i int) *Deletion {
 	out := d.deletion(i, d.at[i][0])
-	random := d.random
-	out.Random = &random
+	if out != nil {
+		random := d.random[len(d.top[i])]
+		out.Random = &random
+	}
 	return out
 }
 
@@ -142,13 +178,15 @@ func (d *deletions) necessity(i int) *Deletion {
 func (d *deletions) sufficiency(i int) *Deletion { return d.deletion(i, d.at[i][1]) }
 
 func (d *deletions) deletion(method, at int) *Deletion {
+	if len(d.top[method]) == 0 {
+		return nil
+	}
 	p := d.problem
-	span := p.Value - p.Base()
 	out := &Deletion{Features: d.top[method], Value: d.values[at], Drop: p.Value - d.values[at],
 		Decision: p.Model.TokenText(d.choices[at])}
-	out.Share = out.Drop / span
-	if math.Abs(span) < 1e-9 {
-		out.Share = 0
+	if span := p.Value - p.Base(); math.Abs(span) >= 1e-9 {
+		share := out.Drop / span
+		out.Share = &share
 	}
 	out.Flips = p.choice == p.Target && d.choices[at] != p.Target
 	if len(p.Baselines) > 1 {
@@ -157,34 +195,94 @@ func (d *deletions) deletion(method, at int) *Deletion {
 	return out
 }
 
-// doubt says in words what the evidence speaks against.
-func (p *Problem) doubt(a *Attribution) {
+// doubt says in words what the evidence speaks against. ran is the method that gave the scores.
+func (p *Problem) doubt(a *Attribution, ran string) {
 	n := a.Evidence.Necessity
-	if n == nil {
-		return
-	}
-	var names []string
-	for _, f := range n.Features {
-		names = append(names, fmt.Sprintf("%q", a.Features[f].Text))
-	}
+	warn := func(format string, args ...any) { a.Warnings = append(a.Warnings, fmt.Sprintf(format, args...)) }
 	switch {
 	case math.Abs(p.Value-p.Base()) < 1e-6:
-		a.Warnings = append(a.Warnings, fmt.Sprintf("the objective is the same on the input and on the baseline %s: "+
-			"there is nothing to attribute; choose another baseline", p.Question.Baseline))
-	case len(a.Scores) > 2*len(n.Features) && math.Abs(n.Drop) <= math.Abs(*n.Random):
-		a.Warnings = append(a.Warnings, fmt.Sprintf("deleting the top features (%s) changes the objective by %.3g, "+
-			"deleting as many at random by %.3g: do not rely on this ranking; compare it with occlusion",
-			strings.Join(names, ", "), n.Drop, *n.Random))
+		warn("the objective is the same on the input and on the baseline %s: "+
+			"there is nothing to attribute; choose another baseline", p.Question.Baseline)
+	case n == nil || len(a.Scores) <= 2*len(n.Features):
+	case n.Drop < 0 && a.signed():
+		warn("deleting the top features (%s) %s, though their scores say that they speak for it: "+
+			"do not rely on this ranking; compare it with %s", a.named(n.Features), moves(n.Drop), another(ran))
+	case math.Abs(n.Drop) <= math.Abs(*n.Random):
+		warn("deleting the top features (%s) %s, deleting as many at random %s: do not rely on this ranking; "+
+			"compare it with %s", a.named(n.Features), moves(n.Drop), moves(*n.Random), another(ran))
 	}
 }
 
-// TopFeatures returns the fifth (rounded up) of the features with the largest scores, best first: those that speak
-// most for the objective. Equal scores keep the order of the text.
+// signed reports whether scores say for or against, rather than how much: some are below 0, or they add up to a number
+// that may be.
+func (a *Attribution) signed() bool {
+	return a.Promise != nil || slices.ContainsFunc(a.Scores, func(s float64) bool { return s < 0 })
+}
+
+// named returns the texts of some features, at most mostNamed of them.
+func (a *Attribution) named(features []int) string {
+	var names []string
+	for _, f := range features[:min(len(features), mostNamed)] {
+		names = append(names, fmt.Sprintf("%q", a.Features[f].Text))
+	}
+	return listed(names, len(features))
+}
+
+// listed returns a list of names, and how many of all are left out.
+func listed(names []string, all int) string {
+	text := strings.Join(names, ", ")
+	if more := all - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// moves says what a deletion does to the objective, which drops by so much.
+func moves(drop float64) string {
+	switch {
+	case drop > 0:
+		return fmt.Sprintf("lowers the objective by %.3g", drop)
+	case drop < 0:
+		return fmt.Sprintf("raises the objective by %.3g", -drop)
+	}
+	return "leaves the objective as it is"
+}
+
+// another returns a method that a ranking by the method of a name can be compared with.
+func another(name string) string {
+	if name == "occlusion" {
+		return "leave-one-out"
+	}
+	return "occlusion"
+}
+
+// Top returns the features that the evidence is about: the [TopFeatures] of those of which the model knows a token.
+func (a *Attribution) Top() []int { return topFeatures(a.Scores, a.Features, a.Tokens) }
+
+func topFeatures(scores []float64, features []Feature, tokens []InputToken) []int {
+	known := slices.Clone(scores)
+	for f := range known {
+		if features[f].unknown(tokens) {
+			known[f] = 0
+		}
+	}
+	return TopFeatures(known)
+}
+
+// TopFeatures returns the features with the largest scores, which speak most for the objective, best first. They are
+// at most a fifth (rounded up) of all, and have scores above 0. Equal scores keep the order of the text.
 func TopFeatures(scores []float64) []int {
-	order := make([]int, len(scores))
-	for i := range order {
-		order[i] = i
+	var order []int
+	for f, s := range scores {
+		if s > 0 {
+			order = append(order, f)
+		}
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(scores[b], scores[a]) })
-	return order[:(len(scores)+4)/5]
+	return order[:min(len(order), (len(scores)+4)/5)]
+}
+
+// unknown reports whether a feature has tokens, and the model knows none of them.
+func (f Feature) unknown(tokens []InputToken) bool {
+	return len(f.Tokens) > 0 && !slices.ContainsFunc(f.Tokens, func(t int) bool { return !tokens[t].Unknown })
 }

@@ -245,7 +245,7 @@ func (a *Attribution) checkEvidence() error {
 		if e.Deletion == nil {
 			continue
 		}
-		errs = append(errs, finite(e.name, []float64{e.Value, e.Drop, e.Share}))
+		errs = append(errs, finite(e.name, append([]float64{e.Value, e.Drop}, orNone(e.Share)...)))
 		if e.Random != nil {
 			errs = append(errs, finite(e.name+".random", []float64{*e.Random}))
 		}
@@ -296,4 +296,12 @@ func finite(name string, xs []float64) error {
 		}
 	}
 	return nil
+}
+
+// orNone is the number, if there is one.
+func orNone(x *float64) []float64 {
+	if x == nil {
+		return nil
+	}
+	return []float64{*x}
 }

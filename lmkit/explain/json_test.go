@@ -27,8 +27,9 @@ func sample() *Attribution {
 		Unit:     "logit", Value: 3.1, Base: math.Copysign(0, -1),
 		Evidence: Evidence{
 			Completeness: &Completeness{Error: -0.2, Relative: 0.0645, Tolerance: 0.01},
-			Necessity:    &Deletion{Features: []int{2, 1}, Value: -0.4, Drop: 3.5, Share: 1.13, Decision: " is", Flips: true},
-			Sufficiency:  &Deletion{Value: 3, Drop: 0.1, Share: 0.03, Decision: " are"},
+			Necessity: &Deletion{Features: []int{2, 1}, Value: -0.4, Drop: 3.5, Share: of(1.13), Decision: " is",
+				Flips: true},
+			Sufficiency: &Deletion{Value: 3, Drop: 0.1, Share: of(0.03), Decision: " are"},
 		},
 		Cost: Cost{12, 11, 24, 0.125, 1.5},
 		Seed: math.MaxUint64, ModelHash: "ab", InputHash: "cd",
@@ -124,7 +125,7 @@ func TestReadRefuses(t *testing.T) {
 		{"other case", with(`"unit"`, `"Unit"`), `unknown field "Unit"`},
 		{"twice", with(`"unit"`, `"value": 1, "unit"`), "value is there twice"},
 		{"missing", with(`"base": -0,`, ``), "the field base is missing"},
-		{"missing inside", with(`"share": 1.13,`, ``), "the field evidence.necessity.share is missing"},
+		{"missing inside", with(`"drop": 3.5,`, ``), "the field evidence.necessity.drop is missing"},
 		{"null", with(`"value": 3.1`, `"value": null`), "value: expected a number that a float64 can hold, found null"},
 		{"too large", with(`"value": 3.1`, `"value": 1e999`), "value: expected a number that a float64 can " +
 			"hold, found 1e999"},
@@ -228,3 +229,5 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func of(x float64) *float64 { return &x }

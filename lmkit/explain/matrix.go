@@ -49,6 +49,7 @@ type Matrix struct {
 	Objective string         `json:"objective"`
 	Target    Token          `json:"target"`
 	Foil      *Token         `json:"foil,omitempty"`
+	Choice    *Token         `json:"choice,omitempty"` // as of an Attribution
 	Baseline  string         `json:"baseline"`
 	Tokens    []InputToken   `json:"tokens"`               // the input, one entry a token
 	Axes      []string       `json:"axes"`                 // what rows and columns are, in this order
@@ -138,6 +139,8 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 		out.Foil = &foil
 	}
 	out.Evidence.Held = p.held
+	choice := p.token(p.choice)
+	out.Choice = &choice
 	out.complete(p.Question.Tolerance)
 	c := p.cost
 	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: p.work.estimate(p.cost) +

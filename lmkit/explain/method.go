@@ -93,6 +93,7 @@ type Scored struct {
 	Scores
 	cost      lm.Cost // of the method alone
 	estimated int     // rows forward and backward that the method expected to run
+	ran       string  // the method that did the work, where it chose another one
 }
 
 // Score runs one method, and checks that what it returns can be reported. With Attributions it is Explain in two steps,
@@ -108,7 +109,7 @@ func (p *Problem) Score(ctx context.Context, method Method) (*Scored, error) {
 		return nil, err
 	}
 	out := &Scored{Method: MethodInfo{Name: method.Name()}, Scores: s, cost: since(before, p.cost),
-		estimated: p.work.estimate(p.cost)}
+		estimated: p.work.estimate(p.cost), ran: p.work.name}
 	if out.Method.Settings, err = settings(s.Settings); err != nil {
 		return nil, err
 	}
@@ -169,8 +170,9 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 		cost.Add(s.cost)
 		if err == nil {
 			a.Evidence.Necessity, a.Evidence.Sufficiency = d.necessity(i), d.sufficiency(i)
-			cost.Add(d.cost)
-			measured = d.cost.ForwardRows
+			evidence := d.cost(i)
+			cost.Add(evidence)
+			measured = evidence.ForwardRows
 		} else {
 			a.Warnings = append(a.Warnings, "interrupted before it was measured what the model says without the top features")
 		}
@@ -179,12 +181,8 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 			held.Share = s.Held
 			a.Evidence.Held = &held
 		}
-		p.doubt(a)
+		p.doubt(a, s.ran)
 		p.unknowns(a)
-		if p.Target != p.choice {
-			a.Warnings = append(a.Warnings, fmt.Sprintf("the model's first choice is %q, not the "+
-				"target %q", p.Model.TokenText(p.choice), a.Target.Text))
-		}
 		a.Cost = Cost{ForwardRows: cost.ForwardRows, BackwardRows: cost.BackwardRows,
 			EstimatedRows: s.estimated + p.prepared.ForwardRows + measured,
 			Seconds:       cost.Seconds, CompileSeconds: cost.CompileSeconds}
@@ -202,6 +200,8 @@ func (p *Problem) attribution(s *Scored) *Attribution {
 		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Concat(s.Warnings,
 			p.notes),
 	}
+	choice := p.token(p.choice)
+	a.Choice = &choice
 	if s.Base != nil {
 		a.Base = *s.Base
 	}

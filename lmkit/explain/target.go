@@ -61,13 +61,22 @@ func findText(tok token.Tokenizer, prompt, text string) (token.ID, error) {
 			return id, nil
 		}
 	}
-	if ids := following(tok, prompt, spellings[0]); len(ids) > 1 && len(ids) <= 20 && !isUnknown(tok, ids[0], text) {
-		parts := make([]string, len(ids))
-		for i, id := range ids {
-			parts[i] = fmt.Sprintf("%q #%d", tok.Token(id), id)
+	for _, s := range spellings {
+		ids := following(tok, prompt, s)
+		if prompt == "" {
+			if alone, err := token.EncodeWith(tok, s, token.Options{Bare: true}); err == nil {
+				ids = alone.IDs
+			}
+		}
+		if len(ids) < 2 || slices.ContainsFunc(ids, func(id token.ID) bool { return isUnknown(tok, id, text) }) {
+			continue
+		}
+		var parts []string
+		for _, id := range ids[:min(len(ids), mostNamed)] {
+			parts = append(parts, fmt.Sprintf("%q #%d", tok.Token(id), id))
 		}
 		return 0, fmt.Errorf("%q is %d tokens after this prompt, and a target is one: %s",
-			text, len(ids), strings.Join(parts, ", "))
+			text, len(ids), listed(parts, len(ids)))
 	}
 	return 0, errNoToken
 }

@@ -3,7 +3,6 @@ package explain
 import (
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // mostNamed is how many words a warning names at most.
@@ -27,10 +26,7 @@ func (p *Problem) unknowns(a *Attribution) {
 	if len(words) == 0 {
 		return
 	}
-	named := strings.Join(words[:min(len(words), mostNamed)], ", ")
-	if more := len(words) - mostNamed; more > 0 {
-		named += fmt.Sprintf(" and %d more", more)
-	}
+	named := listed(words[:min(len(words), mostNamed)], len(words))
 	unknown, _ := p.Model.Tokenizer().Unknown()
 	text := fmt.Sprintf("the model does not know %s: it read %s there", named, p.Model.TokenText(unknown))
 	if unk {

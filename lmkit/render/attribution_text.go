@@ -15,9 +15,9 @@ import (
 // mostRanked bounds the list of ranked features; the rest is summed up in a line.
 const mostRanked = 12
 
-// Text writes an attribution for a terminal: warnings, the question, the tokens (coloured by score, or with the score
-// in brackets), the features from the largest score to the smallest, and the evidence in words. It fails where
-// a.Validate fails.
+// Text writes an attribution for a terminal: warnings, the question, the tokens, coloured by score, the features from
+// the largest score to the smallest, and the evidence in words. Without colours the list has all features, so that each
+// score stands there once. It fails where a.Validate fails.
 func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 	if err := a.Validate(); err != nil {
 		return fmt.Errorf("cannot draw the attribution: %w", err)
@@ -60,25 +60,25 @@ func writeFacts(t *printable.Lines, facts []fact) {
 // stands on lines of its own, behind its role.
 func writeTokens(t *printable.Lines, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
-	format := printable.ScoreFormat(top)
 	all := turns(a)
 	indent := 2
 	if wide := roleColumns(all); wide > 0 {
 		indent += wide + 2
 	}
 	for _, r := range all {
-		writeTurn(t, a, r, indent, top, format)
+		writeTurn(t, a, r, indent, top)
 	}
-	writeScale(t, top, format, a.Unit)
+	if t.Color {
+		writeScale(t, top, printable.ScoreFormat(top), a.Unit)
+	}
 }
 
 // writeTurn writes the tokens of a turn behind an indent, in which its role stands.
-func writeTurn(t *printable.Lines, a *explain.Attribution, r turn, indent int, top float64,
-	format func(float64) string) {
+func writeTurn(t *printable.Lines, a *explain.Attribution, r turn, indent int, top float64) {
 	scores, _ := tokenScores(a)
 	used, cur := 0, ""
 	gap := 1
-	if t.Color && spaced(a) {
+	if spaced(a) {
 		gap = 0
 	}
 	begin := strings.Repeat(" ", indent)
@@ -101,9 +101,6 @@ func writeTurn(t *printable.Lines, a *explain.Attribution, r turn, indent int, t
 			painted = t.Paint("2", s)
 		case t.Color:
 			painted = t.Paint(background(canvas.Ratio(scores[i], top)), s)
-		case !math.IsNaN(scores[i]):
-			s += "(" + format(scores[i]) + ")"
-			painted = s
 		}
 		if used > 0 && used+gap+printable.Columns(s) > t.Width-2-indent {
 			flush()
@@ -131,12 +128,8 @@ func spaced(a *explain.Attribution) bool {
 
 func writeScale(t *printable.Lines, top float64, format func(float64) string, unit string) {
 	var bar strings.Builder
-	if t.Color {
-		for i := -5; i <= 5; i++ {
-			bar.WriteString(t.Paint(background(float64(i)/5), "  "))
-		}
-	} else {
-		bar.WriteString("..")
+	for i := -5; i <= 5; i++ {
+		bar.WriteString(t.Paint(background(float64(i)/5), "  "))
 	}
 	t.Line("")
 	high := format(top)
@@ -180,7 +173,10 @@ func writeRanked(t *printable.Lines, a *explain.Attribution) {
 	top := canvas.Largest(a.Scores)
 	format := printable.ScoreFormat(top)
 	order, unknown := ranked(a)
-	shown := order[:min(mostRanked, len(order))]
+	shown := order
+	if t.Color { // the others' scores are colours of the text
+		shown = order[:min(mostRanked, len(order))]
+	}
 	labels, values, wide, wideValue := make([]string, len(shown)), make([]string, len(shown)), 0, 0
 	for i, f := range shown {
 		labels[i] = featureName(a, f, min(28, t.Width/3))

@@ -89,6 +89,7 @@ type evidenceRow struct {
 func (c *Comparison) evidence() []evidenceRow {
 	rows := []evidenceRow{
 		{Name: "asked"},
+		{Name: "first choice"},
 		{Name: "unit"},
 		{Name: "value"},
 		{Name: "base"},
@@ -114,7 +115,7 @@ func (c *Comparison) evidence() []evidenceRow {
 			warnings = fact{Text: fmt.Sprint(n), Bad: true}
 		}
 		for i, cell := range []fact{
-			{Text: question(a)}, {Text: printable.Line(a.Unit)},
+			{Text: question(a)}, firstChoice(a), {Text: printable.Line(a.Unit)},
 			{Text: printable.Number(a.Value)}, {Text: printable.Number(a.Base)}, {Text: printable.Line(a.Baseline)}, complete,
 			shortDeletion(a.Evidence.Necessity), atRandom(a), shortDeletion(a.Evidence.Sufficiency),
 			{Text: fmt.Sprintf("%d + %d", a.Cost.ForwardRows, a.Cost.BackwardRows)},
@@ -147,6 +148,17 @@ func shortHeld(a *explain.Attribution) fact {
 	return fact{Text: fmt.Sprintf("%d: to %s", max(1, heldTokens(a.Tokens)), printable.Number(a.Value-h.Effect))}
 }
 
+// firstChoice is the model's own, which need not be the target.
+func firstChoice(a *explain.Attribution) fact {
+	switch {
+	case a.Choice == nil:
+		return fact{Text: "not stated"}
+	case a.Choice.ID == a.Target.ID:
+		return fact{Text: "the target"}
+	}
+	return fact{Text: "not the target: " + printable.Quoted(a.Choice.Text)}
+}
+
 func shortDeletion(d *explain.Deletion) fact {
 	if d == nil {
 		return fact{Text: "not measured"}
@@ -154,6 +166,9 @@ func shortDeletion(d *explain.Deletion) fact {
 	s := fmt.Sprintf("%d: to %s", len(d.Features), printable.Number(d.Value))
 	if d.Flips {
 		s += ", flips to " + printable.Quoted(d.Decision)
+		if d.Baseline != "" {
+			s += " with " + printable.Line(d.Baseline)
+		}
 	}
 	return fact{Text: s}
 }
@@ -181,6 +196,9 @@ func (c *Comparison) notes() []string {
 	if c.holds() {
 		notes = append(notes, "Held: the tokens that stay and have no score, such as a chat template's or an attention "+
 			"sink, and what the objective becomes without them.")
+	}
+	if slices.ContainsFunc(c.Attributions, func(a *explain.Attribution) bool { return several(a.Baseline) }) {
+		notes = append(notes, "Of several baselines, scores and values are means; a flip is one with the first.")
 	}
 	return notes
 }

@@ -31,9 +31,7 @@ func ExampleText() {
 	// Output:
 	// occlusion  why ` are` rather than ` is`
 	//
-	//   The(-0.25) ·keys(+2.00)
-	//
-	//   scale -2.00 .. +2.00 logit
+	//   The·keys
 	//
 	//   ·keys  +2.00  ████████████████████████████████████████
 	//   The    -0.25  ▒▒▒▒▒

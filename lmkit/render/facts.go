@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
@@ -39,9 +40,10 @@ func facts(a *explain.Attribution) []fact {
 		{
 			Name: "value",
 			Text: fmt.Sprintf(
-				"%s on the input, %s on the baseline: a difference of %s",
+				"%s on the input, %s on the baseline%s: a difference of %s",
 				printable.Number(a.Value),
 				printable.Number(a.Base),
+				overBaselines(a.Baseline),
 				printable.Number(a.Value-a.Base),
 			),
 		},
@@ -52,6 +54,9 @@ func facts(a *explain.Attribution) []fact {
 	}
 	if h := a.Evidence.Held; h != nil {
 		fs = append(fs, fact{Name: "held", Text: held(a.Tokens, h)})
+	}
+	if note := choiceNote(a.Choice, a.Target); note != "" {
+		fs = slices.Insert(fs, 1, fact{Name: "note", Text: note})
 	}
 	if len(a.Spread) > 0 {
 		fs = append(fs, fact{Name: "spread", Text: "± is the standard error of a score"})
@@ -64,12 +69,36 @@ func facts(a *explain.Attribution) []fact {
 	return fs
 }
 
+// choiceNote says that it is not the model's first choice that is explained; "" where it is.
+func choiceNote(choice *explain.Token, target explain.Token) string {
+	if choice == nil || choice.ID == target.ID {
+		return ""
+	}
+	return fmt.Sprintf("the model's first choice is %s, not the target %s", printable.Quoted(choice.Text),
+		printable.Quoted(target.Text))
+}
+
+// several reports whether a baseline is more than one, over which numbers are means.
+func several(baseline string) bool { return strings.Contains(baseline, ",") }
+
+// overBaselines follows what is a mean over several baselines, and is empty otherwise.
+func overBaselines(baseline string) string {
+	if several(baseline) {
+		return "s, on average"
+	}
+	return ""
+}
+
 func baseline(name string) string {
 	switch name {
 	case "":
 		return "not stated"
 	case "none":
 		return "none: this method compares with nothing"
+	}
+	if several(name) {
+		return printable.Line(name) + " stand for an absent token, one after the other; " +
+			"scores and values are means over these"
 	}
 	return printable.Line(name) + " stands for an absent token"
 }
@@ -134,6 +163,9 @@ func held(tokens []explain.InputToken, h *explain.Held) string {
 
 // deletion says what became of the objective and of the first choice when features were replaced.
 func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
+	if d == nil && len(a.Top()) == 0 {
+		return fact{Name: name, Text: "not measured: no token that the model knows has a score above 0"}
+	}
 	if d == nil {
 		return fact{Name: name, Text: "not measured"}
 	}
@@ -182,20 +214,26 @@ func deletion(a *explain.Attribution, name string, d *explain.Deletion) fact {
 // between input and baseline, but in words where it leads past the baseline or away from it.
 func way(a *explain.Attribution, d *explain.Deletion) string {
 	base := a.Base
-	if d.Share != 0 {
-		base = a.Value - d.Drop/d.Share
+	if d.Share != nil && *d.Share != 0 {
+		base = a.Value - d.Drop / *d.Share
 	}
 	goal, near := "the baseline's "+printable.Number(base), ""
-	if math.Abs(d.Share) > 3 {
+	if several(a.Baseline) {
+		goal = "the baselines' mean of " + printable.Number(base)
+	}
+	if d.Share == nil {
+		return goal + " is where the input is"
+	}
+	if math.Abs(*d.Share) > 3 {
 		near = ", which is so near that a percentage would say little"
 	}
 	switch {
-	case d.Share > 1.5:
+	case *d.Share > 1.5:
 		return "past " + goal + near
-	case d.Share < 0:
+	case *d.Share < 0:
 		return "away from " + goal + near
 	}
-	return printable.Percent(d.Share) + " of the way to " + goal
+	return printable.Percent(*d.Share) + " of the way to " + goal
 }
 
 // noun is what a feature of this attribution is.
@@ -217,7 +255,11 @@ func names(a *explain.Attribution, features []int) string {
 	var list []string
 	for _, f := range features[:min(mostNames, len(features))] {
 		if f >= 0 && f < len(a.Features) {
-			list = append(list, printable.Quoted(a.Features[f].Text)+place(a, f))
+			mark := ""
+			if isUnknown(a, f) { // in files of older versions
+				mark = unknownMark
+			}
+			list = append(list, printable.Quoted(a.Features[f].Text)+place(a, f)+mark)
 		}
 	}
 	if more := len(features) - mostNames; more > 0 {

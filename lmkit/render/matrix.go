@@ -3,6 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/canvas"
@@ -81,10 +82,13 @@ func matrixFacts(m *explain.Matrix) []fact {
 		},
 		{Name: "values", Text: fmt.Sprintf("%d x %d (%s by %s), in %s",
 			len(m.Rows), len(m.Columns), printable.Line(m.Axes[0]), printable.Line(m.Axes[1]), printable.Line(m.Unit))},
-		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline: a difference of %s",
-			printable.Number(m.Value), printable.Number(m.Base), printable.Number(m.Value-m.Base))},
+		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline%s: a difference of %s",
+			printable.Number(m.Value), printable.Number(m.Base), overBaselines(m.Baseline), printable.Number(m.Value-m.Base))},
 		{Name: "baseline", Text: baseline(m.Baseline)},
 		matrixCompleteness(m),
+	}
+	if note := choiceNote(m.Choice, m.Target); note != "" {
+		fs = slices.Insert(fs, 1, fact{Name: "note", Text: note})
 	}
 	if m.Spread != nil {
 		largest := 0.0

@@ -49,7 +49,7 @@ func sample(n int, words ...string) *explain.Attribution {
 			Value:    -0.4,
 			Drop:     a.Value + 0.4,
 			Random:   &random,
-			Share:    (a.Value + 0.4) / (a.Value + 0.2),
+			Share:    of((a.Value + 0.4) / (a.Value + 0.2)),
 			Decision: " is",
 			Flips:    true,
 		},
@@ -57,12 +57,14 @@ func sample(n int, words ...string) *explain.Attribution {
 			Features: top,
 			Value:    a.Value - 0.2,
 			Drop:     0.2,
-			Share:    0.2 / (a.Value + 0.2),
+			Share:    of(0.2 / (a.Value + 0.2)),
 			Decision: " are",
 		},
 	}
 	return a
 }
+
+func of(x float64) *float64 { return &x }
 
 func short() *explain.Attribution { return sample(5, "The", " keys", " to", " the", " cabinet") }
 

@@ -22,13 +22,13 @@ func TestWay(t *testing.T) {
 		if a.Value == base {
 			return
 		}
-		d := explain.Deletion{Value: after, Drop: a.Value - after, Share: (a.Value - after) / (a.Value - base)}
+		d := explain.Deletion{Value: after, Drop: a.Value - after, Share: of((a.Value - after) / (a.Value - base))}
 		said := way(a, &d)
 		share := strings.Contains(said, "% of the way to")
 		switch {
-		case share != (d.Share >= 0 && d.Share <= 1.5), strings.HasPrefix(said, "past") != (d.Share > 1.5),
-			strings.HasPrefix(said, "away from") != (d.Share < 0),
-			strings.Contains(said, "so near") != (max(d.Share, -d.Share) > 3):
+		case share != (*d.Share >= 0 && *d.Share <= 1.5), strings.HasPrefix(said, "past") != (*d.Share > 1.5),
+			strings.HasPrefix(said, "away from") != (*d.Share < 0),
+			strings.Contains(said, "so near") != (max(*d.Share, -*d.Share) > 3):
 			t.Errorf("from %v to %v, with the baseline at %v: %s", a.Value, after, base, said)
 		}
 	})
