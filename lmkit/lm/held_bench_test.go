@@ -73,9 +73,9 @@ func (n noise) Raw(_ net.Param, to []byte) error {
 	return nil
 }
 
-// BenchmarkHeld is what a model of 1.2 billion random numbers takes, stored as bfloat16 or Q4_K: the processor's seconds
-// to hold them, and for the first and the next answer and gradient by the embeddings of a text of 32 tokens, and the
-// highest memory of the process. So run one at a time: -bench 'Held/BF16/file$'.
+// BenchmarkHeld is what a model of 1.2 billion random numbers takes, stored as bfloat16 or Q4_K: the processor's
+// seconds to hold them, and for the first and the next answer and gradient by the embeddings of a text of 32 tokens,
+// and the highest memory of the process. So run one at a time: -bench 'Held/BF16/file$'.
 func BenchmarkHeld(b *testing.B) {
 	e := backendtest.Engine(b)
 	for _, kind := range []number.Kind{number.BF16, number.Q4_K} {
