@@ -53,10 +53,12 @@ def arguments():
     p.add_argument("--others", type=float, metavar="SHARE",
                    help="the share of the machine that others may use in a round (default: 0.05; quick: 1)")
     p.add_argument("--threads", type=int, help="of PyTorch (default: as many as there are processors; quick: 1)")
+    p.add_argument("--against", metavar="REF", help="compare with lmkit at this commit, in turns, in place of Python's tools")
     p.add_argument("--ours-only", action="store_true", help="lmkit's side alone, without Python: JSON lines")
     p.add_argument("--ours", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    p.add_argument("--then", type=pathlib.Path, help=argparse.SUPPRESS)
     args = p.parse_args()
-    args.settings = (args.settings or ("default" if args.quick else "default,tuned")).split(",")
+    args.settings = (args.settings or ("default" if args.quick or args.against else "default,tuned")).split(",")
     if not set(args.settings) <= {"default", "tuned"}:
         p.error("--settings: there are default and tuned")
     if args.quick and not args.threads:
@@ -80,8 +82,13 @@ class Benchmark:
         if error:
             sys.exit(error)
         self.rows = json.loads((self.work / "rows.json").read_text())
+        if self.args.against:
+            for row in self.rows:
+                row["peers"] = [self.args.against]
 
     def describe(self):
+        if self.args.against:
+            return f"lmkit as it is, with lmkit at {self.args.against} as the peer; both tune themselves, as the command does"
         return ("default: both as they come; lmkit tunes itself, as its command does (LMKIT_TUNE=off bench/run: without)\n"
                 "tuned: the peer with GLIBC_TUNABLES=" + ALLOCATOR["GLIBC_TUNABLES"] + ", too")
 
@@ -121,7 +128,9 @@ class Benchmark:
             if (setting, who) in failed:
                 continue
             command = [self.args.ours, "--dir", self.work, "measure", row["name"]]
-            if who != "lmkit":
+            if who == self.args.against:
+                command[0] = self.args.then
+            elif who != "lmkit":
                 command = [sys.executable, HERE / "peers.py", "--dir", self.work, "--peer", who, row["name"]]
                 command += ["--threads", self.args.threads] if self.args.threads else []
             out, error = self.run(command, self.settings(who, setting))
