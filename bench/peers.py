@@ -8,6 +8,7 @@ same tokens, and print what they computed beside how long it took.
 
 import argparse
 import collections
+import functools
 import itertools
 import json
 import math
@@ -38,8 +39,11 @@ def main():
     row = collections.defaultdict(int, row)
     folder = args.dir / "models" / row["model"]
     config = json.loads((folder / "config.json").read_text())
-    model = (WordLM if config["model_type"] == "lstm" else GPT)(config)
-    model.read(load_file(folder / "model.safetensors"))
+    if config["model_type"] == "llama":
+        model = Pretrained(folder)
+    else:
+        model = (WordLM if config["model_type"] == "lstm" else GPT)(config)
+        model.read(load_file(folder / "model.safetensors"))
     peer = args.peer or row["peers"][0]
     got = MEASURES[row["kind"]](model, row, peer)
     versions = {"torch": torch.__version__, "threads": torch.get_num_threads()}
@@ -140,6 +144,20 @@ class GPT(nn.Module):
         self.p = 0.0
         for block in self.h:
             block.p = 0.0
+
+
+class Pretrained(nn.Module):
+    """A language model as transformers opens it, with the head computed as sparingly as GPT has it."""
+
+    def __init__(self, folder):
+        super().__init__()
+        from transformers import AutoModelForCausalLM
+
+        self.lm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        self.wte, self.lm_head, self.layers = self.lm.get_input_embeddings(), self.lm.get_output_embeddings(), self.lm.model.layers
+
+    def logit(self, ids, target):
+        return self.lm.model(ids, use_cache=False).last_hidden_state[:, -1] @ self.lm_head.weight[target]
 
 
 # Training and evaluation.
@@ -244,6 +262,8 @@ def rates(block, row, **settings):
 
 def generate(model, row, _):
     model.eval()
+    if isinstance(model, Pretrained):
+        return generate_pretrained(model, row)
     c = model.config
     L, H, D, room = c["n_layer"], c["n_head"], c["n_embd"], len(row["prompts"][0]) + row["tokens"]
 
@@ -260,13 +280,83 @@ def generate(model, row, _):
     return got | {"samples": [row["tokens"] / ms * 1000 for ms in got["samples"]]}
 
 
+def generate_pretrained(model, row):
+    ids = torch.tensor(row["prompts"][:1])
+
+    def run():
+        out = model.lm.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, use_cache=True, max_new_tokens=row["tokens"],
+                                min_new_tokens=row["tokens"])
+        return {"tokens": out[0, ids.shape[1]:].tolist()}
+
+    with torch.inference_mode():
+        got = calls(run, row)
+    return got | {"samples": [row["tokens"] / ms * 1000 for ms in got["samples"]]}
+
+
+def start(model, row, _):
+    """From the process's start to its first explanation, with the fewest steps that are complete enough, unsearched."""
+    from captum.attr import LayerIntegratedGradients
+
+    model.eval()
+    method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
+    ids = torch.tensor(row["prompts"][:1])
+    busy = processors()
+    span = ends(model, row, ids)
+    for n in STEPS:
+        scores = method.attribute(ids, baseline(row, ids), n_steps=n).sum(-1)[0]
+        error = abs(scores.sum().item() - (span[0] - span[1])) / max(1e-9, abs(span[0] - span[1]))
+        if error <= row["tolerance"]:
+            break
+    seconds = since_start()
+    a, b = processors()
+    others = min(1.0, max(0.0, ((a - busy[0]) - (b - busy[1])) / (os.cpu_count() * seconds)))
+    return {"samples": [seconds], "first_seconds": seconds, "others": others, "values": {"value": span, "error": [error]}, "note": f"steps {n}"}
+
+
+def since_start():
+    f = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return float(pathlib.Path("/proc/uptime").read_text().split()[0]) - int(f[19]) / 100
+
+
+def patch(model, row, _):
+    """A forward pass for each cell, as hooks do it: the residual stream of another text at one layer and position."""
+    model.eval()
+    donor, ids = (torch.tensor([p]) for p in row["prompts"])
+    residuals = []
+
+    def keep(_, args):
+        residuals.append(args[0].clone())
+
+    def run():
+        residuals.clear()
+        hooks = [layer.register_forward_pre_hook(keep) for layer in model.layers]
+        model.logit(donor, row["target"])
+        for h in hooks:
+            h.remove()
+        cells = []
+        for l, layer in enumerate(model.layers):
+            for t in range(ids.shape[1]):
+                h = layer.register_forward_pre_hook(functools.partial(replace, residuals[l], t))
+                cells.append(model.logit(ids, row["target"]).item())
+                h.remove()
+        return {"cells": cells}
+
+    def replace(residual, t, _, args):
+        x = args[0].clone()
+        x[:, t] = residual[:, t]
+        return (x, *args[1:])
+
+    with torch.no_grad():
+        return calls(run, row)
+
+
 def ig(model, row, _):
     from captum.attr import LayerIntegratedGradients
 
     model.eval()
     method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
     ids = torch.tensor(row["prompts"][:1])
-    base = torch.full_like(ids, row["baseline"])
+    base = baseline(row, ids)
 
     def run():
         scores = method.attribute(ids, base, n_steps=row["points"]).sum(-1)[0]
@@ -285,11 +375,10 @@ def ig_equal_error(model, row, peer):
     model.eval()
     method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
     texts = [torch.tensor([p]) for p in row["prompts"]]
-    base = torch.full_like(texts[0], row["baseline"])
     spans = [ends(model, row, t) for t in texts]
 
     def scores(t, n):
-        return method.attribute(t, base, n_steps=n, internal_batch_size=64 if n > 64 else None).sum(-1)[0]
+        return method.attribute(t, baseline(row, t), n_steps=n, internal_batch_size=64 if n > 64 else None).sum(-1)[0]
 
     def error(s, span):
         return abs(s.sum().item() - (span[0] - span[1])) / max(1e-9, abs(span[0] - span[1]))
@@ -310,7 +399,7 @@ def ig_equal_error(model, row, peer):
 
     def run():
         found = [scores(t, n) for t, n in zip(texts, steps)]
-        return {"scores": torch.cat(found).tolist(), "error": [error(s, e) for s, e in zip(found, spans)]}
+        return {"scores": torch.cat([s[row["hold"]:] for s in found]).tolist(), "error": [error(s, e) for s, e in zip(found, spans)]}
 
     got = calls(run, row, lambda: {"value": sum(spans, [])})
     return got | {"samples": [ms / len(texts) for ms in got["samples"]], "note": f"steps {steps}"}
@@ -364,9 +453,13 @@ def kernelshap(model, row, peer):
         method = KernelShap(f)
         batch = BATCH if "batched" in peer else 1
 
+        mask = torch.arange(ids.shape[1])[None]  # which feature each token is; a held one shares the next one's, and stays
+        mask = (mask - row["hold"]).clamp(min=0)
+
         def run():
-            found = method.attribute(ids, baselines=row["baseline"], n_samples=row["draws"], perturbations_per_eval=batch)
-            return {"scores": found[0].tolist()}
+            found = method.attribute(ids, baselines=baseline(row, ids), n_samples=row["draws"], perturbations_per_eval=batch,
+                                     feature_mask=mask)
+            return {"scores": found[0, row["hold"]:].tolist()}
 
     with torch.no_grad():
         return calls(run, row, lambda: {"value": ends(model, row, ids)})
@@ -407,11 +500,19 @@ def in_batches(f, rows):
 def ends(model, row, ids):
     """The objective on the input and on the baseline."""
     with torch.no_grad():
-        return [model.logit(x, row["target"]).item() for x in (ids, torch.full_like(ids, row["baseline"]))]
+        return [model.logit(x, row["target"]).item() for x in (ids, baseline(row, ids))]
+
+
+def baseline(row, ids):
+    """What stands for the absent text: one token all along, but for the first one where that is held."""
+    base = torch.full_like(ids, row["baseline"])
+    if row["hold"]:
+        base[:, 0] = ids[:, 0]
+    return base
 
 
 MEASURES = {"train": train, "eval": evaluate, "generate": generate, "ig": ig, "ig-equal-error": ig_equal_error, "occlusion": occlusion,
-            "lime": lime, "kernelshap": kernelshap, "shapley-exact": shapley_exact}
+            "lime": lime, "kernelshap": kernelshap, "shapley-exact": shapley_exact, "start": start, "patch": patch}
 
 
 # Measuring, as bench/ours does it.

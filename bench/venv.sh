@@ -15,7 +15,7 @@
 set -eu
 
 core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
-peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1"
+peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1 transformers==5.24.0"
 families="transformers==5.24.0 gguf==0.19.0"
 
 text="tokenizers==0.23.3 sentencepiece==0.2.3 transformers==5.24.0 jinja2==3.1.6 sacrebleu==2.6.0"

@@ -19,7 +19,7 @@ func method(r Row) explain.Method {
 	switch r.Kind {
 	case "ig":
 		return gradient.Integrated{Steps: r.Points}
-	case "ig-equal-error":
+	case "ig-equal-error", "start":
 		return gradient.Integrated{}
 	case "occlusion":
 		return perturb.Occlusion{}
@@ -32,7 +32,11 @@ func method(r Row) explain.Method {
 }
 
 func (r Row) question(k int) explain.Question {
-	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit,
+	first := explain.ScoreFirst
+	if r.Hold {
+		first = explain.HoldFirst
+	}
+	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit, FirstToken: first,
 		Baseline: fmt.Sprintf("#%d", r.Baseline), Tolerance: r.Tolerance, Seed: 1}
 }
 

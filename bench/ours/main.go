@@ -89,11 +89,16 @@ func measureIn(ctx context.Context, dir, name string, out io.Writer) error {
 		if r.Name != name {
 			continue
 		}
+		if r.Cold {
+			if err := os.Setenv("LMKIT_CACHE", "off"); err != nil {
+				return err
+			}
+		}
 		e, err := backend.Open(ctx, backend.Options{Latency: r.Kind == "generate"}) // as the command's generate does
 		if err != nil {
 			return err
 		}
-		m, err := lm.Open(e, modelDir(dir, r.Model))
+		m, err := open(e, dir, r)
 		if err != nil {
 			return err
 		}
@@ -127,6 +132,7 @@ func measure(ctx context.Context, m *lm.Model, r Row) (*Measurement, error) {
 		"generate": measureGeneration, "ig-equal-error": measureEqualError,
 		"ig": measureExplanation, "occlusion": measureExplanation, "lime": measureExplanation,
 		"kernelshap": measureExplanation, "shapley-exact": measureExplanation,
+		"start": measureStart, "patch": measurePatching,
 	}
 	f, ok := kinds[r.Kind]
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/train"
 )
 
 // Row is one line of the benchmark: all that either side needs to know. Fields that a kind has no use for are zero.
@@ -37,6 +38,9 @@ type Row struct {
 	Points    int          `json:"points,omitempty"`   // of the integral
 	Draws     int          `json:"draws,omitempty"`    // coalitions
 	Tolerance float64      `json:"tolerance,omitempty"`
+	Hold      bool         `json:"hold,omitempty"` // the first token stays, and has no score
+	Cold      bool         `json:"cold,omitempty"` // no compiled program is kept from earlier processes
+	Tiny      bool         `json:"tiny,omitempty"` // of a quick run
 
 	// A process takes samples until it has Samples of them and Seconds have passed.
 	Samples int     `json:"samples"`
@@ -68,12 +72,16 @@ func sizes(quick bool) map[string]size {
 		nano.Width, nano.Layers, nano.Context = 16, 1, 16
 		lstm.Vocab, lstm.Width, lstm.Hidden = 50, 16, 16
 	}
-	return map[string]size{"lstm": {lstm, 1}, "gpt": {gpt, 1}, "gpt-sharp": {gpt, 4}, "nanogpt": {nano, 1}}
+	all := map[string]size{"lstm": {lstm, 1}, "gpt": {gpt, 1}, "gpt-sharp": {gpt, 4}, "nanogpt": {nano, 1}}
+	if quick { // in place of SmolLM2
+		all[llm] = size{train.Llama(lm.Config{Vocab: 60, Width: 16, Layers: 6, Heads: 4, KVHeads: 2, Context: 64}), 4}
+	}
+	return all
 }
 
 // benchmark lists the rows.
 func benchmark(quick bool) []Row {
-	rows := append(trainingRows(), explanationRows()...)
+	rows := slices.Concat(trainingRows(), explanationRows(), llmRows())
 	if quick {
 		for i := range rows {
 			rows[i].shrink()
@@ -82,6 +90,9 @@ func benchmark(quick bool) []Row {
 	for i := range rows {
 		r := &rows[i]
 		V := sizes(quick)[r.Model].Vocab
+		if V == 0 { // the texts of a real model are real ones
+			continue
+		}
 		for k, p := range r.Prompts {
 			r.Prompts[k] = prompt(len(p), V, k)
 		}
@@ -145,6 +156,7 @@ func explanationRows() []Row {
 
 // shrink makes a row tiny.
 func (r *Row) shrink() {
+	r.Tiny = true
 	r.Seconds, r.Samples, r.Steps = 0, 1, min(r.Steps, 2)
 	r.Batch, r.Points, r.Tokens = min(r.Batch, 2), min(r.Points, 50), min(r.Tokens, 6)
 	if r.Length > 0 {
@@ -185,6 +197,9 @@ func prepare(dir string, quick bool, names string) error {
 	}
 	e, err := backend.Default()
 	if err != nil {
+		return err
+	}
+	if rows, err = prepareLLM(e, dir, rows, quick); err != nil {
 		return err
 	}
 	for name, s := range sizes(quick) {
