@@ -157,7 +157,9 @@ class Pretrained(nn.Module):
         self.wte, self.lm_head, self.layers = self.lm.get_input_embeddings(), self.lm.get_output_embeddings(), self.lm.model.layers
 
     def logit(self, ids, target):
-        return self.lm.model(ids, use_cache=False).last_hidden_state[:, -1] @ self.lm_head.weight[target]
+        """Of token IDs [B, T], or of embeddings [B, T, D]."""
+        given = {"inputs_embeds": ids} if ids.is_floating_point() else {"input_ids": ids}
+        return self.lm.model(use_cache=False, **given).last_hidden_state[:, -1] @ self.lm_head.weight[target]
 
 
 # Training and evaluation.
@@ -295,15 +297,13 @@ def generate_pretrained(model, row):
 
 def start(model, row, _):
     """From the process's start to its first explanation, with the fewest steps that are complete enough, unsearched."""
-    from captum.attr import LayerIntegratedGradients
-
     model.eval()
-    method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
+    method = captum_ig(model, row)
     ids = torch.tensor(row["prompts"][:1])
     busy = processors()
     span = ends(model, row, ids)
     for n in STEPS:
-        scores = method.attribute(ids, baseline(row, ids), n_steps=n).sum(-1)[0]
+        scores = method(ids, n)
         error = abs(scores.sum().item() - (span[0] - span[1])) / max(1e-9, abs(span[0] - span[1]))
         if error <= row["tolerance"]:
             break
@@ -351,18 +351,28 @@ def patch(model, row, _):
 
 
 def ig(model, row, _):
-    from captum.attr import LayerIntegratedGradients
-
     model.eval()
-    method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
+    method = captum_ig(model, row)
     ids = torch.tensor(row["prompts"][:1])
-    base = baseline(row, ids)
 
     def run():
-        scores = method.attribute(ids, base, n_steps=row["points"]).sum(-1)[0]
-        return {"scores": scores.tolist()}
+        return {"scores": method(ids, row["points"]).tolist()}
 
     return calls(run, row, lambda: {"value": ends(model, row, ids)})
+
+
+def captum_ig(model, row):
+    """Scores of a text's tokens [1, T] from so many steps."""
+    from captum.attr import IntegratedGradients, LayerIntegratedGradients
+
+    f = lambda x: model.logit(x, row["target"])
+    most = lambda n: 64 if n > 64 else None
+    if row["mean"]:
+        method = IntegratedGradients(f)
+        return lambda ids, n: method.attribute(model.wte(ids).detach(), baseline(row, model.wte(ids).detach(), model), n_steps=n,
+                                               internal_batch_size=most(n)).sum(-1)[0]
+    method = LayerIntegratedGradients(f, model.wte)
+    return lambda ids, n: method.attribute(ids, baseline(row, ids), n_steps=n, internal_batch_size=most(n)).sum(-1)[0]
 
 
 STEPS = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256, 320, 400, 512]
@@ -370,15 +380,13 @@ STEPS = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, 50, 64, 80, 100, 128
 
 def ig_equal_error(model, row, peer):
     """With 50 steps, as it comes; or with as few as do, which nobody knows beforehand: for all texts, or for each."""
-    from captum.attr import LayerIntegratedGradients
-
     model.eval()
-    method = LayerIntegratedGradients(lambda ids: model.logit(ids, row["target"]), model.wte)
+    method = captum_ig(model, row)
     texts = [torch.tensor([p]) for p in row["prompts"]]
     spans = [ends(model, row, t) for t in texts]
 
     def scores(t, n):
-        return method.attribute(t, baseline(row, t), n_steps=n, internal_batch_size=64 if n > 64 else None).sum(-1)[0]
+        return method(t, n)
 
     def error(s, span):
         return abs(s.sum().item() - (span[0] - span[1])) / max(1e-9, abs(span[0] - span[1]))
@@ -453,13 +461,16 @@ def kernelshap(model, row, peer):
         method = KernelShap(f)
         batch = BATCH if "batched" in peer else 1
 
-        mask = torch.arange(ids.shape[1])[None]  # which feature each token is; a held one shares the next one's, and stays
+        x, mask = ids, torch.arange(ids.shape[1])[None]  # which feature each token is; a held one shares the next one's, and stays
         mask = (mask - row["hold"]).clamp(min=0)
+        if row["mean"]:
+            x = model.wte(ids).detach()
+            mask = mask[..., None].expand_as(x)
 
         def run():
-            found = method.attribute(ids, baselines=baseline(row, ids), n_samples=row["draws"], perturbations_per_eval=batch,
-                                     feature_mask=mask)
-            return {"scores": found[0, row["hold"]:].tolist()}
+            found = method.attribute(x, baselines=baseline(row, x, model), n_samples=row["draws"], perturbations_per_eval=batch,
+                                     feature_mask=mask, return_input_shape=False)
+            return {"scores": found[0].tolist()}
 
     with torch.no_grad():
         return calls(run, row, lambda: {"value": ends(model, row, ids)})
@@ -500,14 +511,18 @@ def in_batches(f, rows):
 def ends(model, row, ids):
     """The objective on the input and on the baseline."""
     with torch.no_grad():
-        return [model.logit(x, row["target"]).item() for x in (ids, baseline(row, ids))]
+        x = model.wte(ids) if row["mean"] else ids
+        return [model.logit(x, row["target"]).item() for x in (x, baseline(row, x, model))]
 
 
-def baseline(row, ids):
-    """What stands for the absent text: one token all along, but for the first one where that is held."""
-    base = torch.full_like(ids, row["baseline"])
+def baseline(row, x, model=None):
+    """What stands for the absent text x, tokens or embeddings: one all along, but for the first where that is held."""
+    if x.is_floating_point():
+        base = model.wte.weight.detach().mean(0).expand_as(x).clone()
+    else:
+        base = torch.full_like(x, row["baseline"])
     if row["hold"]:
-        base[:, 0] = ids[:, 0]
+        base[:, 0] = x[:, 0]
     return base
 
 

@@ -36,8 +36,12 @@ func (r Row) question(k int) explain.Question {
 	if r.Hold {
 		first = explain.HoldFirst
 	}
+	baseline := fmt.Sprintf("#%d", r.Baseline)
+	if r.Mean {
+		baseline = "mean"
+	}
 	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit, FirstToken: first,
-		Baseline: fmt.Sprintf("#%d", r.Baseline), Tolerance: r.Tolerance, Seed: 1}
+		Baseline: baseline, Tolerance: r.Tolerance, Seed: 1}
 }
 
 // measureExplanation times a method as a user calls it: with the evidence that every attribution carries.

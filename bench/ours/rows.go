@@ -34,6 +34,7 @@ type Row struct {
 	Prompts   [][]token.ID `json:"prompts,omitempty"`
 	Target    token.ID     `json:"target,omitempty"`   // whose logit is explained
 	Baseline  token.ID     `json:"baseline,omitempty"` // the token that stands for an absent one
+	Mean      bool         `json:"mean,omitempty"`     // or: the mean of the embedding table does
 	Tokens    int          `json:"tokens,omitempty"`   // new ones
 	Points    int          `json:"points,omitempty"`   // of the integral
 	Draws     int          `json:"draws,omitempty"`    // coalitions
