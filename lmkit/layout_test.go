@@ -87,7 +87,7 @@ var rooms = map[string]string{
 		" kernels internal/compiled internal/printable internal/whole",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.
-	"bench/ours": "token corpus backend lm train generate explain explain/gradient explain/perturb explain/shapley" +
+	"bench/ours": "lmkit token corpus backend lm train generate explain explain/gradient explain/perturb explain/shapley" +
 		" explain/surrogate",
 	"examples":         "",
 	"examples/method":  "explain",

@@ -34,8 +34,9 @@ var texts = []string{
 // llmRows are those on a real language model.
 func llmRows() []Row {
 	row := func(name, kind string, tokens int, peers ...string) Row {
-		return Row{Name: name, Kind: kind, Model: llm, Unit: "ms", Peers: peers, Prompts: [][]token.ID{make([]token.ID, tokens)},
-			Hold: true, Mean: true, Samples: 3, Seconds: 3, Same: map[string]Bound{"value": {Absolute: 0.01}, "scores": {Relative: 0.05}}}
+		return Row{Name: name, Kind: kind, Model: llm, Unit: "ms", Peers: peers,
+			Prompts: [][]token.ID{make([]token.ID, tokens)}, Hold: true, Mean: true, Samples: 3, Seconds: 3,
+			Same: map[string]Bound{"value": {Absolute: 0.01}, "scores": {Relative: 0.05}}}
 	}
 	start := row("llm-start", "start", 8, "captum")
 	start.Unit, start.Tolerance, start.Samples, start.Seconds = "s", 0.01, 1, 0
