@@ -111,8 +111,8 @@ func (o *explainFlags) register(cmd *cobra.Command, methods []string) {
 	f.StringVar(&o.FirstToken, "first-token", "",
 		"the first token: hold (it stays, without a score) or feature (default: hold if it is the model's attention sink)")
 	f.StringVar(&o.Baseline, "baseline", "",
-		"what an absent token is: unk, mean, zero, space, end or #ID; several are averaged (default: unk if training showed "+
-			"it, else mean)")
+		"what an absent token is: unk, mean, zero, space, end or #ID; several are averaged (default: unk if "+
+			"training showed it; space in a model of byte pairs trained elsewhere; else mean)")
 	f.StringVar(&o.By, "by", explain.ByToken, "what gets a score: token, word or sentence")
 	f.IntVar(&o.Settings.Steps, "steps", 0, "points of an integral (default: as many as the tolerance needs)")
 	f.IntVar(&o.Settings.Samples, "samples", 0, "random draws (default: the method's)")

@@ -53,6 +53,7 @@ Ctrl-C ends the work with the board of what was done.`,
 	f.SortFlags = false
 	f.StringVar(&c.Model, "model", "", "rank on facts that this model knows: a folder, a file or a name")
 	f.StringVar(&c.Facts, "facts", board.Builtin, "the `FILE` of the facts (- is stdin), or builtin")
+	f.StringVar(&c.Baseline, "baseline", "", "with --model: what an absent word is, as in lmkit explain (default: as there)")
 	f.StringSliceVar(&o.baselines, "baselines", nil, "with --model: compare these, with commas between: "+
 		strings.Join(board.Baselines(), ", ")+", unk or #ID")
 	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
@@ -82,7 +83,7 @@ type boardFlags struct {
 
 // check finds the mistakes that can be found before anything is opened.
 func (o *boardFlags) check() error {
-	alien := []string{"facts", "baselines"}
+	alien := []string{"facts", "baseline", "baselines"}
 	if o.Model != "" {
 		alien = []string{"arch", "size", "width", "steps"}
 	} else if err := o.Validate(); err != nil {
@@ -94,6 +95,9 @@ func (o *boardFlags) check() error {
 		} else if o.flags.Changed(name) {
 			return usage("--%s needs a model that knows the facts: give it with --model, such as --model smollm2", name)
 		}
+	}
+	if o.Baseline != "" && o.flags.Changed("baselines") {
+		return usage("--baseline and --baselines were given; give one")
 	}
 	if o.html != "" && samePath(o.json, o.html) {
 		return usage("--json and --html both write %s; give each a file of its own", o.html)

@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,7 +68,14 @@ func TestBaselinesByName(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.baseline, err, tt.want)
 		}
 	}
-	if got := explain.DefaultBaseline(m); got != "mean" {
-		t.Errorf("the default is %s", got)
+	trained, err := lm.FromTraining(backendtest.PureGo(t), c, tok, weights, json.RawMessage(`{}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trained.Close()
+	for want, m := range map[string]*lm.Model{"space": m, "mean": trained} {
+		if got := explain.DefaultBaseline(m); got != want {
+			t.Errorf("the default is %s, want %s", got, want)
+		}
 	}
 }

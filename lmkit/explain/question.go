@@ -51,7 +51,7 @@ const (
 )
 
 // Question asks why the model predicts what it does after a text. Its zero value, with a prompt, asks why the first
-// choice rather than the second, token by token, against the unknown token (or the mean embedding).
+// choice rather than the second, token by token, against [DefaultBaseline].
 type Question struct {
 	Prompt string     // the text, or
 	IDs    []token.ID // its tokens, or
