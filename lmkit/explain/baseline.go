@@ -17,9 +17,9 @@ type Baseline struct {
 }
 
 // DefaultBaseline is what stands for an absent token where a question does not say it: the unknown token, if training
-// showed it to the model. A model of byte pairs that was trained elsewhere has a space: on facts that a pretrained model
-// knows, integrated gradients find the true cause twice as often against it as against the mean embedding, and no usual
-// method does badly (docs/methods.md). All others have the mean embedding.
+// showed it to the model. A model of byte pairs that was trained elsewhere has a space: on facts that a pretrained
+// model knows, integrated gradients find the true cause twice as often against it as against the mean embedding, and no
+// usual method does badly (docs/methods.md). All others have the mean embedding.
 func DefaultBaseline(m *lm.Model) string {
 	if m.MetUnknown() {
 		return "unk"
