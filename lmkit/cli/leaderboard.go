@@ -53,7 +53,7 @@ Ctrl-C ends the work with the board of what was done.`,
 	f.SortFlags = false
 	f.StringVar(&c.Model, "model", "", "rank on facts that this model knows: a folder, a file or a name")
 	f.StringVar(&c.Facts, "facts", board.Builtin, "the `FILE` of the facts (- is stdin), or builtin")
-	f.StringVar(&c.Baseline, "baseline", "", "with --model: what an absent word is, as in lmkit explain (default: as there)")
+	f.StringVar(&c.Baseline, "baseline", "", "with --model: what an absent word is, as in lmkit explain")
 	f.StringSliceVar(&o.baselines, "baselines", nil, "with --model: compare these, with commas between: "+
 		strings.Join(board.Baselines(), ", ")+", unk or #ID")
 	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
