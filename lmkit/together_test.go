@@ -39,12 +39,18 @@ func TestTogether(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		together, alone := p.Cost().ForwardRows, 0
+		together, alone, named := p.Cost().ForwardRows, 0, 0
 		for _, a := range as {
 			alone += a.Cost.ForwardRows
+			if len(a.Top()) > 0 { // else no feature speaks for the target, and there is none to delete
+				named++
+			}
+		}
+		if named < len(as)-2 {
+			t.Errorf("%s: only %d of %d methods name features", name, named, len(as))
 		}
 		const evidence = 2 + 6 // rows of one method's: with and without its top features, and six random sets
-		if want := own + len(as)*(prepared+evidence); alone != want {
+		if want := own + len(as)*prepared + named*evidence; alone != want {
 			t.Errorf("%s: one by one the methods take %d rows, want %d", name, alone, want)
 		}
 		if most := own + prepared + 6 + 2*len(as); together > most {
