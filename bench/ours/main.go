@@ -94,7 +94,8 @@ func measureIn(ctx context.Context, dir, name string, out io.Writer) error {
 				return err
 			}
 		}
-		e, err := backend.Open(ctx, backend.Options{Latency: r.Kind == "generate"}) // as the command's generate does
+		// As the commands open it.
+		e, err := backend.Open(ctx, backend.Options{Latency: r.Kind == "generate", Long: r.Kind == "train"})
 		if err != nil {
 			return err
 		}

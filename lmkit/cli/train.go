@@ -137,15 +137,15 @@ func (a *app) startRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.openEngine(ctx, backend.Options{})
-	if err != nil {
-		return err
-	}
 	if r.from == "" {
 		r.model.Vocab = read.tok.Size()
 		r.holdAnswers(read.answers)
 	}
 	if r.config, err = r.settings(read); err != nil {
+		return err
+	}
+	engine, err := a.openEngine(ctx, backend.Options{Long: long(r.model, r.config, read)})
+	if err != nil {
 		return err
 	}
 	batches, err := read.data(r.model, r.config)
@@ -242,7 +242,7 @@ func (a *app) resumeRun(ctx context.Context, r *recipe) error {
 	if err != nil {
 		return err
 	}
-	engine, err := a.openEngine(ctx, backend.Options{})
+	engine, err := a.openEngine(ctx, backend.Options{Long: long(stored.Model, stored.Settings, read)})
 	if err != nil {
 		return err
 	}
@@ -312,4 +312,18 @@ func (a *app) ended(run *train.Run, dir, how string, asJSON bool) error {
 	end := train.End{End: how, Step: run.Step(), Steps: run.Config().Steps, Dir: dir,
 		Curve: filepath.Join(dir, train.CurveFile)}
 	return json.NewEncoder(a.out).Encode(end)
+}
+
+// worthFlags is from how many operations on a run takes about three quarters of a minute on two cores: it then wins
+// more by flags that make its steps faster than by programs that need no compiling.
+const worthFlags = 4e12
+
+// long reports whether a run is long enough for these flags.
+func long(m lm.Config, c train.Config, t text) bool {
+	c = c.WithDefaults(m)
+	tokens := c.Steps * c.Rows * c.Length
+	if c.Steps == 0 {
+		tokens = max(1, c.Epochs) * t.tokens()
+	}
+	return 6*float64(paramCount(m))*float64(tokens) > worthFlags
 }
