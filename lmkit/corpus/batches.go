@@ -267,13 +267,19 @@ type Example struct {
 	Scored int
 }
 
-// check returns an error unless example i can be predicted.
-func (e Example) check(i int) error {
-	if len(e.Tokens) < 2 || e.Scored < 0 || e.Scored >= len(e.Tokens) {
-		return fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i,
-			len(e.Tokens), e.Scored)
+// rowLength returns how many tokens a row takes that holds any of the examples, or what is wrong with them.
+func rowLength(examples []Example, rows int) (longest int, err error) {
+	if len(examples) == 0 {
+		return 0, errors.New("no examples to make batches of")
 	}
-	return nil
+	for i, e := range examples {
+		if len(e.Tokens) < 2 || e.Scored < 0 || e.Scored >= len(e.Tokens) {
+			return 0, fmt.Errorf("example %d has %d tokens, %d of them to predict: the first cannot be predicted", i,
+				len(e.Tokens), e.Scored)
+		}
+		longest = max(longest, len(e.Tokens)-1)
+	}
+	return longest, checkShape(0, 0, rows, longest)
 }
 
 // scored is how many tokens are to be predicted.
@@ -287,17 +293,8 @@ func (e Example) scored() int {
 // Padded gives each example a row of its own, in their order, padded on the right to the length of the longest. All
 // batches have the same shape, and the last one may end in rows of padding.
 func Padded(examples []Example, rows int) (Batches, error) {
-	if len(examples) == 0 {
-		return nil, errors.New("no examples to make batches of")
-	}
-	longest := 0
-	for i, e := range examples {
-		if err := e.check(i); err != nil {
-			return nil, err
-		}
-		longest = max(longest, len(e.Tokens)-1)
-	}
-	if err := checkShape(0, 0, rows, longest); err != nil {
+	longest, err := rowLength(examples, rows)
+	if err != nil {
 		return nil, err
 	}
 	return padded{examples, rows, longest}, nil

@@ -1,7 +1,6 @@
 package corpus
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,17 +15,8 @@ import (
 // epoch has as many batches as Len says, and At takes any index: the batches of the first epoch, of the second, and so
 // on.
 func Shuffled(examples []Example, rows int, seed uint64) (Batches, error) {
-	if len(examples) == 0 {
-		return nil, errors.New("no examples to make batches of")
-	}
-	longest := 0
-	for i, e := range examples {
-		if err := e.check(i); err != nil {
-			return nil, err
-		}
-		longest = max(longest, len(e.Tokens)-1)
-	}
-	if err := checkShape(0, 0, rows, longest); err != nil {
+	longest, err := rowLength(examples, rows)
+	if err != nil {
 		return nil, err
 	}
 	return &shuffled{examples: examples, rows: rows, longest: longest, seed: seed, epoch: -1}, nil

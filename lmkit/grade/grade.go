@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -168,7 +169,7 @@ func choose(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (sa
 			best, right := 0, math.Inf(-1)
 			for k, s := range scores[i*n : (i+1)*n] {
 				if s.Error != "" {
-					return nil, nil, errors.New("line " + itoa(p.Line) + ": " + s.Error)
+					return nil, nil, fmt.Errorf("line %d: %s", p.Line, s.Error)
 				}
 				if s.LogProb > scores[i*n+best].LogProb {
 					best = k

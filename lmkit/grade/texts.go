@@ -3,7 +3,6 @@ package grade
 import (
 	"math"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -23,9 +22,6 @@ func textsOf(pairs []corpus.Pair, said []string) *Texts {
 	}
 	return &Texts{BLEU: BLEU(said, right), ChrF: ChrF(said, right)}
 }
-
-// itoa writes a line's number.
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // bleuOrder is the longest n-gram of BLEU.
 const bleuOrder = 4
