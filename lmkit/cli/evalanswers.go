@@ -132,15 +132,15 @@ func confusion(classes []grade.Class) string {
 	for _, c := range classes {
 		width = max(width, len([]rune(c.Label)))
 	}
-	cell := func(s string) string { return s + strings.Repeat(" ", width-len([]rune(s))) }
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  examples  precision  recall     F1  said:", cell("right answer"))
+	fmt.Fprintf(&b, "%-*s  examples  precision  recall     F1  said:", width, "right answer")
 	for _, c := range classes {
 		fmt.Fprintf(&b, " %8s", c.Label)
 	}
 	b.WriteString("\n")
 	for _, c := range classes {
-		fmt.Fprintf(&b, "%s  %8s  %9.3f  %6.3f  %5.3f       ", cell(c.Label), thousands(c.Right), c.Precision, c.Recall, c.F1)
+		fmt.Fprintf(&b, "%-*s  %8s  %9.3f  %6.3f  %5.3f       ", width, c.Label, thousands(c.Right), c.Precision,
+			c.Recall, c.F1)
 		for i, n := range c.Said {
 			fmt.Fprintf(&b, " %*s", max(8, len([]rune(classes[i].Label))), thousands(n))
 		}

@@ -95,9 +95,7 @@ func (a *app) showScore(s lm.Score) error {
 		if t.Unknown {
 			mark = "  (the model does not know it, and reads it as its unknown token)"
 		}
-		text := quoted(t.Text)
-		pad := strings.Repeat(" ", width-len([]rune(text)))
-		err := printf(a.out, "%s%s  %9.4f  %8.4f %%%s\n", text, pad, t.LogProb, 100*math.Exp(t.LogProb), mark)
+		err := printf(a.out, "%-*s  %9.4f  %8.4f %%%s\n", width, quoted(t.Text), t.LogProb, 100*math.Exp(t.LogProb), mark)
 		if err != nil {
 			return err
 		}
