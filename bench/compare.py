@@ -27,7 +27,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="lmkit-bench-") as work:
         bench = Benchmark(args, pathlib.Path(work))
         bench.prepare()
-        report = {"machine": machine(), "quick": args.quick, "runs": args.runs, "limit": args.others, "rows": []}
+        report = {"machine": machine() | bench.rates, "quick": args.quick, "runs": args.runs, "limit": args.others, "device": args.device, "rows": []}
         print(bench.describe(), flush=True)
         if args.quick:
             print("quick: tiny sizes, to see that everything works and agrees; the times mean nothing", flush=True)
@@ -53,6 +53,8 @@ def arguments():
     p.add_argument("--others", type=float, metavar="SHARE",
                    help="the share of the machine that others may use in a round (default: 0.05; quick: 1)")
     p.add_argument("--threads", type=int, help="of PyTorch (default: as many as there are processors; quick: 1)")
+    p.add_argument("--device", default="cpu", help="where PyTorch computes (default: %(default)s); lmkit's engine is GOMLX_BACKEND's")
+    p.add_argument("--without", default="", help="rows to leave out, separated by commas")
     p.add_argument("--against", metavar="REF", help="compare with lmkit at this commit, in turns, in place of Python's tools")
     p.add_argument("--ours-only", action="store_true", help="lmkit's side alone, without Python: JSON lines")
     p.add_argument("--ours", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
@@ -74,19 +76,36 @@ def arguments():
 
 class Benchmark:
     def __init__(self, args, work):
-        self.args, self.work = args, work
+        self.args, self.work, self.rates = args, work, {}
 
     def prepare(self):
         command = [self.args.ours, "--dir", self.work, "--rows", self.args.rows]
         _, error = self.run(command + ["--quick"] * self.args.quick + ["prepare"], {})
         if error:
             sys.exit(error)
-        self.rows = json.loads((self.work / "rows.json").read_text())
+        without = self.args.without.split(",")
+        self.rows = [r for r in json.loads((self.work / "rows.json").read_text()) if r["name"] not in without]
+        if not self.args.quick and self.args.device == "cpu":
+            out, error = self.run([self.args.ours, "rates"], {})
+            if error:
+                sys.exit(error)
+            self.rates = json.loads(out)
         if self.args.against:
             for row in self.rows:
                 row["peers"] = [self.args.against]
 
     def describe(self):
+        return self.processor() + self.sides()
+
+    def processor(self):
+        """What the rows' floors are computed from."""
+        if not self.rates:
+            return ""
+        m = machine()
+        return (f"{m['processors']} processors, {m['processor']}: products of matrices at {self.rates['gflops']:.0f} GFLOP/s, "
+                f"memory read at {self.rates['gbytes']:.1f} GB/s\n")
+
+    def sides(self):
         if self.args.against:
             return f"lmkit as it is, with lmkit at {self.args.against} as the peer; both tune themselves, as the command does"
         return ("default: both as they come; lmkit tunes itself, as its command does (LMKIT_TUNE=off bench/run: without)\n"
@@ -100,6 +119,8 @@ class Benchmark:
         """The lines of a row: one for each peer and setting."""
         whos = ["lmkit"] + row["peers"]
         kept = {(s, who): [] for s in self.args.settings for who in whos}
+        if row["kind"] in ("start", "memory") and not row.get("cold") and not self.args.quick:
+            self.round(row, whos, self.args.settings[0], {})  # what is kept on disk is there then, for all
         failed, discarded, tried = {}, dict.fromkeys(self.args.settings, 0), 0
         while tried < 3 * self.args.runs and any(len(kept[s, "lmkit"]) < self.args.runs for s in self.args.settings):
             tried += 1
@@ -133,6 +154,7 @@ class Benchmark:
             elif who != "lmkit":
                 command = [sys.executable, HERE / "peers.py", "--dir", self.work, "--peer", who, row["name"]]
                 command += ["--threads", self.args.threads] if self.args.threads else []
+                command += ["--device", self.args.device]
             out, error = self.run(command, self.settings(who, setting))
             if not error:
                 found[who] = json.loads(out.splitlines()[-1])
@@ -147,7 +169,8 @@ class Benchmark:
 
     def run(self, command, env):
         """Standard output, and what went wrong."""
-        clean = {k: v for k, v in os.environ.items() if k not in ("GLIBC_TUNABLES", "XLA_FLAGS")}
+        ours = ("GLIBC_TUNABLES", "XLA_FLAGS") if self.args.device == "cpu" else ("GLIBC_TUNABLES",)  # a GPU's flags say where CUDA is
+        clean = {k: v for k, v in os.environ.items() if k not in ours}
         try:
             done = subprocess.run([str(c) for c in command], env=clean | env, capture_output=True, text=True, timeout=TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -165,6 +188,7 @@ class Benchmark:
             return line | {"failed": failed}
         if ours:
             line["ours"] = summary(row, ours)
+            line["floor"] = self.floor(row, ours)
         if theirs:
             line["peer"] = summary(row, theirs)
             line["differences"] = {k: max(t["differences"][k] for t in theirs) for k in theirs[0]["differences"]}
@@ -172,6 +196,17 @@ class Benchmark:
                 a, b = line["ours"]["median"], line["peer"]["median"]
                 line["ratio"] = a / b if faster_is_more(row["unit"]) else b / a
         return line
+
+
+    def floor(self, row, runs):
+        """What the row's unit would be if nothing but the products, or the weights' reading, took time; None: not known."""
+        gflop = row.get("gflop") or statistics.median(r.get("gflop", 0) for r in runs)
+        if not self.rates or row["unit"] == "MiB":
+            return None
+        seconds = max(gflop / self.rates["gflops"], row.get("gbytes", 0) / self.rates["gbytes"])
+        if not seconds:
+            return None
+        return 1 / seconds if faster_is_more(row["unit"]) else seconds * (1000 if row["unit"] == "ms" else 1)
 
 
 def differences(row, ours, theirs):
@@ -208,7 +243,7 @@ def faster_is_more(unit):
     return unit.endswith("/s")
 
 
-HEADER = (f"{'row':17} {'against':24} {'setting':8} {'unit':9} {'lmkit':>9} {'(best)':>9} {'peer':>9} {'(best)':>9} {'ratio':>6}  kept")
+HEADER = (f"{'row':17} {'against':24} {'setting':8} {'unit':9} {'lmkit':>9} {'(best)':>9} {'peer':>9} {'(best)':>9} {'ratio':>6} {'floor':>9}  kept")
 
 
 def show(line):
@@ -225,7 +260,8 @@ def show(line):
     runs = f"{line['runs_kept']} of {line['runs_kept'] + line['runs_discarded']}"
     if not line["runs_kept"]:
         runs += ": others were busy"
-    return (f"{head} {of('ours', 'median'):>9} {of('ours', 'best'):>9} {of('peer', 'median'):>9} {of('peer', 'best'):>9} {ratio:>6}  {runs}")
+    return (f"{head} {of('ours', 'median'):>9} {of('ours', 'best'):>9} {of('peer', 'median'):>9} {of('peer', 'best'):>9} {ratio:>6} "
+            f"{number(line.get('floor')):>9}  {runs}")
 
 
 def machine():

@@ -1,6 +1,6 @@
 """Measures PyTorch, Captum, SHAP and LIME on a row of the benchmark, in a process of its own, and prints a JSON line.
 
-    $(bench/venv.sh --peers) bench/peers.py --dir DIR ROW [--peer NAME]
+    $(bench/venv.sh --peers) bench/peers.py --dir DIR ROW [--peer NAME] [--device cuda]
 
 DIR holds rows.json and models/, written by bench/ours, which names the fields. Both sides read the same weights and the
 same tokens, and print what they computed beside how long it took.
@@ -31,8 +31,12 @@ def main():
     p.add_argument("--dir", type=pathlib.Path, required=True, help="the folder of rows.json and models/")
     p.add_argument("--peer", help="one of the row's peers (default: the first)")
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: %(default)s")
+    p.add_argument("--device", default="cpu", help="where models and tokens are (default: %(default)s)")
     args = p.parse_args()
     torch.set_num_threads(args.threads)
+    if args.device != "cpu":
+        torch.set_default_device(args.device)
+        torch.backends.cudnn.allow_tf32 = False  # float32, as matrix products have it by default
     torch.manual_seed(1)
     np.random.seed(1)
     row = next(r for r in json.loads((args.dir / "rows.json").read_text()) if r["name"] == args.row)
@@ -44,9 +48,10 @@ def main():
     else:
         model = (WordLM if config["model_type"] == "lstm" else GPT)(config)
         model.read(load_file(folder / "model.safetensors"))
+    model.to(args.device)
     peer = args.peer or row["peers"][0]
     got = MEASURES[row["kind"]](model, row, peer)
-    versions = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    versions = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": args.device}
     print(json.dumps({"row": row["name"], "who": peer, "unit": row["unit"], **got, "peak_mib": peak(), "versions": versions}))
 
 
@@ -313,6 +318,10 @@ def start(model, row, _):
     return {"samples": [seconds], "first_seconds": seconds, "others": others, "values": {"value": span, "error": [error]}, "note": f"steps {n}"}
 
 
+def memory(model, row, who):
+    return start(model, row, who) | {"samples": [peak()]}
+
+
 def since_start():
     f = pathlib.Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     return float(pathlib.Path("/proc/uptime").read_text().split()[0]) - int(f[19]) / 100
@@ -436,7 +445,7 @@ def lime(model, row, _):
 
     def classify(texts):
         rows = torch.tensor([[int(w[1:]) for w in t.split()] for t in texts])
-        return in_batches(f, rows)[:, None].numpy()
+        return in_batches(f, rows)[:, None].cpu().numpy()
 
     def run():
         found = explainer.explain_instance(words, classify, labels=(0,), num_features=ids.shape[1], num_samples=row["draws"])
@@ -451,10 +460,10 @@ def kernelshap(model, row, peer):
     if peer == "shap":
         import shap
 
-        explainer = shap.KernelExplainer(lambda rows: in_batches(f, torch.tensor(rows)).numpy(), np.full((1, ids.shape[1]), row["baseline"]))
+        explainer = shap.KernelExplainer(lambda rows: in_batches(f, torch.tensor(rows)).cpu().numpy(), np.full((1, ids.shape[1]), row["baseline"]))
 
         def run():
-            return {"scores": explainer.shap_values(ids.numpy(), nsamples=row["draws"], silent=True)[0].tolist()}
+            return {"scores": explainer.shap_values(ids.cpu().numpy(), nsamples=row["draws"], silent=True)[0].tolist()}
     else:
         from captum.attr import KernelShap
 
@@ -483,7 +492,8 @@ def shapley_exact(model, row, _):
 
     def run():
         masks = torch.arange(1 << M)[:, None] >> torch.arange(M) & 1
-        v = in_batches(f, torch.where(masks.bool(), ids, row["baseline"])).numpy().astype(np.float64)
+        v = in_batches(f, torch.where(masks.bool(), ids, row["baseline"])).cpu().numpy().astype(np.float64)
+        masks = masks.cpu()
         size = masks.sum(1).numpy()
         weight = np.array([1 / (M * math.comb(M - 1, s)) for s in range(M)])
         scores = []
@@ -527,7 +537,7 @@ def baseline(row, x, model=None):
 
 
 MEASURES = {"train": train, "eval": evaluate, "generate": generate, "ig": ig, "ig-equal-error": ig_equal_error, "occlusion": occlusion,
-            "lime": lime, "kernelshap": kernelshap, "shapley-exact": shapley_exact, "start": start, "patch": patch}
+            "lime": lime, "kernelshap": kernelshap, "shapley-exact": shapley_exact, "start": start, "memory": memory, "patch": patch}
 
 
 # Measuring, as bench/ours does it.
@@ -546,6 +556,8 @@ def sample(do, row, warm=1, most=None):
     for _ in range(warm):
         do()
         first = first or time.perf_counter() - began
+        if first > 5:  # seconds, as in bench/ours
+            break
     found, before, began = [], processors(), time.perf_counter()
     last = began
     while len(found) < most if most else not found or len(found) < row["samples"] or last - began < row["seconds"]:

@@ -4,6 +4,7 @@
 #   bench/venv.sh            PyTorch, NumPy, safetensors
 #   bench/venv.sh --peers    the same, and the explanation tools Captum, SHAP and LIME
 #   bench/venv.sh --families the same as the first, and what writes other programs' models: transformers, gguf
+#   bench/venv.sh --gguf     only what reads and writes GGUF files
 #   bench/venv.sh --text     only what tells tokens and chats apart: tokenizers, SentencePiece, transformers without PyTorch
 #
 # The environment lives in ~/.cache/lmkit/bench-venv, or in LMKIT_BENCH_VENV. A stamp file per step
@@ -16,13 +17,13 @@ set -eu
 
 core="torch==2.13.0 numpy==2.4.6 safetensors==0.8.0"
 peers="captum==0.9.0 shap==0.51.0 lime==0.2.0.1 transformers==5.24.0"
-families="transformers==5.24.0 gguf==0.19.0"
-
+gguf="gguf==0.19.0 numpy==2.4.6"
+families="transformers==5.24.0 gguf==0.19.0 accelerate==1.15.0"
 text="tokenizers==0.23.3 sentencepiece==0.2.3 transformers==5.24.0 jinja2==3.1.6 sacrebleu==2.6.0"
 
 case "${1:-}" in
-"" | --peers | --families | --text) ;;
-*) echo "usage: bench/venv.sh [--peers | --families | --text]" >&2; exit 2 ;;
+"" | --peers | --families | --gguf | --text) ;;
+*) echo "usage: bench/venv.sh [--peers | --families | --gguf | --text]" >&2; exit 2 ;;
 esac
 
 venv=${LMKIT_BENCH_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/lmkit/bench-venv}
@@ -40,11 +41,10 @@ install() {
 }
 
 [ -x "$python" ] || rm -f "$venv"/.lmkit-*
-if [ "${1:-}" = --text ]; then
-	install text $text
-	echo "$python"
-	exit
-fi
+case "${1:-}" in # these do without PyTorch
+--gguf) install gguf $gguf; echo "$python"; exit ;;
+--text) install text $text; echo "$python"; exit ;;
+esac
 install core $core
 "$python" -c 'import torch'
 # The pins of the first step are named again: a later step must not move them.

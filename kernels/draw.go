@@ -4,12 +4,18 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/surrogate"
+	"lmkit.internal/lmkit/inspect"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
@@ -51,6 +57,36 @@ func drawMatrix(to cell, out []byte) error {
 		return err
 	}
 	return drawOne(to, render.Matrix{Matrix: m})
+}
+
+// drawCircuit shows the curves of a circuit, and below them its graph, which the command has left in a file; a command
+// that failed before has left none. The arguments say how many edges are drawn.
+func drawCircuit(file string, args []string) func(to cell, out []byte) error {
+	return func(to cell, out []byte) error {
+		if err := drawMatrix(to, out); err != nil {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		var found *inspect.Graph
+		if err == nil {
+			err = json.Unmarshal(text, &found)
+		}
+		if err != nil {
+			return fmt.Errorf("no circuit: %w", err)
+		}
+		most := render.MostEdges
+		for i, arg := range args {
+			if value, ok := strings.CutPrefix(arg, "--edges="); ok {
+				most, _ = strconv.Atoi(value) // the command has read it
+			} else if arg == "--edges" && i+1 < len(args) {
+				most, _ = strconv.Atoi(args[i+1])
+			}
+		}
+		return drawOne(to, render.GraphOf(found, most))
+	}
 }
 
 // drawTree shows a decision tree over many texts.

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// execute runs a cell, and reports whether it succeeded.
-func (p *proxy) execute(ctx context.Context, m *message) bool {
+// execute runs a cell.
+func (p *proxy) execute(ctx context.Context, m *message) {
 	if p.notice != "" {
 		(&outputs{p, m}).stream("stderr", p.notice)
 		p.notice = ""
@@ -17,8 +17,8 @@ func (p *proxy) execute(ctx context.Context, m *message) bool {
 	p.launch.remember(typed)
 	magics, rest, err := split(typed)
 	if len(magics) == 0 && err == nil {
-		r := p.pass(ctx, m)
-		return r != nil && r.text("status") == "ok"
+		p.pass(ctx, m)
+		return
 	}
 	p.status(m, "busy")
 	alone := err != nil || strings.TrimSpace(rest) == ""
@@ -34,14 +34,13 @@ func (p *proxy) execute(ctx context.Context, m *message) bool {
 		p.cell, p.code = m.header.ID, typed
 		p.mu.Unlock()
 		m.set("code", rest)
-		r := p.pass(ctx, m)
-		return r != nil && r.text("status") == "ok"
+		p.pass(ctx, m)
+		return
 	}
 	if !alone {
 		count = p.count(ctx, m, typed)
 	}
 	p.finish(m, count, err)
-	return err == nil
 }
 
 // count has GoNB count a cell that it does not run.
@@ -89,7 +88,7 @@ func (p *proxy) finish(m *message, count any, err error) {
 		p.front.iopub.send(m.answer("error", map[string]any{"ename": f.name, "evalue": f.text,
 			"traceback": reply["traceback"]}))
 	}
-	p.front.shell.send(m.answer("execute_reply", reply))
+	p.reply(m.answer("execute_reply", reply))
 	p.status(m, "idle")
 }
 

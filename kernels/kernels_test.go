@@ -3,11 +3,14 @@ package kernels_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,6 +36,7 @@ type result struct {
 	Outputs                       []output
 	After                         []string
 	Matches                       []string
+	Start                         int `json:"cursor_start"` // where what matches begins
 	Found                         bool
 	Data                          map[string]string
 	Pid                           int
@@ -172,6 +176,14 @@ func TestKernel(t *testing.T) {
 			!strings.Contains(r.Data["text/markdown"], "func lm.Open(") {
 			t.Errorf("inspection: %v", r.Data)
 		}
+		for code, want := range map[string]string{"%lmkit ins": "inspect", "x := 1\n%lmkit inspect circ": "circuit",
+			"%lmkit inspect lens m --tu": "--tuned"} {
+			r := d.do("complete", map[string]any{"code": code, "pos": len(code)})
+			last := code[strings.LastIndexByte(code, ' ')+1:]
+			if !slices.Contains(r.Matches, want) || r.Start != len(code)-len(last) {
+				t.Errorf("%q completes at %d to %q", code, r.Start, r.Matches)
+			}
+		}
 	})
 	sub("input", func(t *testing.T) {
 		r := d.do("run", map[string]any{"code": "%%\nvar name string\ngonbui.RequestInput(\"who? \", " +
@@ -267,10 +279,19 @@ func pictures(t *testing.T, d *driver, folder string) {
 		!strings.Contains(fmt.Sprint(last.Data["text/plain"]), "train loss") {
 		t.Errorf("training shows %d displays; the last output: %v", len(ids), last)
 	}
+	// A Transformer, whose run keeps models on the way, and a sparse autoencoder of its residuals.
+	d.run("%lmkit train --data plant:agreement --layers 1 --width 16 --steps 20 --rows 8 --length 12 --keep 2 " +
+		"--out runs/open")
+	if err := os.WriteFile(filepath.Join(folder, "sae.safetensors"), autoencoder(16, 4), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for code, want := range map[string]int{
-		`%lmkit explain "the keys near the man" --model runs/small`:                             1,
-		`%lmkit explain runs/small "the keys near the man" --method occlusion,saliency`:         2,
-		`%lmkit compare "the keys near the man" --model=runs/small --method occlusion,saliency`: 1,
+		`%lmkit inspect circuit runs/open "the keys" "the man" --target are --foil is`:                                2,
+		`%lmkit inspect influence runs/open "the keys near the man"`:                                                  1,
+		`%lmkit inspect dictionary runs/open "the keys near the man" --from sae.safetensors --tap block.0.resid.post`: 1,
+		`%lmkit explain "the keys near the man" --model runs/small`:                                                   1,
+		`%lmkit explain runs/small "the keys near the man" --method occlusion,saliency`:                               2,
+		`%lmkit compare "the keys near the man" --model=runs/small --method occlusion,saliency`:                       1,
 	} {
 		shown := 0
 		for _, o := range d.run(code).Outputs {
@@ -290,6 +311,32 @@ func pictures(t *testing.T, d *driver, folder string) {
 	d.run("%cd runs")
 	d.run("%lmkit explain small 'the keys' --method occlusion")
 	d.run("%cd " + folder)
+}
+
+// autoencoder is the safetensors of a sparse autoencoder whose features are the first directions of its space, and
+// their opposites: of any activation some are active.
+func autoencoder(width, features int) []byte {
+	encoder, decoder := make([]float32, width*features), make([]float32, features*width)
+	for i := range features {
+		sign := float32(1 - 2*(i%2))
+		encoder[i/2*features+i], decoder[i*width+i/2] = sign, sign
+	}
+	header, data := map[string]any{}, []byte{}
+	for name, tensor := range map[string]struct {
+		shape []int
+		of    []float32
+	}{
+		"W_enc": {[]int{width, features}, encoder}, "W_dec": {[]int{features, width}, decoder},
+		"b_enc": {[]int{features}, make([]float32, features)}, "b_dec": {[]int{width}, make([]float32, width)},
+	} {
+		begin := len(data)
+		for _, x := range tensor.of {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(x))
+		}
+		header[name] = map[string]any{"dtype": "F32", "shape": tensor.shape, "data_offsets": []int{begin, len(data)}}
+	}
+	text, _ := json.Marshal(header) // numbers and texts
+	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), data...)
 }
 
 func interrupts(t *testing.T, d *driver, folder string) {

@@ -3,6 +3,7 @@ package kernels
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/inspect"
 	"lmkit.internal/lmkit/train"
 )
 
@@ -291,25 +293,81 @@ func TestRunMagicMatrix(t *testing.T) {
 		Axes: []string{"layer", "head"}, Rows: []string{"layer 0"}, Columns: []string{"0", "1"},
 		Values: [][]float64{{0.5, -0.25}}, Unit: "logit",
 	}
-	var json strings.Builder
-	if err := explain.WriteMatrix(&json, m); err != nil {
+	var text strings.Builder
+	if err := explain.WriteMatrix(&text, m); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
 	script := filepath.Join(dir, "lmkit")
-	program := "#!/bin/sh\ncase \"$*\" in *--matrix*--json) cat matrix.json;; *) exit 1;; esac\n"
-	for path, text := range map[string]string{"matrix.json": json.String(), "lmkit": program} {
-		if err := os.WriteFile(filepath.Join(dir, path), []byte(text), 0o755); err != nil {
+	program := "#!/bin/sh\ncase \"$*\" in *--matrix*--json|inspect*--json) cat matrix.json;; *) exit 1;; esac\n"
+	for path, content := range map[string]string{"matrix.json": text.String(), "lmkit": program} {
+		if err := os.WriteFile(filepath.Join(dir, path), []byte(content), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var r record
-	args := []string{"explain", "m", "text", "--matrix=heads"}
-	if err := runMagic(t.Context(), script, dir, os.Environ(), args, &r); err != nil {
+	for _, args := range [][]string{{"explain", "m", "text", "--matrix=heads"}, {"inspect", "heads", "m", "text"}} {
+		var r record
+		if err := runMagic(t.Context(), script, dir, os.Environ(), args, &r); err != nil {
+			t.Fatal(err)
+		}
+		if len(r.lines) != 1 || !strings.Contains(r.lines[0], "heads: why `a`") || !strings.Contains(r.lines[0], "-0.25") {
+			t.Errorf("%s shows %q", args, r.lines)
+		}
+	}
+}
+
+// Below the curves of a circuit stands its graph, of as many edges as are asked for, from a file that is gone then.
+func TestRunMagicCircuit(t *testing.T) {
+	m := &explain.Matrix{
+		Schema: explain.Schema, Method: explain.MethodInfo{Name: "circuit"}, Objective: explain.Logit,
+		Axes: []string{"ranking", "edges"}, Rows: []string{"EAP"}, Columns: []string{"100%"}, Values: [][]float64{{1}},
+	}
+	var curves strings.Builder
+	if err := explain.WriteMatrix(&curves, m); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.lines) != 1 || !strings.Contains(r.lines[0], "heads: why `a`") || !strings.Contains(r.lines[0], "-0.25") {
-		t.Errorf("shows %q", r.lines)
+	graph, err := json.Marshal(inspect.Graph{
+		Nodes: []inspect.GraphNode{{Name: "embed", Layer: -1}, {Name: "mlp 0"}, {Name: "logits", Layer: 1}},
+		Edges: []inspect.GraphEdge{{From: "embed", To: "logits", Score: 3}, {From: "embed", To: "mlp 0", Score: 2},
+			{From: "mlp 0", To: "logits", Score: 1}},
+		Kept: 3, Leading: 3, Of: 7, Faithfulness: 0.9, Unit: "logit",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, script := t.TempDir(), filepath.Join(t.TempDir(), "lmkit")
+	t.Setenv("TMPDIR", t.TempDir())
+	program := "#!/bin/sh\nfor last; do :; done\n" +
+		"case \"$*\" in *bad*) exit 1;; *--graph*) cp graph.json \"$last\";; esac\ncat curves.json\n"
+	for path, text := range map[string]string{filepath.Join(dir, "curves.json"): curves.String(),
+		filepath.Join(dir, "graph.json"): string(graph), script: program} {
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		args  string
+		shown int
+		want  string
+		fails bool
+	}{
+		{"m clean corrupted", 2, "3 of 7 edges keep 0.90 of the difference", false},
+		{"m clean corrupted --edges 1", 2, "drawn: 1 of the largest", false},
+		{"m clean corrupted --edges=1", 2, "drawn: 1 of the largest", false},
+		{"m clean corrupted --server http://localhost:1", 1, "circuit", false},
+		{"m bad corrupted", 0, "", true},
+	} {
+		var r record
+		err := runMagic(t.Context(), script, dir, os.Environ(), append([]string{"inspect", "circuit"},
+			strings.Fields(c.args)...), &r)
+		if (err != nil) != c.fails || len(r.lines) != c.shown {
+			t.Errorf("%s: %v, and shows %q", c.args, err, r.lines)
+		} else if !c.fails && !strings.Contains(r.lines[c.shown-1], c.want) {
+			t.Errorf("%s shows %q, want %q", c.args, r.lines[c.shown-1], c.want)
+		}
+	}
+	if left, _ := os.ReadDir(os.Getenv("TMPDIR")); len(left) > 0 {
+		t.Errorf("left: %v", left)
 	}
 }
 

@@ -26,6 +26,7 @@ type proxy struct {
 	code      string                   // and that cell as it was typed
 	interrupt context.CancelFunc       // of the running magic
 	queue     []*message
+	stops     bool // whether a failure of the running cell ends the cells behind it
 	more      chan struct{}
 	alive     chan struct{} // closed when GoNB's outputs arrive
 	once      sync.Once
@@ -200,7 +201,7 @@ func (p *proxy) fromShell(m *message) {
 		m.set("banner", banner)
 	}
 	if !strings.HasPrefix(m.parent.ID, ours) {
-		p.front.shell.send(m)
+		p.reply(m)
 	}
 	if reply != nil {
 		reply <- m
@@ -296,12 +297,16 @@ func (p *proxy) work(ctx context.Context) {
 		switch {
 		case m.header.Type == "history_request": // GoNB never answers it
 			p.history(m)
+		case m.header.Type == "complete_request" && p.complete(ctx, m):
 		case p.problem != nil:
 			p.refuse(p.front.shell, m)
 		case m.header.Type != "execute_request":
 			p.pass(ctx, m)
-		case !p.execute(ctx, m) && m.flag("stop_on_error", true):
-			p.abort()
+		default:
+			p.mu.Lock()
+			p.stops = m.flag("stop_on_error", true)
+			p.mu.Unlock()
+			p.execute(ctx, m)
 		}
 	}
 }
@@ -314,26 +319,36 @@ func (p *proxy) history(m *message) {
 	p.status(m, "idle")
 }
 
-// abort answers the cells that wait: the one before them failed.
-func (p *proxy) abort() {
+// reply hands an answer to Jupyter. Where a cell failed, those that waited behind it are answered, too. They leave the
+// queue before Jupyter hears of the failure: what it sends after that is new.
+func (p *proxy) reply(m *message) {
+	var behind []*message
+	if m.header.Type == "execute_reply" && m.text("status") != "ok" {
+		behind = p.behind()
+	}
+	p.front.shell.send(m)
+	for _, b := range behind {
+		p.status(b, "busy")
+		p.front.shell.send(b.answer("execute_reply", map[string]any{"status": "aborted"}))
+		p.status(b, "idle")
+	}
+}
+
+// behind takes the cells off the queue that a failure ends.
+func (p *proxy) behind() (cells []*message) {
 	p.mu.Lock()
-	all := p.queue
-	p.queue = nil
-	var others []*message
-	for _, m := range all {
-		if m.header.Type != "execute_request" {
-			others = append(others, m)
-		}
+	defer p.mu.Unlock()
+	if !p.stops {
+		return nil
 	}
-	p.queue = others
-	p.mu.Unlock()
-	for _, m := range all {
-		if m.header.Type == "execute_request" {
-			p.status(m, "busy")
-			p.front.shell.send(m.answer("execute_reply", map[string]any{"status": "aborted"}))
-			p.status(m, "idle")
+	p.queue = slices.DeleteFunc(p.queue, func(m *message) bool {
+		isCell := m.header.Type == "execute_request"
+		if isCell {
+			cells = append(cells, m)
 		}
-	}
+		return isCell
+	})
+	return cells
 }
 
 func (p *proxy) status(m *message, state string) {

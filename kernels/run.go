@@ -3,6 +3,7 @@ package kernels
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,15 @@ func runMagic(ctx context.Context, self, dir string, env, args []string, to cell
 	}
 	o := &output{to: to, dir: dir}
 	args = o.prepare(args)
+	if o.circuit {
+		folder, err := os.MkdirTemp("", "lmkit-circuit-")
+		if err != nil {
+			return fmt.Errorf("make a folder for the circuit: %w; set TMPDIR to a folder you can write", err)
+		}
+		defer os.RemoveAll(folder)
+		file := filepath.Join(folder, "circuit.json")
+		o.draw, args = drawCircuit(file, args), append(args, "--graph", file)
+	}
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Dir, cmd.Env = dir, append(slices.Clip(env), "COLUMNS=100")
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -61,6 +71,7 @@ type output struct {
 	to       cell
 	dir      string
 	training bool                            // stdout is the events of a training: a table that grows
+	circuit  bool                            // there is a graph to draw beside the matrix
 	draw     func(to cell, out []byte) error // draws the whole of stdout
 
 	mu       sync.Mutex
@@ -100,21 +111,30 @@ func (o *output) prepare(args []string) []string {
 			o.draw = drawTree
 			return append(slices.Clip(args), "--json")
 		}
+	case "inspect":
+		if len(args) > 1 && !slices.Contains(args, "--json") {
+			o.draw = drawMatrix
+			o.circuit = args[1] == "circuit" && !given(args, "--server") // which has no graph to give
+			return append(slices.Clip(args), "--json")
+		}
 	case "explain", "compare":
 		if !slices.Contains(args, "--json") && !slices.Contains(args, "--print-request") {
 			o.draw = draw
 			if args[0] == "compare" {
 				o.draw = drawComparison
 			}
-			if slices.ContainsFunc(args, func(arg string) bool {
-				return arg == "--matrix" || strings.HasPrefix(arg, "--matrix=")
-			}) {
+			if given(args, "--matrix") {
 				o.draw = drawMatrix
 			}
 			return append(slices.Clip(args), "--json")
 		}
 	}
 	return args
+}
+
+// given is whether a flag that takes a value is among the arguments.
+func given(args []string, flag string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
 }
 
 // show shows what has come since it was last called.

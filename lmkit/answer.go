@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
@@ -22,8 +23,9 @@ type Answer struct {
 	Notes        []string               `json:"notes,omitempty"`  // what was left out or chosen, and why
 }
 
-// Question makes the request's question precise for a model: target and foil are found in its vocabulary.
-func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
+// Question makes the request's question precise for a model: target and foil are found in its vocabulary, or the target
+// is generated.
+func (r Request) Question(ctx context.Context, m *lm.Model) (q explain.Question, err error) {
 	q = explain.Question{Prompt: r.Prompt, IDs: r.IDs, Objective: r.Objective, By: r.By, Groups: r.Groups,
 		Baseline:   r.Baseline,
 		FirstToken: r.FirstToken, Tolerance: r.Tolerance, Seed: r.Seed, Memory: r.Memory}
@@ -34,10 +36,62 @@ func (r Request) Question(m *lm.Model) (q explain.Question, err error) {
 		}
 		text = q.Chat.Text
 	}
-	if q.Target, err = find(m, text, r.Target); err == nil {
+	for _, part := range r.Only {
+		span, err := findPart(text, part, q.Chat)
+		if err != nil {
+			return q, err
+		}
+		q.Only = append(q.Only, span)
+	}
+	switch {
+	case r.Generate > 0:
+		q.Target, err = r.continued(ctx, m, q)
+	case r.TargetAny != nil:
+		q.Any = true
+		q.Target, err = findAny(m, text, r.TargetAny)
+	default:
+		q.Target, err = find(m, text, r.Target)
+	}
+	if err != nil {
+		return q, err
+	}
+	if q.Any {
+		q.Foil, err = findAny(m, text, r.FoilAny)
+	} else {
 		q.Foil, err = find(m, text, r.Foil)
 	}
 	return q, err
+}
+
+// continued returns how the model itself goes on from the input, by the most likely token each time, up to the token
+// that ends its answer.
+func (r Request) continued(ctx context.Context, m *lm.Model, q explain.Question) (answer []token.ID, err error) {
+	ids := q.IDs
+	switch {
+	case q.Chat != nil:
+		ids = q.Chat.IDs
+	case ids == nil && m.Tokenizer() == nil:
+		return nil, errors.New("this model has no tokenizer: give the prompt as token IDs")
+	case ids == nil:
+		enc, err := m.Tokenizer().Encode(q.Prompt)
+		if err != nil {
+			return nil, err
+		}
+		ids = enc.IDs
+	}
+	for next, err := range generate.Stream(ctx, m, ids, generate.Config{Tokens: r.Generate, NoSlide: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if !next.End {
+			answer = append(answer, next.ID)
+		}
+	}
+	if answer == nil {
+		return nil, errors.New("the model ends the text at once, so that there is no answer to explain: give a target, or " +
+			"another prompt")
+	}
+	return answer, nil
 }
 
 // converse reads a conversation up to where the model goes on with it.
@@ -67,42 +121,83 @@ func (r Request) begun() string {
 	return r.Prompt
 }
 
-func find(m *lm.Model, prompt, text string) (*token.ID, error) {
+func find(m *lm.Model, prompt, text string) ([]token.ID, error) {
 	if text == "" {
 		return nil, nil
 	}
-	id, err := explain.FindToken(m, prompt, text)
-	if err != nil {
-		return nil, err
+	return explain.FindText(m, prompt, text)
+}
+
+// findAny finds the tokens of a set: one for each text.
+func findAny(m *lm.Model, prompt string, texts []string) (ids []token.ID, err error) {
+	for _, text := range texts {
+		id, err := explain.FindToken(m, prompt, text)
+		if err != nil {
+			return nil, err
+		}
+		if at := slices.Index(ids, id); at >= 0 {
+			return nil, fmt.Errorf("%q and %q are the same token, %q #%d: leave one out", texts[at], text, m.TokenText(id), id)
+		}
+		ids = append(ids, id)
 	}
-	return &id, nil
+	return ids, nil
 }
 
 // reading notes how the prompt, the target and the foil were read, where another reading is near.
 func (a *Answer) reading(m *lm.Model, r Request, q explain.Question) {
-	for _, x := range []struct {
-		what, text string
-		id         *token.ID
-	}{{"target", r.Target, q.Target}, {"foil", r.Foil, q.Foil}} {
-		if x.id == nil {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimPrefix(x.text, "#"))
-		number := err == nil && strings.HasPrefix(x.text, "#")
-		name := m.TokenText(*x.id)
-		switch {
-		case number && int(*x.id) != n:
-			a.note("the %s %s is the word %q, which is token number %d, not token number %d, which is %q",
-				x.what, x.text, name, *x.id, n, m.TokenText(token.ID(n)))
-		case !number && name != x.text:
-			a.note("the %s %q is the token %q", x.what, x.text, name)
-		}
+	if r.Generate > 0 {
+		a.note("the model goes on with %q", textOf(m, q.Target))
+	}
+	for i, text := range r.TargetAny {
+		a.found(m, "target", text, q.Target[i:i+1])
+	}
+	for i, text := range r.FoilAny {
+		a.found(m, "foil", text, q.Foil[i:i+1])
+	}
+	a.found(m, "target", r.Target, q.Target)
+	a.found(m, "foil", r.Foil, q.Foil)
+	if t, f := len(q.Target), len(q.Foil); q.TwoTexts() && t != f {
+		a.note("the target has %d tokens and the foil %d: of two answers the shorter one is more likely for its length alone",
+			max(1, t), f)
 	}
 	if token.EndsInSpace(m.Tokenizer(), r.begun()) {
 		a.note("the prompt ends in a space, which is a token of its own here: words have the space before them in " +
 			"their token, " +
 			"so that none of these can follow; leave the space out to see them")
 	}
+}
+
+// found notes how a target or foil was read, where another reading is near.
+func (a *Answer) found(m *lm.Model, what, text string, ids []token.ID) {
+	if text == "" || ids == nil {
+		return
+	}
+	name := textOf(m, ids)
+	n, err := strconv.Atoi(strings.TrimPrefix(text, "#"))
+	number := err == nil && strings.HasPrefix(text, "#")
+	switch {
+	case number && int(ids[0]) != n:
+		a.note("the %s %s is the word %q, which is token number %d, not token number %d, which is %q",
+			what, text, name, ids[0], n, m.TokenText(token.ID(n)))
+	case len(ids) == 1 && !number && name != text:
+		a.note("the %s %q is the token %q", what, text, name)
+	case len(ids) > 1 && name != text && !strings.HasPrefix(text, "#"):
+		a.note("the %s %q is %d tokens that read %q", what, text, len(ids), name)
+	}
+}
+
+// textOf returns the text of a token, or of several in a row.
+func textOf(m *lm.Model, ids []token.ID) string {
+	if len(ids) > 1 && m.Tokenizer() != nil {
+		if text, err := m.Tokenizer().Decode(ids); err == nil {
+			return text
+		}
+	}
+	var text strings.Builder
+	for _, id := range ids {
+		text.WriteString(m.TokenText(id))
+	}
+	return text.String()
 }
 
 // Answer asks the model. Of [All] methods those are left out that do not suit the model or the question, and the
@@ -112,7 +207,7 @@ func (r Request) Answer(ctx context.Context, m *lm.Model) (*Answer, error) {
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	q, err := r.Question(m)
+	q, err := r.Question(ctx, m)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +274,7 @@ func (r Request) answerMatrix(ctx context.Context, m *lm.Model, q explain.Questi
 	}
 	var compared []explain.Method
 	for _, name := range names {
-		method, err := Method(name, Settings{})
+		method, err := Method(name, Settings{Steps: r.Settings.Steps, Budget: r.Settings.Budget})
 		if err != nil {
 			return nil, err
 		}

@@ -25,11 +25,14 @@ import (
 const vocab = 13
 
 // models are the reference models, those of families that differ most from them, and random ones with weights large
-// enough that they are far from linear.
+// enough that they are far from linear. The short tests take about half of them.
 func models(t testing.TB) map[string]*lm.Model {
 	t.Helper()
-	ms := explaintest.Models(t)
-	for _, name := range []string{"gemma2", "gpt_neox", "opt-post"} {
+	ms, families, seeds := explaintest.Models(t), []string{"gemma2", "gpt_neox", "opt-post"}, uint64(2)
+	if testing.Short() {
+		families, seeds = families[:1], 1
+	}
+	for _, name := range families {
 		m, err := lm.Open(backendtest.PureGo(t), "lm/testdata/families/"+name)
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +40,7 @@ func models(t testing.TB) map[string]*lm.Model {
 		t.Cleanup(m.Close)
 		ms[name] = m
 	}
-	for seed := range uint64(2) {
+	for seed := range seeds {
 		for arch, c := range map[string]lm.Config{
 			lm.Transformer: {Arch: lm.Transformer, Vocab: vocab, Width: 8, Layers: 2, Heads: 2, Context: 16},
 			lm.LSTM:        {Arch: lm.LSTM, Vocab: vocab, Width: 6, Hidden: 8, Layers: 2},
@@ -93,7 +96,12 @@ var quick = lmkit.Settings{Steps: 24, Samples: 24, Budget: 24}
 // eachMethod runs a test on every method and every model that it explains.
 func eachMethod(t *testing.T, s lmkit.Settings, test func(t *testing.T, m *lm.Model, info lmkit.MethodInfo,
 	method explain.Method)) {
-	ms := models(t)
+	eachMethodOf(t, models(t), s, test)
+}
+
+// eachMethodOf runs a test on every method and each of some models that it explains.
+func eachMethodOf(t *testing.T, ms map[string]*lm.Model, s lmkit.Settings, test func(t *testing.T, m *lm.Model,
+	info lmkit.MethodInfo, method explain.Method)) {
 	for _, info := range lmkit.Methods() {
 		method, err := lmkit.Method(info.Name, s)
 		if err != nil {
@@ -120,7 +128,7 @@ func ask(t *testing.T, m *lm.Model, method explain.Method, q explain.Question) *
 }
 
 func question(target, foil token.ID) explain.Question {
-	return explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: &target, Foil: &foil}
+	return explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: []token.ID{target}, Foil: []token.ID{foil}}
 }
 
 func size(xs ...[]float64) float64 {
@@ -185,7 +193,7 @@ func TestLinear(t *testing.T) {
 			return
 		}
 		logit := func(id token.ID) []float64 {
-			return ask(t, m, method, explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: &id,
+			return ask(t, m, method, explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: []token.ID{id},
 				Objective: explain.Logit}).Scores
 		}
 		target, foil := logit(2), logit(6)
@@ -302,7 +310,7 @@ func TestSeedAndMemory(t *testing.T) {
 func TestFutureTokens(t *testing.T) {
 	ctx := context.Background()
 	for name, m := range models(t) {
-		for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.LRP, lm.LRPHalf, lm.DeepLIFT} {
+		for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.LRP, lm.LRPHalf, lm.GIM, lm.DeepLIFT} {
 			if rules.Check(m.Config()) != nil {
 				continue
 			}
@@ -382,8 +390,12 @@ func TestRandomWeightsDestroyTheRanking(t *testing.T) {
 }
 
 func TestAuto(t *testing.T) {
-	for _, m := range explaintest.Models(t) {
+	for name, m := range explaintest.Models(t) {
 		long := slices.Concat(explaintest.IDs(), explaintest.IDs())[:12]
+		cheapest := "deeplift"
+		if m.Config().Attends() {
+			cheapest = "cp-lrp"
+		}
 		for _, tt := range []struct {
 			ids    []token.ID
 			budget int
@@ -391,7 +403,7 @@ func TestAuto(t *testing.T) {
 		}{
 			{explaintest.IDs(), 0, "shapley-exact"}, {explaintest.IDs(), 128, "shapley-exact"},
 			{explaintest.IDs(), 127, "integrated-gradients"},
-			{explaintest.IDs(), 29, "occlusion"}, {explaintest.IDs(), 8, "occlusion"}, {explaintest.IDs(), 7, "deeplift"},
+			{explaintest.IDs(), 29, "occlusion"}, {explaintest.IDs(), 8, "occlusion"}, {explaintest.IDs(), 7, cheapest},
 			{long, 0, "shapley-exact"}, {long, 4095, "integrated-gradients"},
 		} {
 			auto, err := lmkit.Method("auto", lmkit.Settings{Budget: tt.budget})
@@ -417,7 +429,13 @@ func TestAuto(t *testing.T) {
 		}
 		if _, err := explaintest.Explain(context.Background(), m, explain.Question{IDs: long},
 			lmkit.Auto{Budget: -1}); err == nil {
-			t.Error("a negative budget, and no error")
+			t.Errorf("%s: a negative budget, and no error", name)
+		}
+		// No integral is as exact as this asks for.
+		q := explain.Question{IDs: long, Tolerance: 1e-12, FirstToken: explain.ScoreFirst}
+		a := ask(t, m, lmkit.Auto{Budget: 400}, q)
+		if !strings.Contains(string(a.Method.Settings), `"chosen":"owen","why":"integrated`) {
+			t.Errorf("%s: an integral that does not add up: %s", name, a.Method.Settings)
 		}
 	}
 }

@@ -295,6 +295,8 @@ func TestChatMatrices(t *testing.T) {
 			}
 			r := lmkit.Request{Messages: talk, Matrix: info.Name}
 			switch {
+			case info.Name == "answer":
+				r.Methods, r.Generate = []string{"occlusion"}, 3
 			case slices.Contains(info.Settings, "method"):
 				r.Methods = []string{"saliency", "occlusion"}
 			case slices.Contains(info.Settings, "cut"):
@@ -334,7 +336,7 @@ func TestChatRequests(t *testing.T) {
 		{lmkit.Request{Messages: []chat.Message{{Content: "x"}}}, "messages have no role at number 1; it is system, user or"},
 		{lmkit.Request{Messages: []chat.Message{{Role: "user", Content: " \n"}}}, "its messages are empty"},
 		{lmkit.Request{Messages: talk[2:]}, "nothing but the model's answer"},
-		{lmkit.Request{Messages: talk, Target: "<|gone|>"}, `"<|gone|>"`},
+		{lmkit.Request{Messages: talk, TargetAny: []string{"<|gone|>"}}, `"<|gone|>"`},
 	} {
 		_, err := test.r.Answer(t.Context(), m)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {

@@ -22,6 +22,7 @@ var rooms = map[string]string{
 	"progress":                   "",
 	"internal/whole":             "",
 	"internal/strict":            "internal/kind",
+	"internal/strict/stricttest": "",
 	"internal/kind":              "",
 	"internal/numerics":          "",
 	"internal/mapped":            "",
@@ -34,29 +35,31 @@ var rooms = map[string]string{
 	"internal/printable":         "",
 	"internal/canvas":            "internal/printable",
 	"internal/canvas/canvastest": "internal/canvas",
-	"internal/store":             "internal/whole",
+	"internal/store":             "internal/strict internal/whole",
 	"internal/compiled":          "internal/store",
 	"internal/wheel":             "progress internal/fetch internal/store",
 	"internal/hub": "progress internal/fetch internal/gguf internal/number internal/safetensors internal/store" +
-		" internal/wheel internal/whole",
+		" internal/strict internal/wheel internal/whole",
 	"internal/hub/hubtest":       "internal/hub",
-	"internal/plugin":            "progress internal/fetch internal/store internal/wheel",
+	"internal/plugin":            "progress internal/fetch internal/store internal/strict internal/wheel",
 	"internal/plugin/plugintest": "internal/plugin internal/wheel",
 	"backend":                    "progress internal/compiled internal/plugin internal/store internal/whole",
 	"backend/backendtest":        "backend",
 	// Texts, models and their training.
-	"token":        "internal/printable",
-	"token/chat":   "token internal/printable",
+	"token":        "internal/printable internal/strict",
+	"token/chat":   "token internal/printable internal/strict",
 	"corpus":       "token progress internal/fetch internal/kind internal/whole",
 	"corpus/plant": "token corpus",
 	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",
 	"lm": "token token/chat progress backend lm/format internal/gguf internal/mapped internal/net internal/number " +
-		"internal/printable internal/program internal/safetensors internal/whole",
+		"internal/printable internal/program internal/safetensors internal/strict internal/whole",
+	"lm/lmtest": "backend internal/net lm",
 	"train": "token token/chat corpus progress backend lm lm/format plot internal/net internal/program " +
-		"internal/safetensors internal/whole",
+		"internal/safetensors internal/strict internal/whole",
 	"generate": "token lm",
-	"grade":    "corpus lm generate internal/numerics progress",
+	"grade":    "token corpus lm generate internal/numerics progress",
+	"bias":     "lm progress plot render internal/numerics internal/printable internal/strict",
 	// Explanations.
 	"explain":             "token token/chat lm progress internal/strict internal/numerics",
 	"explain/explaintest": "token lm explain backend/backendtest",
@@ -67,24 +70,33 @@ var rooms = map[string]string{
 	"explain/relevance":   "lm explain",
 	"explain/shapley":     "explain internal/numerics",
 	"explain/surrogate":   "token lm explain internal/numerics",
+	"inspect": "token progress lm explain internal/gguf internal/number internal/numerics" +
+		" internal/safetensors internal/strict",
 	// Pictures.
 	"plot":   "internal/canvas internal/printable",
-	"render": "plot explain explain/surrogate internal/canvas internal/printable",
+	"render": "plot explain explain/surrogate inspect internal/canvas internal/printable",
 	// The front door, and what stands on it.
-	"lmkit": "internal/hub token token/chat corpus progress backend lm train explain explain/attention " +
+	"lmkit": "internal/hub token token/chat corpus progress backend lm train generate explain explain/attention " +
 		"explain/faithful explain/gradient explain/perturb" +
 		" explain/relevance explain/shapley explain/surrogate internal/strict",
-	"trial":       "token corpus corpus/plant backend lm train plot progress",
-	"trial/board": "lmkit corpus/plant corpus/facts backend lm explain explain/faithful trial plot render progress",
+	"batch": "lmkit token token/chat corpus lm bias explain grade progress internal/numerics internal/strict" +
+		" internal/whole",
+	"trial": "token corpus corpus/plant backend lm train plot progress",
+	"trial/board": "lmkit token corpus corpus/plant corpus/facts backend lm explain explain/faithful inspect trial plot" +
+		" render progress",
 	"trial/demo": "lmkit token token/chat corpus/plant backend lm explain trial plot render progress" +
 		" internal/whole internal/printable",
-	"notebook":            "token lm train explain explain/surrogate plot render",
-	"kernels":             "backend train explain explain/surrogate plot render progress",
+	"serve/browsertest": "",
+	"serve": "lmkit token token/chat lm generate explain inspect plot render progress internal/printable" +
+		" internal/strict",
+	"notebook":            "token lm train explain explain/surrogate inspect plot render",
+	"kernels":             "backend train explain explain/surrogate inspect plot render progress",
 	"kernels/kernelstest": "kernels progress",
 	"cli": "lmkit internal/hub token token/chat corpus corpus/plant corpus/facts backend lm train generate grade " +
-		"explain " +
-		"explain/surrogate plot render progress trial/board trial/demo" +
-		" kernels internal/compiled internal/printable internal/whole",
+		"batch bias explain " +
+		"explain/surrogate inspect plot render progress trial/board trial/demo" +
+		" kernels serve docs internal/compiled internal/printable internal/strict internal/whole",
+	"docs":      "",
 	"cmd/lmkit": "backend cli",
 	// What shows and measures it.
 	"bench/ours": "lmkit token corpus backend lm train generate explain explain/gradient explain/perturb explain/shapley" +
@@ -92,7 +104,7 @@ var rooms = map[string]string{
 	"examples":         "",
 	"examples/method":  "explain",
 	"examples/pytorch": "lmkit token explain",
-	"examples/stream":  "lmkit generate explain explain/perturb",
+	"examples/stream":  "lmkit token generate explain explain/perturb",
 	"examples/train":   "lmkit corpus lm train plot render",
 	"notebooks":        "",
 	"docker":           "",
@@ -129,6 +141,22 @@ func imports(t *testing.T) map[string][]string {
 			t.Fatal(err)
 		}
 		all[p.ImportPath] = p.Imports
+	}
+}
+
+// Nobody who uses lmkit gets Beam and its modules: they belong to the module beam/ alone.
+func TestNoBeam(t *testing.T) {
+	list := exec.Command("go", "list", "-m", "all")
+	list.Env = append(os.Environ(), "GOWORK=off")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(out), "apache/beam") || !strings.Contains(string(out), "gomlx") {
+		t.Errorf("the modules are:\n%s", out)
+	}
+	if _, err := os.Stat("../beam/go.mod"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -191,7 +219,7 @@ func TestExamples(t *testing.T) {
 			continue
 		case name == "lmkit":
 			folder = "."
-		case first == "kernels":
+		case first == "kernels", first == "docs":
 			folder = filepath.Join("..", name)
 		}
 		files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

@@ -55,6 +55,11 @@ var matrices = []matrixEntry{
 	{MatrixInfo{Name: "interactions", About: "features by features: how much more two do together than each alone",
 		Paper: "Grabisch and Roubens 1999", Cost: "2^M F up to 12 features, else (M^2 + 2) F", Settings: list("budget")},
 		func(s Settings) explain.MatrixMethod { return shapley.Interactions{Budget: s.Budget} }},
+	{MatrixInfo{Name: "answer", About: "the tokens of an answer by the tokens of the input, and of the answer before " +
+		"them (--method)", Paper: "Sarti et al. 2023",
+		Cost:     "the method's for each token of the answer; of occlusion (M + K) F for all K",
+		Settings: list("method", "steps", "budget")},
+		func(Settings) explain.MatrixMethod { return explain.PerToken{} }},
 	{MatrixInfo{Name: "attention", About: "readers by tokens read: the mean attention " +
 		"pattern", Paper: "Bahdanau et al. 2015", Cost: "F",
 		Arch: lm.Transformer, Settings: list("layer", "head")},
@@ -100,7 +105,7 @@ func Matrices() []MatrixInfo {
 	return all
 }
 
-// Matrix finds a method that scores pairs by its name. Some compare the rankings of other methods.
+// Matrix finds a method that scores pairs by its name. Some are by other methods, or compare them.
 func Matrix(name string, s Settings, compared ...explain.Method) (explain.MatrixMethod, error) {
 	i := slices.IndexFunc(matrices, func(m matrixEntry) bool { return m.Name == name })
 	if i < 0 {
@@ -118,7 +123,7 @@ func Matrix(name string, s Settings, compared ...explain.Method) (explain.Matrix
 		return nil, fmt.Errorf("the matrix %s is about a cut in the text: say after how many tokens", name)
 	case m.heeds("method"):
 		if len(compared) == 0 {
-			return nil, fmt.Errorf("the matrix %s compares methods: name at least one", name)
+			return nil, fmt.Errorf("the matrix %s is by methods: name at least one", name)
 		}
 	}
 	made := m.make(s)

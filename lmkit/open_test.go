@@ -6,12 +6,10 @@ import (
 	"testing"
 
 	"lmkit.internal/lmkit"
-	"lmkit.internal/lmkit/backend"
 )
 
 // One function opens a folder, a file and a name, whatever layout the name's files are kept in.
 func TestOpen(t *testing.T) {
-	t.Setenv(backend.EnvEngine, backend.Go)
 	hub := t.TempDir()
 	t.Setenv("HF_HUB_CACHE", hub)
 	const commit = "0123456789abcdef0123456789abcdef01234567"

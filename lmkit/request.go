@@ -27,15 +27,22 @@ type Request struct {
 	// last message is its own (the role assistant), how that goes on.
 	Messages []chat.Message `json:"messages,omitempty"`
 
-	// What about its next token is explained.
-	Objective string `json:"objective,omitempty"` // see explain.Objectives; "": contrast
-	Target    string `json:"target,omitempty"`    // a token by its text, or as #ID; "": the model's first choice
-	Foil      string `json:"foil,omitempty"`      // of a contrast; "": the best of the others
+	// What about its continuation is explained.
+	Objective string `json:"objective,omitempty"` // see explain.Objectives; "": as explain.Question says
+	// Target is a token, or an answer of several, by its text, or as #ID #ID; "": the model's first choice.
+	Target    string   `json:"target,omitempty"`
+	Foil      string   `json:"foil,omitempty"`       // of a contrast: a token or an answer; "": the best other token
+	TargetAny []string `json:"target_any,omitempty"` // or: tokens of which any may come next
+	FoilAny   []string `json:"foil_any,omitempty"`   // of a contrast with TargetAny
+	Generate  int      `json:"generate,omitempty"`   // or: the model's own answer, of at most so many tokens
 
 	// What gets a score, and what an absent token is.
-	By       string  `json:"by,omitempty"`       // token, word or sentence; "": token
-	Groups   [][]int `json:"groups,omitempty"`   // or: any grouping of token positions
-	Baseline string  `json:"baseline,omitempty"` // see explain.Question; several with commas
+	By     string  `json:"by,omitempty"`     // token, word, sentence, or message of a conversation; "": token
+	Groups [][]int `json:"groups,omitempty"` // or: any grouping of token positions
+	// Only is the parts of the text that are explained, as they stand there, or "first words ... last words"; all else is
+	// held. nil: all of it.
+	Only     []string `json:"only,omitempty"`
+	Baseline string   `json:"baseline,omitempty"` // see explain.Question; several with commas
 	// FirstToken is hold or feature; "": hold if the model has an attention sink.
 	FirstToken string `json:"first_token,omitempty"`
 
@@ -62,11 +69,12 @@ func (m *Mistake) Error() string {
 	return m.Setting + " " + m.Problem
 }
 
-// What a setting may ask for at most: rows of the model, which take hours then, and points of an integral, whose
-// places take as many steps each to find.
+// What a setting may ask for at most: rows of the model, which take hours then; points of an integral, whose places
+// take as many steps each to find; and tokens of an answer.
 const (
-	maxRows   = 1 << 22
-	maxPoints = 1 << 14
+	maxRows       = 1 << 22
+	maxPoints     = 1 << 14
+	mostGenerated = 1 << 12
 )
 
 // Validate returns all mistakes of a request that can be found without a model, each a [Mistake].
@@ -95,15 +103,15 @@ func (r Request) Validate() error {
 			break
 		}
 	}
-	objective := cmp.Or(r.Objective, explain.Contrast)
-	if !slices.Contains(explain.Objectives, objective) {
-		say("", "there is no objective %q; there are %s", objective, strings.Join(explain.Objectives, ", "))
+	errs = append(errs, r.checkTarget()...)
+	if r.By != "" && !slices.Contains(explain.Groupings, r.By) {
+		say("", "there is no grouping by %q; there are %s", r.By, strings.Join(explain.Groupings, ", "))
 	}
-	if r.Foil != "" && objective != explain.Contrast {
-		say("foil", "belongs to the objective contrast, not to %s", objective)
+	if r.Only != nil && r.Groups != nil {
+		say("only", "and groups were given; give one")
 	}
-	if by := []string{"", explain.ByToken, explain.ByWord, explain.BySentence}; !slices.Contains(by, r.By) {
-		say("", "there is no grouping by %q; there are %s", r.By, strings.Join(by[1:], ", "))
+	if r.Only != nil && r.IDs != nil {
+		say("only", "is a part of a text, and token IDs were given; group them")
 	}
 	if first := []string{"", explain.HoldFirst, explain.ScoreFirst}; !slices.Contains(first, r.FirstToken) {
 		say("first_token", "is %q; it can be %s", r.FirstToken, strings.Join(first[1:], " or "))
@@ -120,11 +128,54 @@ func (r Request) Validate() error {
 	return errors.Join(append(errs, r.checkMethods()...)...)
 }
 
+// checkTarget finds the mistakes of what is explained.
+func (r Request) checkTarget() (errs []error) {
+	say := func(setting, format string, args ...any) {
+		errs = append(errs, &Mistake{setting, fmt.Sprintf(format, args...)})
+	}
+	objective := cmp.Or(r.Objective, explain.Contrast)
+	if !slices.Contains(explain.Objectives, objective) {
+		say("", "there is no objective %q; there are %s", objective, strings.Join(explain.Objectives, ", "))
+	}
+	if r.Foil != "" && objective != explain.Contrast {
+		say("foil", "belongs to the objective contrast, not to %s", objective)
+	}
+	if r.FoilAny != nil && objective != explain.Contrast {
+		say("foil_any", "belongs to the objective contrast, not to %s", objective)
+	}
+	if r.Generate < 0 || r.Generate > mostGenerated {
+		say("generate", "is %d; it must be 1 to %d tokens, or 0 for none", r.Generate, mostGenerated)
+	}
+	var given []string
+	for setting, is := range map[string]bool{"target": r.Target != "", "target_any": r.TargetAny != nil,
+		"generate": r.Generate > 0} {
+		if is {
+			given = append(given, setting)
+		}
+	}
+	if len(given) > 1 {
+		slices.Sort(given)
+		say("", "%s were given, and each says what is explained; give one", strings.Join(given, " and "))
+	}
+	if r.TargetAny == nil && r.FoilAny != nil {
+		say("foil_any", "belongs to target_any, which was not given")
+	}
+	if r.TargetAny != nil && r.Foil != "" {
+		say("foil", "is one answer, and target_any a set: give foil_any")
+	}
+	if slices.Contains(slices.Concat(r.TargetAny, r.FoilAny), "") {
+		say("", "one of the texts of target_any or foil_any is empty; leave it out")
+	}
+	return errs
+}
+
 // names are those of the methods that are asked for.
 func (r Request) names() []string {
 	switch {
 	case r.Matrix != "" && !r.compares():
 		return nil
+	case len(r.Methods) == 0 && r.Matrix == explain.PerToken{}.Name():
+		return []string{"occlusion"} // docs/answers.md says why
 	case len(r.Methods) == 0:
 		return []string{"integrated-gradients"}
 	case r.all():

@@ -34,9 +34,9 @@ func drawSettings(t *rapid.T, heeded []string) (s lmkit.Settings) {
 		case "budget":
 			s.Budget = number.Draw(t, "budget")
 		case "layer":
-			s.Layers = rapid.SliceOfN(rapid.IntRange(0, 9), 1, 3).Draw(t, "layers")
+			s.Layers = rapid.SliceOfNDistinct(rapid.IntRange(0, 9), 1, 3, rapid.ID[int]).Draw(t, "layers")
 		case "head":
-			s.Heads = rapid.SliceOfN(rapid.IntRange(0, 9), 1, 3).Draw(t, "heads")
+			s.Heads = rapid.SliceOfNDistinct(rapid.IntRange(0, 9), 1, 3, rapid.ID[int]).Draw(t, "heads")
 		}
 	}
 	return s
@@ -148,8 +148,8 @@ func TestRequestMistakes(t *testing.T) {
 			"each has settings of methods"},
 		{func(r *lmkit.Request) { r.Settings.Tap = "embed" },
 			"tap means nothing to integrated-gradients; it belongs to the matrix activation"},
-		{func(r *lmkit.Request) { r.Settings.Budget = 5 },
-			"budget means nothing to integrated-gradients; it belongs to shapley"},
+		{func(r *lmkit.Request) { r.Methods, r.Settings.Budget = []string{"occlusion"}, 5 },
+			"budget means nothing to occlusion; it belongs to integrated-gradients, sequential-ig, shapley"},
 		{func(r *lmkit.Request) { r.Settings.Steps = -5 }, "steps is -5; it cannot be negative"},
 		{func(r *lmkit.Request) { r.Settings.Steps = 1e12 },
 			"steps is 1000000000000: the model would run for as many rows or more, and the limit is 16384"},
@@ -158,6 +158,8 @@ func TestRequestMistakes(t *testing.T) {
 		{func(r *lmkit.Request) { r.Methods, r.Settings.Budget = []string{"auto"}, 1e15 },
 			"budget is 1000000000000000: .* the limit is 4194304"},
 		{func(r *lmkit.Request) { r.Methods, r.Settings.Layers = []string{"attention"}, []int{2, -1} }, "layers is -1"},
+		{func(r *lmkit.Request) { r.Methods, r.Settings.Heads = []string{"attention"}, []int{2, 0, 2} },
+			"heads has 2 twice; leave one out"},
 		{func(r *lmkit.Request) { r.Each = map[string]lmkit.Settings{"lime": {}} },
 			"each has settings of lime, which is not among the methods"},
 		{func(r *lmkit.Request) { r.Each = map[string]lmkit.Settings{"integrated-gradients": {Samples: 3}} },
@@ -205,11 +207,11 @@ func TestReadRequestIsStrict(t *testing.T) {
 		`{"prompt": null}`:                       "prompt: expected a string, found null",
 		`{"prompt": "x", "methods": "lime"}`:     `methods: expected an array, found the string "lime"`,
 		`{"prompt": "x", "seed": -1}`:            "seed: expected a whole number, 0 or more, found -1",
-		`{"ids": [1.5]}`:                         "ids[0]: expected a whole number, found 1.5",
-		`{"ids": [99999999999]}`:                 "ids[0]: expected a whole number, found 99999999999",
+		`{"ids": [1.5]}`:                         "ids[0]: expected a whole number up to 2147483647, found 1.5",
+		`{"ids": [99999999999]}`:                 "ids[0]: expected a whole number up to 2147483647, found 99999999999",
 		"{\"prompt\": \"\xff\"}":                 "not UTF-8",
 		`{"prompt": "x", "objective": "y"}`:      `there is no objective "y"`,
-		`{"prompt": "x", "tolerance": 1e999}`:    "tolerance: expected a number that a float64 can hold",
+		`{"prompt": "x", "tolerance": 1e999}`:    "tolerance: expected a number up to 1.8e308",
 		`{"` + strings.Repeat("é", 300) + `":1}`: "unknown field",
 	} {
 		_, err := lmkit.ReadRequest(strings.NewReader(text))
@@ -260,7 +262,7 @@ func TestRequestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	target := token.ID(3)
-	q := explain.Question{IDs: r.IDs, Objective: r.Objective, Target: &target, Baseline: "mean", Seed: 5}
+	q := explain.Question{IDs: r.IDs, Objective: r.Objective, Target: []token.ID{target}, Baseline: "mean", Seed: 5}
 	for i, s := range []lmkit.Settings{{}, {Samples: 7}, {Samples: 4}} {
 		method, err := lmkit.Method(r.Methods[i], s)
 		if err != nil {

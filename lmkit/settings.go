@@ -13,16 +13,18 @@ import (
 type setting struct {
 	name, flag  string // in JSON, and in MethodInfo.Settings
 	given       bool
-	least, most int // of what was given, and what may be
+	least, most int   // of what was given, and what may be
+	list        []int // where several numbers were
 }
 
 func (s Settings) all() []setting {
 	return []setting{
-		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints}, {"samples", "samples", s.Samples != 0, s.Samples, maxRows},
-		{"budget", "budget", s.Budget != 0, s.Budget, maxRows},
-		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt},
-		{"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt},
-		{"tap", "tap", s.Tap != "", 0, math.MaxInt}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt},
+		{"steps", "steps", s.Steps != 0, s.Steps, maxPoints, nil},
+		{"samples", "samples", s.Samples != 0, s.Samples, maxRows, nil},
+		{"budget", "budget", s.Budget != 0, s.Budget, maxRows, nil},
+		{"layers", "layer", len(s.Layers) > 0, least(s.Layers), math.MaxInt, s.Layers},
+		{"heads", "head", len(s.Heads) > 0, least(s.Heads), math.MaxInt, s.Heads},
+		{"tap", "tap", s.Tap != "", 0, math.MaxInt, nil}, {"cut", "cut", s.Cut != 0, s.Cut, math.MaxInt, nil},
 	}
 }
 
@@ -49,6 +51,12 @@ func (s Settings) checkFor(prefix, whom string, heeded func(setting string) bool
 		}
 		if x.least > x.most {
 			say("is %d: the model would run for as many rows or more, and the limit is %d", x.least, x.most)
+		}
+		for i, n := range x.list {
+			if slices.Contains(x.list[:i], n) {
+				say("has %d twice; leave one out", n)
+				break
+			}
 		}
 		if x.given && !heeded(x.flag) {
 			say("means nothing to %s; it belongs to %s", whom, strings.Join(heeding(x.flag), ", "))

@@ -286,7 +286,7 @@ func TestSmolLM2Gradients(t *testing.T) {
 func (p golden) integrated(t *testing.T, m *lm.Model) {
 	t.Helper()
 	c := p.Contrast
-	q := explain.Question{IDs: p.IDs, Target: &c.IDs[0], Foil: &c.IDs[1], Baseline: "mean"}
+	q := explain.Question{IDs: p.IDs, Target: []token.ID{c.IDs[0]}, Foil: []token.ID{c.IDs[1]}, Baseline: "mean"}
 	as, err := explain.Explain(context.Background(), m, q, gradient.Integrated{Steps: 64})
 	if err != nil {
 		t.Fatal(err)
@@ -364,7 +364,7 @@ func begins(t *testing.T, tok token.Tokenizer, text string) token.ID {
 // answers: values, gradients and what an edit does.
 func TestSmolLM2HeldAsStored(t *testing.T) {
 	plain := smolLM2(t)
-	m, err := lm.Options{Weights: lm.AsFile}.Open(backendtest.Engine(t), hubtest.SmolLM2(t))
+	m, err := lm.Options{Weights: lm.AsFile}.Open(t.Context(), backendtest.Engine(t), hubtest.SmolLM2(t))
 	if err != nil {
 		t.Fatal(err)
 	}

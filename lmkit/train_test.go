@@ -1,6 +1,9 @@
 package lmkit_test
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"testing"
 
 	"lmkit.internal/lmkit"
@@ -50,5 +53,66 @@ func TestTrainSaysWhetherItMetTheUnknownToken(t *testing.T) {
 			}
 			m.Close()
 		}
+	}
+}
+
+// What the examples are about.
+var colours, things = []string{"red", "blue", "green"}, []string{"cat", "dog", "box", "key"}
+
+// Examples are learned in place of a corpus: the answer to each, by both architectures, with the usual recipe.
+func TestTrainOnExamples(t *testing.T) {
+	var examples []corpus.Pair
+	for i := range 360 {
+		colour := colours[i%3]
+		examples = append(examples, corpus.Pair{Prompt: "the " + things[i%4] + " is " + colour + " " + corpus.Mark,
+			Answer: " " + colour, Line: i + 1})
+	}
+	for _, arch := range []string{lm.Transformer, lm.LSTM} {
+		var last train.Event
+		m, err := lmkit.Train(t.Context(), lmkit.Training{Examples: examples, Arch: arch,
+			Model: lm.Config{Width: 32, Layers: 1, Heads: 2}, Engine: backendtest.Either(t),
+			Events: func(e train.Event) { last = e }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last.Valid == nil || last.Valid.Loss > 0.1 {
+			t.Errorf("%s: %+v", arch, last.Valid)
+		}
+		m.Close()
+	}
+	for _, wrong := range []lmkit.Training{{}, {Corpus: &corpus.Corpus{}, Examples: examples}} {
+		if _, err := lmkit.Train(t.Context(), wrong); err == nil {
+			t.Error("trained on neither or both")
+		}
+	}
+}
+
+// An LSTM learns to answer a question about the text before it, which takes both that words are heard in the answer and
+// that they are remembered.
+func TestLSTMLearnsToAnswer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it learns for half a minute")
+	}
+	rng, questions := rand.New(rand.NewPCG(1, 1)), []corpus.Pair(nil)
+	for i := range 1440 {
+		p, say := rng.Perm(len(things)), []string{colours[rng.IntN(3)], colours[rng.IntN(3)]}
+		asked := rng.IntN(2)
+		questions = append(questions, corpus.Pair{Line: i + 1, Answer: " " + say[asked],
+			Prompt: fmt.Sprintf("the %s is %s . the %s is %s . what is the %s ? =>", things[p[0]], say[0], things[p[1]], say[1],
+				things[p[asked]])})
+	}
+	best := math.Inf(1)
+	m, err := lmkit.Train(t.Context(), lmkit.Training{Examples: questions, Arch: lm.LSTM,
+		Model: lm.Config{Width: 64, Layers: 1}, Engine: backendtest.Either(t), Events: func(e train.Event) {
+			if e.Valid != nil {
+				best = min(best, e.Valid.Loss)
+			}
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if chance := math.Log(3) / 2; best > 0.7*chance { // the end after the answer is certain
+		t.Errorf("the loss is %.3f, where chance is %.3f", best, chance)
 	}
 }

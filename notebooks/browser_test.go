@@ -2,12 +2,10 @@ package notebooks_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -18,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"lmkit.internal/kernels/kernelstest"
+	"lmkit.internal/lmkit/serve/browsertest"
 )
 
 // widgets is a notebook with a figure that a slider changes, and one that tabs change: the heads of an attention
@@ -52,26 +51,21 @@ const widgets = `{
 // In a real browser: JupyterLab opens a notebook and runs it, somebody moves a slider and its figure changes, a button
 // ends the cell, and in the next one a tab shows another figure.
 func TestBrowser(t *testing.T) {
-	program := browser(t)
+	program := browsertest.Program(t)
 	j := kernelstest.Setup(t)
 	page := lab(t, j)
-	ctx := open(t, program)
+	ctx := browsertest.Open(t, program)
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		within, cancel := context.WithTimeout(ctx, hanging)
-		defer cancel()
-		if err := chromedp.Do(within, steps...); err != nil {
-			look(t, ctx, "failed.png", chromedp.CaptureScreenshot())
-			t.Fatalf("cannot %s: %v", what, err)
-		}
+		browsertest.Do(t, ctx, what, steps...)
 	}
 	changes := func(what string, figure string, step func()) {
 		t.Helper()
-		before := look(t, ctx, what+" before.png", chromedp.Screenshot(figure, chromedp.NodeVisible))
-		look(t, ctx, what+" before, the page.png", chromedp.CaptureScreenshot())
+		before := browsertest.Look(t, ctx, what+" before.png", chromedp.Screenshot(figure, chromedp.NodeVisible))
+		browsertest.Look(t, ctx, what+" before, the page.png", chromedp.CaptureScreenshot())
 		step()
-		after := look(t, ctx, what+" after.png", chromedp.Screenshot(figure, chromedp.NodeVisible))
-		look(t, ctx, what+" after, the page.png", chromedp.CaptureScreenshot())
+		after := browsertest.Look(t, ctx, what+" after.png", chromedp.Screenshot(figure, chromedp.NodeVisible))
+		browsertest.Look(t, ctx, what+" after, the page.png", chromedp.CaptureScreenshot())
 		if bytes.Equal(before, after) {
 			t.Errorf("%s: the figure looks the same before and after", what)
 		}
@@ -83,7 +77,7 @@ func TestBrowser(t *testing.T) {
 		second = `.jp-CodeCell:nth-of-type(2) .jp-OutputArea`
 	)
 	do("open the notebook", chromedp.Navigate(page), chromedp.Click(`.jp-CodeCell .cm-content`),
-		until(`document.querySelector("#jp-main-statusbar").textContent.includes("| Idle")`))
+		browsertest.Until(`document.querySelector("#jp-main-statusbar").textContent.includes("| Idle")`))
 	do("run its cells", chromedp.Click(run), chromedp.Click(run))
 	do("see the figure and its slider", shows(first, "picture 1"), chromedp.WaitVisible(slider))
 	changes("slider", first+" figure", func() {
@@ -98,72 +92,11 @@ func TestBrowser(t *testing.T) {
 	do("go back by the keyboard", chromedp.KeyEvent(kb.ArrowLeft), shows(second, "itself"))
 }
 
-// browser is a browser of Chromium's family: the one that LMKIT_TEST_BROWSER names, or one in the usual places.
-func browser(t *testing.T) string {
-	t.Helper()
-	const key = "LMKIT_TEST_BROWSER"
-	if named := os.Getenv(key); named != "" {
-		program, err := exec.LookPath(named)
-		if err != nil {
-			t.Fatalf("%s: %v", key, err)
-		}
-		return program
-	}
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if program, err := exec.LookPath(name); err == nil {
-			return program
-		}
-	}
-	t.Skipf("there is no browser: install chromium, or name a browser of its family in %s, to test notebooks "+
-		"in JupyterLab", key)
-	return ""
-}
-
-// open starts the browser, with a fresh profile.
-func open(t *testing.T, program string) context.Context {
-	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU,
-		chromedp.WindowSize(1200, 900), chromedp.UserDataDir(t.TempDir()))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses to run for root
-	}
-	ctx, stop := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(stop)
-	ctx, leave := chromedp.NewContext(ctx)
-	t.Cleanup(leave)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("the browser %s does not start: %v", program, err)
-	}
-	return ctx
-}
-
 // shows waits until a part of the page shows a text to the reader.
 func shows(part, text string) chromedp.Action[chromedp.Void] {
-	return until(
+	return browsertest.Until(
 		fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.checkVisibility() && e.textContent.includes(%q))`,
 			part+" text", text))
-}
-
-// until waits for an expression to become true.
-func until(expression string) chromedp.Action[chromedp.Void] {
-	// The context ends it: it has no time limit of its own.
-	return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(100*time.Millisecond),
-		chromedp.WithPollingTimeout(0))
-}
-
-// look takes a picture, which is kept where `go test -artifacts` says.
-func look(t *testing.T, ctx context.Context, name string, take chromedp.Action[[]byte]) []byte {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(ctx, hanging)
-	defer cancel()
-	data, err := chromedp.Run(ctx, take)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(t.ArtifactDir(), name), data, 0o644)
-	}
-	if err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
-	return data
 }
 
 // lab starts JupyterLab with the notebook in a folder of its own, and returns the page's address.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -35,6 +36,7 @@ func TestExecute(t *testing.T) {
 	j := kernelstest.Setup(t)
 	for _, path := range notebooks(t) {
 		t.Run(name(path), func(t *testing.T) {
+			fetch(t, path)
 			dir := t.TempDir()
 			copied := filepath.Join(dir, path)
 			copyFile(t, copied, path)
@@ -54,6 +56,30 @@ func TestExecute(t *testing.T) {
 				copyFile(t, path, copied)
 			}
 		})
+	}
+}
+
+// fetched is what a notebook may need that is fetched once: what stands in it then, and the command that fetches it.
+var fetched = map[string]string{
+	`lmkit.Open(\"smollm2\")`: "go run ../cmd/lmkit pull smollm2",
+	"./cmd/lmkit-beam":        "go -C ../beam mod download",
+}
+
+// fetch skips a notebook of whose needs one is neither at hand nor to be fetched.
+func fetch(t *testing.T, path string) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for need, command := range fetched {
+		if !strings.Contains(string(data), need) {
+			continue
+		}
+		args := strings.Fields(command)
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%s needs what %q fetches: %s", path, command, out)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"lmkit.internal/lmkit/explain/surrogate"
 	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 )
 
 // method is what a row of a kind runs.
@@ -19,7 +20,7 @@ func method(r Row) explain.Method {
 	switch r.Kind {
 	case "ig":
 		return gradient.Integrated{Steps: r.Points}
-	case "ig-equal-error", "start":
+	case "ig-equal-error", "start", "memory":
 		return gradient.Integrated{}
 	case "occlusion":
 		return perturb.Occlusion{}
@@ -40,7 +41,7 @@ func (r Row) question(k int) explain.Question {
 	if r.Mean {
 		baseline = "mean"
 	}
-	return explain.Question{IDs: r.Prompts[k], Target: &r.Target, Objective: explain.Logit, FirstToken: first,
+	return explain.Question{IDs: r.Prompts[k], Target: []token.ID{r.Target}, Objective: explain.Logit, FirstToken: first,
 		Baseline: baseline, Tolerance: r.Tolerance, Seed: 1}
 }
 
@@ -61,6 +62,7 @@ func measureExplanation(ctx context.Context, m *lm.Model, r Row, got *Measuremen
 func measureEqualError(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
 	err := r.sample(got, func() error {
 		clear(got.Values)
+		got.GFLOP = 0
 		for k := range r.Prompts {
 			as, err := explain.Explain(ctx, m, r.question(k), method(r))
 			if err != nil {
@@ -70,6 +72,7 @@ func measureEqualError(ctx context.Context, m *lm.Model, r Row, got *Measurement
 			if a.Evidence.Completeness == nil {
 				return errors.New("an attribution does not say how complete it is")
 			}
+			got.computed(m.Config(), len(r.Prompts[k]), a.Cost.ForwardRows+a.Cost.BackwardRows)
 			got.Values["value"] = append(got.Values["value"], a.Value, a.Base)
 			got.Values["scores"] = append(got.Values["scores"], a.Scores...)
 			got.Values["error"] = append(got.Values["error"], a.Evidence.Completeness.Relative)
@@ -79,6 +82,7 @@ func measureEqualError(ctx context.Context, m *lm.Model, r Row, got *Measurement
 	for i := range got.Samples {
 		got.Samples[i] /= float64(len(r.Prompts))
 	}
+	got.GFLOP /= float64(len(r.Prompts))
 	return err
 }
 
@@ -99,15 +103,21 @@ func measureGeneration(ctx context.Context, m *lm.Model, r Row, got *Measurement
 	return err
 }
 
-// sample calls do twice to warm up (the first call compiles), then until there are samples enough, in milliseconds.
+// long is the seconds from which a first call is warming up enough: what it compiled is little of it.
+const long = 5
+
+// sample calls do to warm up (the first call compiles; a second one follows unless that was long), then until there are
+// samples enough, in milliseconds.
 func (r Row) sample(got *Measurement, do func() error) error {
 	watch := start()
 	if err := do(); err != nil {
 		return err
 	}
 	got.First = watch.lap()
-	if err := do(); err != nil {
-		return err
+	if got.First < long {
+		if err := do(); err != nil {
+			return err
+		}
 	}
 	watch = start()
 	for len(got.Samples) == 0 || !watch.enough(r) {

@@ -25,17 +25,13 @@ var texts = []string{
 		"of letters and a lamp that nobody in the village had ever seen before, and asked where her",
 	"Water boils at a lower temperature on a high mountain, because the air above it weighs less and presses less on " +
 		"its surface, so that rice and beans take much longer to become soft than they do at the",
-	"When the committee met in March, its members agreed on two things: that the old bridge must be closed before the " +
-		"winter, and that the new one should be paid for by those who would use it most, the",
-	"He learned to bake from his grandmother, who measured nothing, trusted her hands more than any scale, and told him " +
-		"that a good loaf needs only four things: flour, water, salt, and more time than you",
 }
 
 // llmRows are those on a real language model.
 func llmRows() []Row {
 	row := func(name, kind string, tokens int, peers ...string) Row {
 		return Row{Name: name, Kind: kind, Model: llm, Unit: "ms", Peers: peers,
-			Prompts: [][]token.ID{make([]token.ID, tokens)}, Hold: true, Mean: true, Samples: 3, Seconds: 3,
+			Prompts: [][]token.ID{make([]token.ID, tokens)}, Hold: true, Mean: true, Samples: 2, Seconds: 3,
 			Same: map[string]Bound{"value": {Absolute: 0.01}, "scores": {Relative: 0.05}}}
 	}
 	start := row("llm-start", "start", 8, "captum")
@@ -43,8 +39,10 @@ func llmRows() []Row {
 	start.Same = map[string]Bound{"value": {Absolute: 0.01}, "error": {Most: 0.01}}
 	first := start
 	first.Name, first.Cold = "llm-first", true
+	memory := start
+	memory.Name, memory.Kind, memory.Unit = "llm-memory", "memory", "MiB"
 	ig := row("llm-ig", "ig-equal-error", 32, "captum", "captum fewest steps", "captum fewest steps each")
-	ig.Prompts, ig.Tolerance = make([][]token.ID, len(texts)), 0.01
+	ig.Prompts, ig.Tolerance = make([][]token.ID, 2), 0.01
 	for i := range ig.Prompts {
 		ig.Prompts[i] = make([]token.ID, 32)
 	}
@@ -57,7 +55,7 @@ func llmRows() []Row {
 	patch := row("llm-patch", "patch", 16, "a forward pass a cell")
 	patch.Prompts = append(patch.Prompts, make([]token.ID, 16))
 	patch.Same = map[string]Bound{"cells": {Absolute: 0.01}}
-	return []Row{start, first, ig, shap, generate, patch}
+	return []Row{start, first, memory, ig, shap, generate, patch}
 }
 
 // prepareLLM writes the model as a folder that both sides read, and gives its rows their texts and what is explained:
@@ -103,15 +101,28 @@ func (r *Row) read(m *lm.Model) error {
 		return err
 	}
 	r.Target = explain.Best(a.Logits[0].Data)
+	r.least(m.Config())
 	return nil
 }
 
 // open opens a row's model: what starts a process opens it as a user does, by its name.
 func open(e *backend.Engine, dir string, r Row) (*lm.Model, error) {
-	if _, err := os.Stat(modelDir(dir, r.Model)); err == nil && r.Kind == "start" && !r.Tiny {
+	if _, err := os.Stat(modelDir(dir, r.Model)); err == nil && r.ofProcess() && !r.Tiny {
 		return lmkit.Open(r.Model)
 	}
 	return lm.Open(e, modelDir(dir, r.Model))
+}
+
+// ofProcess reports whether the row is about a whole process: its time, or its memory.
+func (r Row) ofProcess() bool { return r.Kind == "start" || r.Kind == "memory" }
+
+// measureMemory is the most memory of a process that explains once, in MiB.
+func measureMemory(ctx context.Context, m *lm.Model, r Row, got *Measurement) error {
+	if err := measureStart(ctx, m, r, got); err != nil {
+		return err
+	}
+	got.Samples = []float64{peak()}
+	return nil
 }
 
 // measureStart measures from the process's start to its first explanation, in seconds.
@@ -122,6 +133,7 @@ func measureStart(ctx context.Context, m *lm.Model, r Row, got *Measurement) err
 		return err
 	}
 	a := as[0]
+	got.computed(m.Config(), len(r.Prompts[0]), a.Cost.ForwardRows+a.Cost.BackwardRows)
 	got.Values["value"] = []float64{a.Value, a.Base}
 	got.Values["error"] = []float64{a.Evidence.Completeness.Relative}
 	got.First = sinceStart()

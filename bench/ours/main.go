@@ -3,6 +3,7 @@
 //	ours [--quick] [--rows a,b]      every row, or some: one JSON line a measurement
 //	ours --dir DIR prepare           write the models and rows.json that both sides read
 //	ours --dir DIR measure ROW       one row, in a process of its own
+//	ours rates                       how fast this machine multiplies matrices, and reads memory
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/lm"
@@ -50,12 +52,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	switch words := flags.Args(); {
 	case len(words) == 0:
 		return all(ctx, *quick, *names, out)
+	case words[0] == "rates" && len(words) == 1:
+		return rates(ctx, out)
 	case words[0] == "prepare" && len(words) == 1 && *dir != "":
 		return prepare(*dir, *quick, *names)
 	case words[0] == "measure" && len(words) == 2 && *dir != "":
 		return measureIn(ctx, *dir, words[1], out)
 	}
-	return errors.New("give nothing, --dir DIR prepare, or --dir DIR measure ROW")
+	return errors.New("give nothing, rates, --dir DIR prepare, or --dir DIR measure ROW")
 }
 
 // all measures rows one after another in this process.
@@ -89,8 +93,12 @@ func measureIn(ctx context.Context, dir, name string, out io.Writer) error {
 		if r.Name != name {
 			continue
 		}
-		if r.Cold {
-			if err := os.Setenv("LMKIT_CACHE", "off"); err != nil {
+		if r.ofProcess() { // such a row keeps its programs for its next process, or none
+			cache := filepath.Join(dir, "programs")
+			if r.Cold {
+				cache = "off"
+			}
+			if err := os.Setenv(backend.EnvCache, cache); err != nil {
 				return err
 			}
 		}
@@ -124,6 +132,7 @@ type Measurement struct {
 	Others  float64              `json:"others"`        // share of the machine that others used meanwhile; -1: not known
 	Peak    float64              `json:"peak_mib"`      // most memory that the process held; -1: not known
 	Engine  string               `json:"engine"`
+	GFLOP   float64              `json:"gflop,omitempty"` // as a row's, where it is known only when it has run
 }
 
 // measure dispatches on the kind of a row.
@@ -133,7 +142,7 @@ func measure(ctx context.Context, m *lm.Model, r Row) (*Measurement, error) {
 		"generate": measureGeneration, "ig-equal-error": measureEqualError,
 		"ig": measureExplanation, "occlusion": measureExplanation, "lime": measureExplanation,
 		"kernelshap": measureExplanation, "shapley-exact": measureExplanation,
-		"start": measureStart, "patch": measurePatching,
+		"start": measureStart, "memory": measureMemory, "patch": measurePatching,
 	}
 	f, ok := kinds[r.Kind]
 	if !ok {

@@ -19,7 +19,7 @@ type Row struct {
 	Name  string   `json:"name"`
 	Kind  string   `json:"kind"`
 	Model string   `json:"model"`
-	Unit  string   `json:"unit"`  // tokens/s: more is better; ms and s: less is better
+	Unit  string   `json:"unit"`  // tokens/s: more is better; ms, s and MiB: less is better
 	Peers []string `json:"peers"` // the ways to do it in Python; the first is what a user does without tuning
 
 	// Training and evaluation: batches of Batch rows of Length tokens, Steps of them a sample.
@@ -48,6 +48,11 @@ type Row struct {
 	Seconds float64 `json:"seconds"`
 
 	Same map[string]Bound `json:"same"` // what both sides must agree on
+
+	// What a token (where the unit is tokens/s) or else a sample takes at least: products of matrices, or weights read.
+	// 0: not known beforehand.
+	GFLOP  float64 `json:"gflop,omitempty"`
+	GBytes float64 `json:"gbytes,omitempty"`
 }
 
 // Bound says how far the two sides may differ in what they computed.
@@ -209,6 +214,11 @@ func prepare(dir string, quick bool, names string) error {
 		}
 		if err := writeModel(e, modelDir(dir, name), s); err != nil {
 			return err
+		}
+	}
+	for i := range rows {
+		if s, ok := sizes(quick)[rows[i].Model]; ok {
+			rows[i].least(s.Config)
 		}
 	}
 	data, err := json.MarshalIndent(rows, "", "  ")

@@ -16,6 +16,7 @@ import (
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/perturb"
 	"lmkit.internal/lmkit/generate"
+	"lmkit.internal/lmkit/token"
 )
 
 func main() {
@@ -43,7 +44,7 @@ func main() {
 		if c := m.Config().Context; c > 0 && len(read) > c {
 			read = read[len(read)-c:]
 		}
-		as, err := explain.Explain(ctx, m, explain.Question{IDs: read, Target: &next.ID}, perturb.Occlusion{})
+		as, err := explain.Explain(ctx, m, explain.Question{IDs: read, Target: []token.ID{next.ID}}, perturb.Occlusion{})
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -41,7 +41,7 @@ func Setup(t testing.TB) Jupyter {
 	if ready != nil {
 		return *ready
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // what is not done by then hangs
 	defer cancel()
 	venv, err := kernels.DefaultVenv()
 	if err != nil {

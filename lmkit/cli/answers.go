@@ -19,15 +19,6 @@ type answers struct {
 	broken       []corpus.Broken
 }
 
-// answerEpochs is how often each example is seen, where nothing else is said.
-const answerEpochs = 10
-
-// heldOutShare is the share of the examples that a run holds out to be validated on.
-const heldOutShare = 0.1
-
-// longestAnswer bounds the context of a fresh model that is to hold its examples.
-const longestAnswer = 1024
-
 // readAnswers reads a source with answers, with the tokenizer tok, or with one that it learns (nil).
 func readAnswers(ctx context.Context, s source, tok token.Tokenizer, spec token.Spec) (*answers, token.Tokenizer,
 	error) {
@@ -39,7 +30,7 @@ func readAnswers(ctx context.Context, s source, tok token.Tokenizer, spec token.
 		return nil, nil, err
 	}
 	a := &answers{broken: broken}
-	learn, valid := corpus.HoldOut(pairs, heldOutShare, corpusSeed)
+	learn, valid := corpus.HoldOut(pairs, train.HeldOut, corpusSeed)
 	if s.Valid != "" {
 		if valid, a.broken, err = corpus.Pairs(s.Valid, s.PairsIn); err != nil {
 			return nil, nil, err
@@ -94,15 +85,14 @@ func (a *answers) steps(m lm.Config, rows int) int {
 
 // holdAnswers gives a fresh Transformer the context that its examples take, unless a flag says another.
 func (r *recipe) holdAnswers(a *answers) {
-	if a == nil || r.model.Recurrent() || r.flags.Changed("context") {
+	if a == nil {
 		return
 	}
-	longest := 0
-	for _, part := range [][]corpus.Example{a.train, a.valid} {
-		_, _, n := corpus.Within(part, 0)
-		longest = max(longest, n)
+	asked := 0
+	if r.flags.Changed("context") {
+		asked = r.model.Context
 	}
-	r.model.Context = min(longest, longestAnswer)
+	r.model = train.ForAnswers(r.model, asked, a.train, a.valid)
 }
 
 // sayAnswers tells how the data were understood, and shows what the model reads.

@@ -15,6 +15,7 @@ import (
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
 )
 
@@ -60,8 +61,8 @@ func (a *app) conversation(args []string, o chatFlags) ([]chat.Message, error) {
 	return messages, nil
 }
 
-// say is a conversation of one message, with what the model is told before it and how its answer begins.
-func (a *app) say(args []string, o chatFlags) (messages []chat.Message, err error) {
+// say is the conversation that a prompt and the flags make.
+func (a *app) say(args []string, o chatFlags) ([]chat.Message, error) {
 	if !o.chat {
 		return nil, usage("--system and --reply belong to --chat")
 	}
@@ -69,14 +70,34 @@ func (a *app) say(args []string, o chatFlags) (messages []chat.Message, err erro
 	if err != nil {
 		return nil, err
 	}
+	return o.said(said), nil
+}
+
+// said is a conversation of one message of the user, with what the model is told before it and how its answer begins.
+func (o chatFlags) said(text string) (messages []chat.Message) {
 	if o.system != "" {
 		messages = append(messages, chat.Message{Role: chat.System, Content: o.system})
 	}
-	messages = append(messages, chat.Message{Role: chat.User, Content: said})
+	messages = append(messages, chat.Message{Role: chat.User, Content: text})
 	if o.reply != "" {
 		messages = append(messages, chat.Message{Role: chat.Assistant, Content: o.reply})
 	}
-	return messages, nil
+	return messages
+}
+
+// asker returns how a text becomes the tokens after which the model answers, when a person has said it.
+func (o chatFlags) asker(m *lm.Model) (func(text string) ([]token.ID, error), error) {
+	t, err := m.Chat()
+	if err != nil {
+		return nil, err
+	}
+	if m.Tokenizer() == nil {
+		return nil, errors.New("this model has no tokenizer, and cannot read a text")
+	}
+	return func(text string) ([]token.ID, error) {
+		read, err := t.Encode(m.Tokenizer(), o.said(text), true)
+		return read.IDs, err
+	}, nil
 }
 
 // talk answers a message, or without one each line of stdin in turn, by the model's own chat template.
@@ -93,11 +114,19 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 	} else if o.system != "" {
 		messages = append(messages, chat.Message{Role: chat.System, Content: o.system})
 	}
+	if a.server.Address != "" {
+		return a.converse(len(args) > 1, messages, func(said []chat.Message) (string, error) {
+			return a.write("", a.server.Generate(ctx, asGeneration(args[0], "", said, o.Config)))
+		})
+	}
 	m, err := a.openModel(ctx, args[0], backend.Options{Latency: true})
 	if err != nil {
 		return err
 	}
 	defer m.Close()
+	if err := o.steered(m); err != nil {
+		return err
+	}
 	t, err := m.Chat()
 	if err != nil {
 		return fmt.Errorf("chat with %s: %w", args[0], err)
@@ -105,8 +134,22 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 	if m.Tokenizer() == nil {
 		return errors.New("this model has no tokenizer, and cannot read a text")
 	}
-	if len(args) > 1 {
-		_, err := a.reply(ctx, m, t, messages, o.Config)
+	if o.why.method != "" {
+		read, err := t.Encode(m.Tokenizer(), messages, true)
+		if err != nil {
+			return err
+		}
+		return a.explainWriting(ctx, m, read, o)
+	}
+	return a.converse(len(args) > 1, messages, func(said []chat.Message) (string, error) {
+		return a.reply(ctx, m, t, said, o.Config)
+	})
+}
+
+// converse lets a model answer messages once, or without a message of the user each line of stdin in turn.
+func (a *app) converse(once bool, messages []chat.Message, reply func([]chat.Message) (string, error)) error {
+	if once {
+		_, err := reply(messages)
 		return err
 	}
 	lines := bufio.NewReader(io.LimitReader(a.in, 16<<20))
@@ -114,7 +157,7 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 		line, err := lines.ReadString('\n')
 		if strings.TrimSpace(line) != "" {
 			messages = append(messages, chat.Message{Role: chat.User, Content: strings.TrimRight(line, "\r\n")})
-			said, err := a.reply(ctx, m, t, messages, o.Config)
+			said, err := reply(messages)
 			if err != nil {
 				return err
 			}
@@ -140,16 +183,5 @@ func (a *app) reply(
 	if n := m.Config().Context; n > 0 && len(read.IDs) >= n {
 		return "", fmt.Errorf("the conversation has %d tokens, and the model reads %d: begin another", len(read.IDs), n)
 	}
-	var said strings.Builder
-	for next, err := range generate.Stream(ctx, m, read.IDs, c) {
-		if err != nil {
-			_ = printf(a.out, "\n")
-			return "", err
-		}
-		said.WriteString(next.Text)
-		if err := printf(a.out, "%s", next.Text); err != nil {
-			return "", err
-		}
-	}
-	return said.String(), printf(a.out, "\n")
+	return a.write("", generate.Stream(ctx, m, read.IDs, c))
 }

@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
+	"lmkit.internal/lmkit/serve"
 )
 
 // What the command exits with.
@@ -68,8 +70,9 @@ type app struct {
 	paper  io.Writer // the same without that check, for what is checked already and may have colours
 	err    io.Writer
 	engine string
-	held   lm.Options // of models that are opened
-	shows  *meter     // see meter
+	held   lm.Options   // of models that are opened
+	shows  *meter       // see meter
+	server serve.Client // that is asked in place of opening a model; see asks
 	// orderly says that the command must not be left while it ends, since it saves what it earned or ends others' work.
 	orderly atomic.Bool
 }
@@ -125,8 +128,10 @@ word language models work too, and names of models that are fetched once: lmkit 
   lmkit explain runs/first "the keys near the box"`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       version,
 		Args:          cobra.ArbitraryArgs,
 	}
+	root.SetVersionTemplate("lmkit {{.Version}}\n")
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return cmd.Help()
@@ -142,17 +147,81 @@ word language models work too, and names of models that are fetched once: lmkit 
 	root.SetErr(a.err)
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return once(cmd.Flags()) }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%s; %s -h lists the flags", oneLine(err.Error()), cmd.CommandPath())
+		return usage("%s; %s -h lists the flags", flagMistake(err), cmd.CommandPath())
 	})
 	root.PersistentFlags().StringVar(&a.engine, "engine", "",
 		"what computes: auto, xla:cpu, xla:cuda or go (default: $"+backend.EnvEngine+", or else auto)")
-	root.AddCommand(a.demoCmd(), a.encodeCmd(), a.trainCmd(), a.opens(a.evalCmd()), a.opens(a.scoreCmd()),
-		a.opens(a.generateCmd()), a.opens(a.explainCmd()), a.opens(a.compareCmd()), a.opens(a.treeCmd()), a.methodsCmd(),
-		a.opens(a.leaderboardCmd()), a.modelsCmd(), a.pullCmd(), a.notebookCmd(), a.kernelCmd(),
-		a.cacheCmd(), a.doctorCmd())
+	root.AddCommand(
+		a.demoCmd(),
+		a.encodeCmd(),
+		a.trainCmd(),
+		a.opens(a.evalCmd()),
+		a.opens(a.scoreCmd()),
+		a.opens(a.biasCmd()),
+		a.opens(a.classifyCmd()),
+		a.slicesCmd(),
+		a.opens(a.generateCmd()),
+		a.opens(a.explainCmd()),
+		a.opens(a.compareCmd()),
+		a.summarizeCmd(),
+		a.inspectCmd(),
+		a.opens(a.treeCmd()),
+		a.methodsCmd(),
+		a.opens(a.leaderboardCmd()),
+		a.opens(a.serveCmd()),
+		a.modelsCmd(),
+		a.pullCmd(),
+		a.notebookCmd(),
+		a.kernelCmd(),
+		a.cacheCmd(),
+		a.doctorCmd(),
+		a.docsCmd(),
+		a.versionCmd(),
+	)
 	cobra.EnableCommandSorting = false
 	return root
+}
+
+// flagMistake says in words what is wrong with a flag.
+func flagMistake(err error) string {
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) {
+		f := wrong.GetFlag()
+		if must, known := flagValues[f.Value.Type()]; known {
+			return fmt.Sprintf("--%s is %q; it must be %s", f.Name, wrong.GetValue(), must)
+		}
+	}
+	return oneLine(err.Error())
+}
+
+// flagValues are what the values of flags must be, by their types.
+var flagValues = map[string]string{
+	"int": "a whole number of at most 18 digits", "uint64": "a whole number, 0 or more, of at most 19 digits",
+	"int64": "a whole number of at most 18 digits", "float64": "a number up to 1.8e308", "bool": "true or false",
+	"intSlice": "whole numbers with commas between", "float64Slice": "numbers with commas between",
+	"duration": "a time, such as 30s or 10m",
+	"stringSlice": `texts with commas between; one that has a comma or a quote in it stands in double quotes, ` +
+		`and its own quotes are doubled`,
+}
+
+// once fails where a flag that takes a list is given the same thing twice: it would count twice, or be done twice.
+func once(flags *pflag.FlagSet) (err error) {
+	flags.Visit(func(f *pflag.Flag) {
+		list, is := f.Value.(pflag.SliceValue)
+		if !is || err != nil {
+			return
+		}
+		seen := map[string]bool{}
+		for _, v := range list.GetSlice() {
+			if v = strings.TrimSpace(v); seen[v] {
+				err = usage("--%s has %q twice; leave one out", f.Name, v)
+			}
+			seen[v] = true
+		}
+	})
+	return err
 }
 
 // between is a check of the number of arguments that tells how the command is used.
@@ -195,7 +264,8 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 	// Before the engine, which may have to be downloaded.
 	if info, err := os.Stat(dir); err != nil || info.IsDir() {
 		if _, err := lm.ReadConfig(dir); err != nil {
-			return nil, fmt.Errorf("open model %s: %w; lmkit models lists the models that there are", dir, err)
+			return nil, fmt.Errorf("open model %s: %w; give a folder, a GGUF file, smollm2 or hf:OWNER/NAME (lmkit models "+
+				"lists those at hand)", dir, err)
 		}
 	}
 	e, err := a.openEngine(ctx, o)
@@ -204,16 +274,25 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 	}
 	m := a.meter()
 	m.hear(progress.Event{What: "opening " + name, Unit: "parameters"})
-	model, err := a.held.Open(e, dir)
+	model, err := a.held.Open(progress.With(ctx, func(e progress.Event) {
+		e.What = "opening " + name
+		m.hear(e)
+	}), e, dir)
 	m.hide()
 	if err == nil && a.held.Weights == lm.AsFile {
 		a.note("the weights are held as the file has them: %s", model.Held())
+	}
+	if err == nil && 20*model.Padding() > model.Config().Vocab {
+		a.note("the model's file has %d rows of embeddings, but its tokenizer only %d tokens: the other rows are left out; "+
+			"is it this model's tokenizer?", model.Config().Vocab+model.Padding(), model.Config().Vocab)
 	}
 	return model, err
 }
 
 // opens adds the flags of a command that opens a model.
 func (a *app) opens(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.held.Precision, "precision", lm.Float32,
+		"what products with weights are computed in: float32, or bf16, which is faster where the processor has it")
 	cmd.Flags().StringVar(&a.held.Weights, "weights", lm.Float32,
 		"how weights are held in memory: float32, or file: as the file has them, which takes less memory and more time")
 	return cmd

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +11,7 @@ import (
 
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/corpus/plant"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
@@ -178,7 +178,7 @@ func kept(dir string) (s source, err error) {
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(run.Source, &s); err != nil {
+	if err := strict.Decode(run.Source, &s); err != nil {
 		return s, fmt.Errorf("%s: %w; say with --data what the run reads", filepath.Join(dir, train.SourceFile), err)
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,6 +200,9 @@ func (a *app) pieces(ctx context.Context, what, separator string, from ...string
 	}
 }
 
+// reading shows that text is worked on, where it is not known how much of it is done, until the meter is hidden.
+func (a *app) reading(what string) { a.meter().hear(progress.Event{What: what, Unit: "bytes of text"}) }
+
 // size is about how many bytes files and folders have.
 func size(paths []string) (n int64) {
 	for _, path := range paths {
@@ -225,6 +229,8 @@ type text struct {
 
 // read reads a source, with the tokenizer tok, or with one that it learns (nil).
 func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec token.Spec) (t text, err error) {
+	defer a.meter().hide()
+	a.reading("reading " + s.Data)
 	if s.Answer != "" {
 		t.answers, t.tok, err = readAnswers(ctx, s, tok, spec)
 		return t, err
@@ -237,14 +243,16 @@ func (a *app) read(ctx context.Context, s source, tok token.Tokenizer, spec toke
 		return t, err
 	}
 	if t.tok = tok; tok == nil {
+		a.reading("learning the vocabulary")
 		if t.tok, err = spec.Learn(ctx, corpus.Texts(c.Train), corpus.Texts(c.Train, c.Valid, c.Test)); err != nil {
 			return t, err
 		}
 	}
+	a.reading("encoding " + s.Data)
 	if t.train, _, err = encode(t.tok, c.Train); err == nil && len(c.Valid) > 0 {
 		t.valid, t.perToken, err = encode(t.tok, c.Valid)
 	}
-	return t, err
+	return t, cmp.Or(err, ctx.Err())
 }
 
 // data cuts the text into the batches of a run.

@@ -20,6 +20,8 @@ type evalFlags struct {
 	source
 	part         string
 	labels       []string
+	template     string
+	chat         chatFlags
 	rows, length int
 	json         bool
 }
@@ -37,10 +39,12 @@ Without --data it is the text that the run in DIR was validated on.
 With --answer, and of a run that learned answers, it is measured how right the model's answers are. Where the
 examples' answers are few labels, the model's answer is the label that it finds most likely: accuracy with the
 interval that holds the true one in 95 of 100 samples, F1, which was said for which, and the worst mistakes. Else
-the answer is what the model writes: how many are right to the letter, BLEU and chrF as sacreBLEU computes them.`,
+the answer is what the model writes: how many are right to the letter, BLEU and chrF as sacreBLEU computes them.
+With --chat a person says the text to the model, and its answer is always what it writes.`,
 		Example: `  lmkit eval runs/first
   lmkit eval runs/first --data grammar --part test --json
-  lmkit eval runs/sentiment --data test.csv --answer label --prompt review`,
+  lmkit eval runs/sentiment --data test.csv --answer label --prompt review
+  lmkit eval smollm2 --data pairs.txt --answer "=>" --chat --template "Translate into English: {text}"`,
 		Args: between(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.eval(cmd.Context(), args[0], o) },
 	}
@@ -52,10 +56,15 @@ the answer is what the model writes: how many are right to the letter, BLEU and 
 	f.StringVar(&o.Prompt, "prompt", "", "with --answer, the `COLUMN` of the texts (default: as in the run)")
 	f.StringSliceVar(&o.labels, "labels", nil, "with --answer, what to choose from, with commas between (default: the "+
 		"examples' answers, if they are few)")
+	f.StringVar(&o.template, "template", "", "with --answer, what the model is asked, made of columns, or of the text "+
+		"before the mark: \"Translate into English: {text}\"")
+	o.chat.register(f)
 	f.StringVar(&o.part, "part", "",
 		"train, valid or test (default: test of a text that has one, else valid, else all of it)")
-	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else as in training)")
-	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else as in training)")
+	f.IntVar(&o.rows, "rows", 0, "rows of a batch (default: as in the run's validation, else up to 12 as memory "+
+		"allows)")
+	f.IntVar(&o.length, "length", 0, "tokens of a row (default: as in the run, else the model's context, but 1,024 "+
+		"at most)")
 	f.BoolVar(&o.json, "json", false, "write JSON")
 	return cmd
 }
@@ -80,7 +89,9 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 	}
 	var docs []corpus.Document
 	if !o.encoded() {
+		a.reading("reading " + o.Data)
 		c, err := a.load(ctx, o.source, own)
+		a.meter().hide()
 		if err != nil {
 			return err
 		}
@@ -97,7 +108,9 @@ func (a *app) eval(ctx context.Context, dir string, o evalFlags) error {
 		return fmt.Errorf("the model in %s has no %s, so it reads no text; copy the one it was trained with there",
 			dir, lm.TokenizerFile)
 	}
+	a.reading("encoding " + o.Data)
 	stream, perToken, err := o.stream(m.Tokenizer(), docs)
+	a.meter().hide()
 	if err != nil {
 		return err
 	}
@@ -171,6 +184,10 @@ func part(c *corpus.Corpus, name string, own bool) ([]corpus.Document, error) {
 // batches are those of the run's own validation, where there was one, so that its numbers come out again.
 func (o evalFlags) batches(dir string, m lm.Config, stream corpus.Stream) (corpus.Batches, error) {
 	settings := train.Config{}.WithDefaults(m)
+	if o.length != 0 {
+		settings.Length = o.length
+	}
+	settings.ValidRows = lm.PredictedRows(m, settings.ValidRows, settings.Length)
 	if run, err := train.Read(dir); err == nil {
 		settings = run.Settings
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,9 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	"lmkit.internal/lmkit"
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/batch"
 	"lmkit.internal/lmkit/corpus"
 	"lmkit.internal/lmkit/grade"
+	"lmkit.internal/lmkit/train"
 )
 
 // asksAnswers reports whether answers are to be measured, and takes from the run what the flags do not say.
@@ -20,10 +24,20 @@ func (o *evalFlags) asksAnswers(dir string) (bool, error) {
 		return false, err
 	}
 	if o.Answer == "" && (run.Answer == "" || o.Data != "" && source{Data: o.Data}.kind() != "") {
-		if o.labels != nil || o.Prompt != "" {
-			return false, usage("--labels and --prompt belong to --answer")
+		if o.labels != nil || o.Prompt != "" || o.asks() {
+			return false, usage("--labels, --prompt, --template, --chat and --system belong to --answer")
 		}
 		return false, nil
+	}
+	switch {
+	case o.asks() && o.Data == "":
+		return false, usage("--template and --chat ask about a file: name it with --data")
+	case o.chat.asked() && !o.chat.chat:
+		return false, usage("--system belongs to --chat")
+	case o.chat.chat && o.labels != nil:
+		return false, usage("--labels are chosen from, and with --chat the model writes its answer; give one of them")
+	case o.asks() && o.part != "":
+		return false, usage("--part belongs to examples as they are, without --template and --chat")
 	}
 	if o.Data == "" {
 		if run.Answer == "" {
@@ -42,8 +56,44 @@ func (o *evalFlags) asksAnswers(dir string) (bool, error) {
 	return true, nil
 }
 
+// asks reports whether the model is asked in other words than those of the examples.
+func (o *evalFlags) asks() bool { return o.template != "" || o.chat.asked() }
+
+// questions are the rows of a file as the model is asked about them, which is what the template makes of them or the
+// text before the mark, and what is right.
+func (o evalFlags) questions() (pairs []corpus.Pair, broken []corpus.Broken, err error) {
+	if o.template == "" && (o.Prompt != "" || !corpus.IsTable(o.Data)) {
+		o.template = "{" + cmp.Or(o.Prompt, "text") + "}"
+	}
+	for x, err := range batch.Items(batch.Source{File: o.Data, Template: o.template, Label: o.Answer}, lmkit.Request{}) {
+		if err != nil {
+			return nil, nil, err
+		}
+		if x.Wrong == "" && x.Label == "" {
+			x.Wrong = fmt.Sprintf("does not say what is right: it has no %q", o.Answer)
+		}
+		if x.Wrong != "" {
+			broken = append(broken, corpus.Broken{Line: x.Line, Why: x.Wrong})
+			continue
+		}
+		space := " "
+		if strings.TrimRight(x.Request.Prompt, " \t\n") != x.Request.Prompt {
+			space = ""
+		}
+		pairs = append(pairs, corpus.Pair{Prompt: x.Request.Prompt, Answer: space + x.Label, Line: x.Line})
+	}
+	if pairs == nil && broken != nil {
+		return nil, nil, fmt.Errorf("%s has no row that can be asked about: line %d %s", o.Data, broken[0].Line,
+			broken[0].Why)
+	}
+	return pairs, broken, nil
+}
+
 // examples are those to measure on: what a run was validated on, or a file.
 func (o evalFlags) examples() (pairs []corpus.Pair, broken []corpus.Broken, err error) {
+	if o.asks() {
+		return o.questions()
+	}
 	if !slices.Contains([]string{"", "train", "valid", "all"}, o.part) {
 		return nil, nil, usage("there is no part %q of examples; there are train, valid and all", o.part)
 	}
@@ -54,7 +104,7 @@ func (o evalFlags) examples() (pairs []corpus.Pair, broken []corpus.Broken, err 
 	if pairs, broken, err = corpus.Pairs(file, o.PairsIn); err != nil {
 		return nil, nil, err
 	}
-	train, valid := corpus.HoldOut(pairs, heldOutShare, corpusSeed)
+	train, valid := corpus.HoldOut(pairs, train.HeldOut, corpusSeed)
 	switch {
 	case o.part == "all" || o.part == "train" && o.Valid != "":
 		return pairs, broken, nil
@@ -84,6 +134,11 @@ func (a *app) evalAnswers(ctx context.Context, dir string, o evalFlags) error {
 	c := grade.Config{Progress: meter.hear}
 	for _, l := range o.labels {
 		c.Labels = append(c.Labels, " "+strings.TrimSpace(l))
+	}
+	if o.chat.chat {
+		if c.Ask, err = o.chat.asker(m); err != nil {
+			return fmt.Errorf("chat with %s: %w", dir, err)
+		}
 	}
 	r, err := grade.Answers(ctx, m, pairs, c)
 	meter.hide()

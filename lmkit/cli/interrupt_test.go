@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,7 +20,9 @@ import (
 	"time"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/train"
 )
 
@@ -227,4 +231,72 @@ func spawn(t *testing.T, stop bool, args ...string) (code int, said string) {
 	}
 	_ = cmd.Wait() // its exit code says it
 	return cmd.ProcessState.ExitCode(), errs.String()
+}
+
+// At an interrupt a server lets what runs end, and answers it whole; then it ends, and with success.
+func TestInterruptServe(t *testing.T) {
+	dir := t.TempDir()
+	tok, err := token.TrainBPE(t.Context(), slices.Values([]string{"what is the capital of France?"}), 270)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := lm.Config{Arch: lm.LSTM, Layers: 1, Width: 8, Hidden: 8, Vocab: tok.Size()}
+	m, err := lm.New(backendtest.PureGo(t), c, tok, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	cmd := process(t, "serve", dir, "--port", "0", "--no-browser")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("%v: %s", err, &errs)
+	}
+	address = strings.TrimSpace(address)
+	r, err := http.NewRequest(http.MethodPost, address+"v1/generate",
+		strings.NewReader(`{"prompt": "what", "tokens": 1000}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Accept", "text/event-stream")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines, tokens, last := bufio.NewScanner(res.Body), 0, ""
+	for lines.Scan() {
+		if name, is := strings.CutPrefix(lines.Text(), "event: "); is {
+			if last = name; name != "token" {
+				continue
+			}
+			if tokens++; tokens == 1 {
+				if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if lines.Err() != nil || last != "result" || tokens != 1000 {
+		t.Errorf("the answer has %d tokens, and events of which the last is %q (%v)", tokens, last, lines.Err())
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(errs.String(), "a second Ctrl-C ends it now") {
+		t.Errorf("the server ends with %v: %s", err, &errs)
+	}
+	if res, err := http.Get(address + "v1/healthz"); err == nil {
+		_ = res.Body.Close()
+		t.Error("a server that has ended answers")
+	}
 }

@@ -38,11 +38,16 @@ the word is replaced. How many were left out, and why, is printed. A file has a 
 
 With --baselines, the table says which baseline serves the methods best on these facts.
 
+With --inside, see which ways find the heads and feed-forward layers that a prediction goes by: patching, estimates of
+it, edges, what parts write to the logits, what heads attend to. The truth is what is lost when each part is taken out.
+Tasks are ` + strings.Join(board.InsideTasks(), ", ") + `, or, with --model, facts.
+
 Ctrl-C ends the work with the board of what was done.`,
 		Example: `  lmkit leaderboard --task marker --size 6 --width 32 --items 4 --method saliency,occlusion` +
 			` --json board.json --html board.html
   lmkit leaderboard --model smollm2 --items 5 --method integrated-gradients,occlusion,attn-lrp
-  lmkit leaderboard --model smollm2 --facts facts.txt --json board.json --html board.html`,
+  lmkit leaderboard --model smollm2 --facts facts.txt --json board.json --html board.html
+  lmkit leaderboard --inside --task agreement --json inside.json --html inside.html`,
 		Args: between(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.flags = cmd.Flags()
@@ -56,6 +61,7 @@ Ctrl-C ends the work with the board of what was done.`,
 	f.StringVar(&c.Baseline, "baseline", "", "with --model: what an absent word is, as in lmkit explain")
 	f.StringSliceVar(&o.baselines, "baselines", nil, "with --model: compare these, with commas between: "+
 		strings.Join(board.Baselines(), ", ")+", unk or #ID")
+	f.BoolVar(&o.inside, "inside", false, "rank ways to find the parts of a model, not of a text")
 	f.StringSliceVar(&c.Tasks, "task", nil, "tasks of "+strings.Join(plant.Tasks(), ", ")+", with commas between "+
 		"(default: all that both architectures learn in\nminutes: "+strings.Join(board.Tasks(), ", ")+"); of facts their "+
 		"relations (default: all)")
@@ -77,16 +83,24 @@ Ctrl-C ends the work with the board of what was done.`,
 type boardFlags struct {
 	board.Config
 	baselines  []string
+	inside     bool
 	json, html string
 	flags      *pflag.FlagSet
 }
 
 // check finds the mistakes that can be found before anything is opened.
 func (o *boardFlags) check() error {
+	if o.inside {
+		for _, name := range []string{"arch", "method", "size", "width", "samples", "budget", "baseline", "baselines"} {
+			if o.flags.Changed(name) {
+				return usage("--%s is about explanations of texts, and --inside about parts of models; leave one out", name)
+			}
+		}
+	}
 	alien := []string{"facts", "baseline", "baselines"}
 	if o.Model != "" {
 		alien = []string{"arch", "size", "width", "steps"}
-	} else if err := o.Validate(); err != nil {
+	} else if err := o.validate(); err != nil {
 		return usage("%w", err)
 	}
 	for _, name := range alien {
@@ -99,10 +113,8 @@ func (o *boardFlags) check() error {
 	if o.Baseline != "" && o.flags.Changed("baselines") {
 		return usage("--baseline and --baselines were given; give one")
 	}
-	if o.html != "" && samePath(o.json, o.html) {
-		return usage("--json and --html both write %s; give each a file of its own", o.html)
-	}
-	return errors.Join(replaceable(o.json, "{"), replaceable(o.html, "<!DOCTYPE html>"))
+	return writable([]string{o.Model, o.Facts}, output{"--json", o.json, `{"schema"`},
+		output{"--html", o.html, pageBegins})
 }
 
 func (a *app) leaderboard(ctx context.Context, o *boardFlags) error {
@@ -125,6 +137,19 @@ func (a *app) leaderboard(ctx context.Context, o *boardFlags) error {
 	return errors.Join(a.file(o.html, r.HTML), failed)
 }
 
+// validate says what is wrong with what is asked of models that are trained.
+func (o *boardFlags) validate() error {
+	if o.inside {
+		return o.insideConfig().Validate()
+	}
+	return o.Validate()
+}
+
+// insideConfig is what is asked of a board of what is inside.
+func (o *boardFlags) insideConfig() board.InsideConfig {
+	return board.InsideConfig{Tasks: o.Tasks, Items: o.Items, Steps: o.Steps, Seed: o.Seed, Model: o.Model, Facts: o.Facts}
+}
+
 // ranking is what came out of a leaderboard.
 type ranking interface {
 	Text(io.Writer) error
@@ -140,6 +165,10 @@ func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (ranking, erro
 		if err != nil {
 			return nil, err
 		}
+		a.orderly.Store(true) // from here on what was done is written, however long its intervals take
+		if o.inside {
+			return done(board.RunInside(ctx, engine, o.insideConfig(), m.hear))
+		}
 		return done(board.Run(ctx, engine, o.Config, m.hear))
 	}
 	all, err := a.facts(o.Facts)
@@ -151,6 +180,10 @@ func (a *app) board(ctx context.Context, o *boardFlags, m *meter) (ranking, erro
 		return nil, err
 	}
 	defer model.Close()
+	a.orderly.Store(true)
+	if o.inside {
+		return done(board.RunInsideFacts(ctx, model, all, o.insideConfig(), m.hear))
+	}
 	if o.flags.Changed("baselines") {
 		return done(board.RunBaselines(ctx, model, all, o.Config, o.baselines, m.hear))
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -29,8 +30,15 @@ func (o *explainFlags) registerMatrix(cmd *cobra.Command) {
 	f.IntVar(&o.Settings.Cut, "cut", 0, "with --matrix carried-state: after how many tokens an LSTM's state is looked at")
 }
 
+// outputs is where results go, and in which form.
+type outputs struct {
+	json           bool
+	html, svg, png string
+	strict         bool
+}
+
 // showMatrix writes scores of pairs everywhere that was asked for.
-func (a *app) showMatrix(m *explain.Matrix, o *explainFlags) (err error) {
+func (a *app) showMatrix(m *explain.Matrix, o outputs) (err error) {
 	figure := render.Matrix{Matrix: m}
 	if o.json {
 		for _, w := range m.Warnings {
@@ -44,14 +52,10 @@ func (a *app) showMatrix(m *explain.Matrix, o *explainFlags) (err error) {
 		return err
 	}
 	page := render.Report{Title: "Matrix of scores", Sections: []render.Section{{Figures: []plot.Figure{figure}}}}
-	if err := a.file(o.html, page.HTML); err != nil {
-		return err
+	err = errors.Join(a.file(o.html, page.HTML), a.file(o.svg, figure.SVG), a.file(o.png, figure.PNG))
+	if broken := m.Evidence.Broken(); err == nil && o.strict && len(broken) > 0 {
+		return &exitError{exitBroken, fmt.Errorf("%s: what must be so is not: %s; its warnings say more",
+			m.Method.Name, strings.Join(broken, "; "))}
 	}
-	if err := a.file(o.svg, figure.SVG); err != nil {
-		return err
-	}
-	if c := m.Evidence.Completeness; o.strict && c != nil && !c.Holds {
-		return broken(m.Method.Name, c)
-	}
-	return nil
+	return err
 }

@@ -111,8 +111,15 @@ func (a *app) models(dir string, all, asJSON bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	var trouble error
+	if len(found) == 1 && found[0].Dir == dir && found[0].Trouble != "" { // what was named, and not what was found in it
+		trouble = fmt.Errorf("open model %s: %s", dir, found[0].Trouble)
+	}
 	if asJSON {
-		return writeJSON(a.out, append(found, named...))
+		return errors.Join(writeJSON(a.out, append(found, named...)), trouble)
+	}
+	if trouble != nil {
+		return trouble
 	}
 	if len(found) == 0 && len(named) == 0 {
 		return fmt.Errorf("there is no model in %s; name another folder, train one (lmkit train -h) or fetch one "+

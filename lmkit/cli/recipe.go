@@ -58,6 +58,9 @@ func (r *recipe) first(engine *backend.Engine, tok token.Tokenizer) (*lm.Model, 
 	if r.from != "" {
 		return lm.Open(engine, r.from)
 	}
+	if r.Answer != "" {
+		return train.FreshForAnswers(engine, r.model, tok, r.config.Seed)
+	}
 	return lm.New(engine, r.model, tok, r.config.Seed)
 }
 
@@ -137,6 +140,11 @@ func (r *recipe) makeShape() error {
 // settings are the recipe of the architecture, with what the flags say in its place.
 func (r *recipe) settings(t text) (train.Config, error) {
 	given, c := r.config, train.Recipe(r.model)
+	epochs := 1
+	if t.answers != nil {
+		c = train.AnswerRecipe(r.model)
+		epochs = c.Epochs
+	}
 	if r.from != "" { // what it has learnt is to last
 		c.LearningRate, c.MinRate, c.Hide = c.LearningRate/20, c.MinRate/20, 0
 	}
@@ -157,9 +165,9 @@ func (r *recipe) settings(t text) (train.Config, error) {
 	}
 	c.Steps, c.Epochs, c.Rows, c.ValidRows, c.Length, c.Seed = given.Steps, given.Epochs, given.Rows, given.ValidRows,
 		given.Length, given.Seed
-	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Patience, c.Devices = given.LogEvery, given.EvalEvery, given.SaveEvery,
-		given.Patience, given.Devices
-	steps, err := r.steps(&c, t)
+	c.LogEvery, c.EvalEvery, c.SaveEvery, c.Keep = given.LogEvery, given.EvalEvery, given.SaveEvery, given.Keep
+	c.Patience, c.Devices = given.Patience, given.Devices
+	steps, err := r.steps(&c, t, epochs)
 	if err != nil {
 		return c, err
 	}
@@ -175,18 +183,19 @@ func (r *recipe) settings(t text) (train.Config, error) {
 	return c, nil
 }
 
-// steps is how many steps the run has. Random windows have no epochs: one is then as many tokens as the text has.
-func (r *recipe) steps(c *train.Config, t text) (int, error) {
+// steps is how many steps the run has; of answers so many epochs, where nothing else is said. Random windows have no
+// epochs: one is then as many tokens as the text has.
+func (r *recipe) steps(c *train.Config, t text, epochs int) (int, error) {
 	full := c.WithDefaults(r.model)
 	rows, length := full.Rows, full.Length
 	epoch := max(1, (t.tokens()/rows+length-1)/length)
 	switch {
 	case t.answers != nil:
 		if c.Steps == 0 {
-			c.Steps = t.answers.steps(r.model, rows) * max(c.Epochs, 1)
-			if c.Epochs == 0 {
-				c.Steps *= answerEpochs
+			if c.Epochs > 0 {
+				epochs = c.Epochs
 			}
+			c.Steps = t.answers.steps(r.model, rows) * epochs
 		}
 		c.Epochs = 0
 	case r.model.Recurrent() && c.Steps == 0:

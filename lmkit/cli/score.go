@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"lmkit.internal/lmkit/backend"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
 )
@@ -46,7 +47,7 @@ begins with a space where one belongs.
 	f.StringVar(&o.after, "after", "", "the `TEXT` that comes before, which is not scored")
 	f.StringVar(&o.file, "file", "", "score the lines of this `FILE`")
 	f.BoolVar(&o.json, "json", false, "write JSON")
-	return cmd
+	return a.asks(cmd)
 }
 
 func (a *app) score(ctx context.Context, args []string, o scoreFlags) error {
@@ -65,12 +66,12 @@ func (a *app) score(ctx context.Context, args []string, o scoreFlags) error {
 	if err != nil {
 		return err
 	}
-	m, err := a.openModel(ctx, args[0], backend.Options{})
+	score, done, err := a.scorer(ctx, args[0])
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	scores, _, err := m.Score(ctx, []lm.Passage{{Text: text, After: o.after}})
+	defer done()
+	scores, err := score(ctx, []lm.Passage{{Text: text, After: o.after}})
 	if err != nil {
 		return err
 	}
@@ -82,6 +83,25 @@ func (a *app) score(ctx context.Context, args []string, o scoreFlags) error {
 		return writeJSON(a.out, s)
 	}
 	return a.showScore(s)
+}
+
+// scorer is what scores texts: the model that is called so, or that of the server.
+func (a *app) scorer(ctx context.Context, model string) (
+	score func(context.Context, []lm.Passage) ([]lm.Score, error), done func(), err error,
+) {
+	if a.server.Address != "" {
+		return func(ctx context.Context, texts []lm.Passage) ([]lm.Score, error) {
+			return a.server.Score(ctx, called(model), texts)
+		}, func() {}, nil
+	}
+	m, err := a.openModel(ctx, model, backend.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context, texts []lm.Passage) ([]lm.Score, error) {
+		scores, _, err := m.Score(ctx, texts)
+		return scores, err
+	}, m.Close, nil
 }
 
 // showScore writes the tokens of one text, a line each, and what they come to.
@@ -148,7 +168,7 @@ func itemsOf(lines []string, asJSON bool) (items []item) {
 		if asJSON {
 			var o struct{ Text, After *string }
 			x.passage.Text = ""
-			if err := json.Unmarshal([]byte(line), &o); err != nil {
+			if err := strict.Decode([]byte(line), &o); err != nil {
 				x.wrong = "it is no JSON object with a \"text\": " + err.Error()
 			} else if o.Text == nil {
 				x.wrong = "it has no \"text\""
@@ -174,11 +194,11 @@ func (a *app) scoreFile(ctx context.Context, model string, o scoreFlags) error {
 	if len(items) == 0 {
 		return fmt.Errorf("%s has no lines to score", o.file)
 	}
-	m, err := a.openModel(ctx, model, backend.Options{})
+	score, done, err := a.scorer(ctx, model)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
+	defer done()
 	sum, begun, meter := totals{}, time.Now(), a.meter()
 	defer meter.hide()
 	for part := range slices.Chunk(items, scoredTogether) {
@@ -187,7 +207,7 @@ func (a *app) scoreFile(ctx context.Context, model string, o scoreFlags) error {
 		for i, x := range part {
 			passages[i] = x.passage
 		}
-		scores, _, err := m.Score(ctx, passages)
+		scores, err := score(ctx, passages)
 		if err != nil {
 			return err
 		}

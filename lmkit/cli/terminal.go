@@ -57,8 +57,9 @@ type meter struct {
 }
 
 const (
-	moment = 500 * time.Millisecond // work that takes less shows no line
-	beat   = 200 * time.Millisecond // from line to line
+	moment  = 500 * time.Millisecond // work that takes less shows no line
+	beat    = 200 * time.Millisecond // from line to line
+	tedious = 15                     // seconds of work from which on a line says before it begins how long it may take
 )
 
 // meter is the one of the command.
@@ -79,6 +80,9 @@ func (m *meter) hear(e progress.Event) {
 		m.begun = time.Now()
 		if e.Unit == "" || e.Unit == progress.Bytes && !is {
 			m.app.tell("%s%s", e.What, megabytes(e.Total))
+		}
+		if e.Ahead >= tedious {
+			m.app.tell("%s: %s %s, about %s", e.What, thousands(int(e.Total)), e.Unit, left(e.Ahead))
 		}
 	}
 	m.now = e

@@ -80,11 +80,13 @@ the texts, and the model reads "TEXT => ANSWER". A tenth of the lines, at random
 	f.IntVar(&r.config.Epochs, "epochs", 0, "or: passes over the text (default: lstm 1, answers 10)")
 	f.IntVar(&r.config.Rows, "rows", 0, "rows of a batch (default: transformer 12, lstm 20)")
 	f.IntVar(&r.config.ValidRows, "valid-rows", 0, "rows of a batch in validation (default: as --rows)")
-	f.IntVar(&r.config.Length, "length", 0, "tokens of a row (default: transformer the context, lstm 35)")
+	f.IntVar(&r.config.Length, "length", 0, "tokens of a row (default: transformer the context, 1,024 at most; lstm 35)")
 	f.StringVar(&r.config.Optimizer, "optimizer", "", "adam or adamw (default: transformer adamw, lstm adam)")
-	f.Float64Var(&r.config.LearningRate, "lr", 0, "learning rate (default: transformer 0.002, lstm 0.001)")
+	f.Float64Var(&r.config.LearningRate, "lr", 0,
+		"learning rate (default: transformer 0.002, lstm 0.001, and 0.005 of answers)")
 	f.Float64Var(&r.config.WeightDecay, "weight-decay", 0, "weight decay (default: transformer 0.1, lstm 0)")
-	f.Float64Var(&r.config.Clip, "clip", 0, "largest norm of the gradient (default: transformer 1, lstm 0.25)")
+	f.Float64Var(&r.config.Clip, "clip", 0,
+		"largest norm of the gradient (default: transformer 1, lstm 0.25, of answers 1)")
 	f.StringVar(&r.config.Schedule, "schedule", "",
 		"of the learning rate: constant, step or cosine (default: transformer cosine, lstm step)")
 	f.IntVar(&r.config.Warmup, "warmup", 0,
@@ -95,6 +97,8 @@ the texts, and the model reads "TEXT => ANSWER". A tenth of the lines, at random
 	f.IntVar(&r.config.EvalEvery, "eval-every", 0,
 		"steps from validation to validation (default: transformer a tenth of the run, lstm an epoch)")
 	f.IntVar(&r.config.SaveEvery, "save-every", 0, "steps from checkpoint to checkpoint, besides those at validations")
+	f.IntVar(&r.config.Keep, "keep", 0,
+		"keep so many models on the way, as lmkit inspect influence reads them (default: none)")
 	f.IntVar(&r.config.Devices, "devices", 0,
 		"devices to spread each batch over, which must divide its rows (default: as many GPUs as there are, or "+
 			"the processor)")

@@ -18,10 +18,12 @@ import (
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/token"
+	"lmkit.internal/lmkit/token/chat"
 )
 
 type treeFlags struct {
 	surrogate.GlobalTree
+	chat      chatFlags
 	choices   []string
 	json      bool
 	html, svg string
@@ -34,13 +36,19 @@ func (a *app) treeCmd() *cobra.Command {
 		Short: "Imitate a model by one decision tree over many texts",
 		Long: `Imitate a model by one decision tree over many texts: which of some tokens the model expects after each
 line of FILE (- is stdin), by the tokens that the line contains and the one that it ends in. How well the tree
-imitates the model is measured on lines that it was not fitted to.`,
-		Example: `  lmkit tree runs/first input.txt --choices is,are --svg tree.svg`,
-		Args:    between(2, 2),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.tree(cmd.Context(), args[0], args[1], o) },
+imitates the model is measured on lines that it was not fitted to.
+
+With --chat each line is what a person says to the model, and the tokens are how its answer begins, or goes on after
+--reply. The tree asks only for what the line says, not for what the chat template or --system and --reply write.`,
+		Example: `  lmkit tree runs/first input.txt --choices is,are --svg tree.svg
+  lmkit tree smollm2 reviews.txt --chat --system "Is this good or bad?" --reply "It is" --choices good,bad`,
+		Args: between(2, 2),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.tree(cmd.Context(), args[0], args[1], o) },
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
+	o.chat.register(f)
+	f.StringVar(&o.chat.reply, "reply", "", "with --chat, how the model's answer begins")
 	f.StringSliceVar(&o.choices, "choices", nil, "the tokens to choose from, by their text or as #ID, with commas between")
 	f.IntVar(&o.Depth, "depth", 0, "tests on the way to a leaf (default 4)")
 	f.IntVar(&o.MinRows, "rows", 0, "lines in a leaf, at least (default 5)")
@@ -55,8 +63,12 @@ func (a *app) tree(ctx context.Context, dir, file string, o *treeFlags) error {
 	if len(o.choices) < 2 {
 		return usage("a tree needs two tokens or more to choose from; name them with --choices")
 	}
-	if o.html != "" && samePath(o.html, o.svg) {
-		return usage("--html and --svg both write %s; give each a file of its own", o.html)
+	err := writable([]string{dir, file}, output{"--html", o.html, pageBegins}, output{"--svg", o.svg, pictureBegins})
+	if err != nil {
+		return err
+	}
+	if o.chat.asked() && !o.chat.chat {
+		return usage("--system and --reply belong to --chat")
 	}
 	texts, err := a.lines(file)
 	if err != nil {
@@ -67,7 +79,7 @@ func (a *app) tree(ctx context.Context, dir, file string, o *treeFlags) error {
 		return err
 	}
 	defer m.Close()
-	inputs, choices, err := encodeLines(m, texts, o.choices)
+	inputs, choices, err := encodeLines(m, texts, o)
 	if err != nil {
 		return err
 	}
@@ -127,24 +139,32 @@ func (a *app) allLines(file string) ([]string, error) {
 	return strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n"), nil
 }
 
-// encodeLines turns texts, and the tokens to choose from, into IDs.
-func encodeLines(m *lm.Model, texts, names []string) (inputs [][]token.ID, choices []token.ID, err error) {
+// encodeLines turns texts, or what a conversation makes of each, and the tokens to choose from into tokens.
+func encodeLines(m *lm.Model, texts []string, o *treeFlags) (inputs []token.Encoding, choices []token.ID, err error) {
 	tok := m.Tokenizer()
 	if tok == nil {
 		return nil, nil, fmt.Errorf("this model has no tokenizer, and cannot read a text")
 	}
+	encode := tok.Encode
+	if o.chat.chat {
+		t, err := m.Chat()
+		if err != nil {
+			return nil, nil, err
+		}
+		encode = func(text string) (token.Encoding, error) { return said(t, tok, strings.TrimSpace(text), o.chat) }
+	}
+	prompt := "" // one that the tokens follow
 	for i, text := range texts {
-		enc, err := tok.Encode(text)
+		enc, err := encode(text)
 		if err != nil {
 			return nil, nil, fmt.Errorf("text %d: %w", i+1, err)
 		}
-		inputs = append(inputs, enc.IDs)
+		if i == 0 {
+			prompt = enc.Text
+		}
+		inputs = append(inputs, enc)
 	}
-	prompt := "" // one that the tokens follow
-	if len(texts) > 0 {
-		prompt = texts[0]
-	}
-	for _, name := range names {
+	for _, name := range o.choices {
 		id, err := explain.FindToken(m, prompt, strings.TrimSpace(name))
 		if err != nil {
 			return nil, nil, err
@@ -152,4 +172,13 @@ func encodeLines(m *lm.Model, texts, names []string) (inputs [][]token.ID, choic
 		choices = append(choices, id)
 	}
 	return inputs, choices, nil
+}
+
+// said is a conversation of one message as tokens, of which all are held but those of the message.
+func said(t *chat.Template, tok token.Tokenizer, text string, o chatFlags) (token.Encoding, error) {
+	c, err := t.Encode(tok, o.said(text), true)
+	for i := range c.Held {
+		c.Held[i] = c.Held[i] || c.Role(i) != chat.User
+	}
+	return c.Encoding, err
 }

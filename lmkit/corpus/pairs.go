@@ -1,16 +1,10 @@
 package corpus
 
 import (
-	"bufio"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -51,17 +45,8 @@ func Pairs(path string, in PairsIn) (pairs []Pair, broken []Broken, err error) {
 		return nil, nil, errors.New("it is not said where the answers stand")
 	}
 	r := pairReader{in: in}
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".csv", ".tsv":
-		err = withFile(path, func(f io.Reader) error { return r.csv(f, ext == ".tsv") })
-	case ".jsonl", ".ndjson":
-		err = withFile(path, r.jsonLines)
-	case ".parquet":
-		err = r.parquet(path)
-	case ".json":
-		err = errors.New("it is one JSON value, and no table: write an object a line, as .jsonl")
-	default:
-		err = withFile(path, r.lines)
+	if err = readRows(path, Place{}, func(row Row) bool { return r.take(row, extension(path)) }); err == nil {
+		err = r.err
 	}
 	if err == nil && len(r.pairs) == 0 {
 		err = errors.New("it has no pair of a text and an answer")
@@ -75,47 +60,34 @@ func Pairs(path string, in PairsIn) (pairs []Pair, broken []Broken, err error) {
 	return r.pairs, r.broken, nil
 }
 
-func withFile(path string, read func(io.Reader) error) error {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() { // a device may never end
-		err = errors.New("is not a file")
-	}
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(read(f), f.Close())
-}
-
 type pairReader struct {
 	in     PairsIn
 	pairs  []Pair
 	broken []Broken
+	err    error // why the file as a whole holds none
 }
 
-// longestLine bounds what a line may take: a file without line breaks is no table.
-const longestLine = 64 << 20
-
-// each calls read with each line that is not empty, and its number.
-func each(f io.Reader, read func(number int, line string)) error {
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, longestLine)
-	for n := 1; s.Scan(); n++ {
-		line := strings.TrimSuffix(s.Text(), "\r")
-		if n == 1 {
-			line = strings.TrimPrefix(line, "\ufeff")
-		}
-		if strings.TrimSpace(line) != "" {
-			read(n, line)
-		}
+// take takes the pair of a row of a file with this extension. It reports false where no row can hold one.
+func (r *pairReader) take(row Row, extension string) bool {
+	if row.Broken != "" {
+		r.broken = append(r.broken, Broken{row.Line, row.Broken})
+		return true
 	}
-	if errors.Is(s.Err(), bufio.ErrTooLong) {
-		return fmt.Errorf("a line is longer than %d MB", longestLine>>20)
+	if !isTable(extension) {
+		r.line(row.Line, row.Cells[0].(string))
+		return true
 	}
-	return s.Err()
+	prompt, answer, err := r.columns(row.Names)
+	switch {
+	case err != nil && strings.HasSuffix(extension, "l"): // each line of JSON has columns of its own
+		r.wrong(row.Line, "has not what is asked for: %v", strings.TrimPrefix(err.Error(), "it "))
+	case err != nil:
+		r.err = err
+		return false
+	default:
+		r.row(row, prompt, answer)
+	}
+	return true
 }
 
 func (r *pairReader) wrong(line int, format string, args ...any) {
@@ -136,49 +108,51 @@ func (r *pairReader) add(line int, prompt, answer string) {
 	}
 }
 
-func (r *pairReader) lines(f io.Reader) error {
-	return each(f, func(n int, line string) {
-		at := strings.LastIndex(line, r.in.Answer)
-		if at < 0 {
-			r.wrong(n, "has no %q", r.in.Answer)
-			return
-		}
-		if strings.TrimSpace(line[:at]) == "" {
-			r.wrong(n, "has no text before the %q", r.in.Answer)
-			return
-		}
-		end := at + len(r.in.Answer)
-		r.add(n, line[:end], line[end:])
-	})
+func (r *pairReader) line(n int, line string) {
+	at := strings.LastIndex(line, r.in.Answer)
+	if at < 0 {
+		r.wrong(n, "has no %q", r.in.Answer)
+		return
+	}
+	if strings.TrimSpace(line[:at]) == "" {
+		r.wrong(n, "has no text before the %q", r.in.Answer)
+		return
+	}
+	end := at + len(r.in.Answer)
+	r.add(n, line[:end], line[end:])
 }
 
 // row takes the columns of a table's row.
-func (r *pairReader) row(line int, prompt, answer string) {
-	if strings.TrimSpace(prompt) == "" {
-		r.wrong(line, "has no text")
+func (r *pairReader) row(row Row, prompt, answer string) {
+	text, _ := row.Text(prompt)
+	label, _ := row.Text(answer)
+	if strings.TrimSpace(text) == "" {
+		r.wrong(row.Line, "has no text")
 		return
 	}
-	r.add(line, strings.TrimSpace(prompt)+" "+Mark, " "+strings.TrimSpace(answer))
+	r.add(row.Line, strings.TrimSpace(text)+" "+Mark, " "+strings.TrimSpace(label))
 }
 
 // columns finds the two columns among the names of a table.
-func (r *pairReader) columns(names []string) (prompt, answer int, err error) {
-	if answer = slices.Index(names, r.in.Answer); answer < 0 {
-		return 0, 0, fmt.Errorf("it has no column %q; it has %s", r.in.Answer, quotedList(names))
+func (r *pairReader) columns(names []string) (prompt, answer string, err error) {
+	if !slices.Contains(names, r.in.Answer) {
+		return "", "", fmt.Errorf("it has no column %q; it has %s", r.in.Answer, quotedList(names))
 	}
-	if r.in.Prompt != "" {
-		if prompt = slices.Index(names, r.in.Prompt); prompt < 0 {
-			return 0, 0, fmt.Errorf("it has no column %q; it has %s", r.in.Prompt, quotedList(names))
+	if prompt = r.in.Prompt; prompt == "" {
+		i := slices.IndexFunc(Prompts, func(p string) bool { return p != r.in.Answer && slices.Contains(names, p) })
+		if i < 0 {
+			return "", "", fmt.Errorf("it is not said which column has the texts; it has %s", quotedList(names))
 		}
-		return prompt, answer, nil
+		prompt = Prompts[i]
 	}
-	for _, name := range []string{"prompt", "text", "sentence", "question"} {
-		if prompt = slices.Index(names, name); prompt >= 0 && prompt != answer {
-			return prompt, answer, nil
-		}
+	if !slices.Contains(names, prompt) {
+		return "", "", fmt.Errorf("it has no column %q; it has %s", prompt, quotedList(names))
 	}
-	return 0, 0, fmt.Errorf("it is not said which column has the texts; it has %s", quotedList(names))
+	return prompt, r.in.Answer, nil
 }
+
+// Prompts are the columns that hold the texts of a table where nobody says which one does: the first that is there.
+var Prompts = []string{"prompt", "text", "sentence", "question"}
 
 func quotedList(names []string) string {
 	const most = 12
@@ -190,95 +164,6 @@ func quotedList(names []string) string {
 		list = append(list, "...")
 	}
 	return strings.Join(list, ", ")
-}
-
-func (r *pairReader) csv(f io.Reader, tabs bool) error {
-	in := csv.NewReader(f)
-	in.FieldsPerRecord, in.ReuseRecord = -1, true
-	if tabs {
-		in.Comma, in.LazyQuotes = '\t', true
-	}
-	head, err := in.Read()
-	if err != nil {
-		return fmt.Errorf("it has no line with the names of its columns: %w", err)
-	}
-	head = slices.Clone(head)
-	head[0] = strings.TrimPrefix(head[0], "\ufeff")
-	prompt, answer, err := r.columns(head)
-	if err != nil {
-		return err
-	}
-	for {
-		row, err := in.Read()
-		if err == io.EOF {
-			return nil
-		}
-		var syntax *csv.ParseError
-		if errors.As(err, &syntax) {
-			r.wrong(syntax.StartLine, "is no row of the table: %v", syntax.Err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		line, _ := in.FieldPos(0)
-		if max(prompt, answer) >= len(row) {
-			r.wrong(line, "has %d columns of %d", len(row), len(head))
-			continue
-		}
-		r.row(line, row[prompt], row[answer])
-	}
-}
-
-func (r *pairReader) jsonLines(f io.Reader) error {
-	return each(f, func(n int, line string) {
-		var row map[string]any
-		if err := json.Unmarshal([]byte(line), &row); err != nil {
-			r.wrong(n, "is no JSON object")
-			return
-		}
-		var names []string
-		for name := range row {
-			names = append(names, name)
-		}
-		slices.Sort(names)
-		prompt, answer, err := r.columns(names)
-		if err != nil {
-			r.wrong(n, "has not what is asked for: %v", strings.TrimPrefix(err.Error(), "it "))
-			return
-		}
-		r.row(n, cell(row[names[prompt]]), cell(row[names[answer]]))
-	})
-}
-
-// cell is a value of JSON as a text; numbers and truth values are labels.
-func cell(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case float64, bool:
-		return fmt.Sprint(v)
-	}
-	return ""
-}
-
-func (r *pairReader) parquet(path string) error {
-	return withParquet(path, func(f io.ReaderAt, size int64) error {
-		rows, err := parquetColumns(f, size, func(names []string) ([]string, error) {
-			prompt, answer, err := r.columns(names)
-			if err != nil {
-				return nil, err
-			}
-			return []string{names[prompt], names[answer]}, nil
-		})
-		if err != nil {
-			return err
-		}
-		for i := range rows[0] {
-			r.row(i+1, rows[0][i], rows[1][i])
-		}
-		return nil
-	})
 }
 
 // Examples turns pairs into tokens: the text, the answer and the token end, of which the answer and end are to be

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
@@ -51,12 +52,18 @@ func withParquet(path string, read func(r io.ReaderAt, size int64) error) error 
 }
 
 func parquetText(r io.ReaderAt, size int64) (string, error) {
-	rows, err := parquetColumns(r, size, func([]string) ([]string, error) { return []string{"text"}, nil })
+	p, err := openParquet(r, size, 0, func(all []parquetColumn) ([]string, error) {
+		if !slices.Contains(all, parquetColumn{"text", holdsText}) {
+			return nil, errors.New(`it has no column "text" of strings`)
+		}
+		return []string{"text"}, nil
+	})
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
-	for _, line := range rows[0] {
+	err = p.each(func(_ int64, cells []any) error {
+		line, _ := cells[0].(string)
 		if line == "" {
 			line = " \n"
 		}
@@ -64,19 +71,36 @@ func parquetText(r io.ReaderAt, size int64) (string, error) {
 		if line[len(line)-1] != '\n' {
 			b.WriteByte('\n')
 		}
-	}
-	return b.String(), nil
+		return nil
+	})
+	return b.String(), err
 }
 
-// parquetColumns reads columns of a Parquet file, a text a row. Which ones choose says, of those that there are.
-func parquetColumns(r io.ReaderAt, size int64, choose func(names []string) ([]string, error)) (
-	rows [][]string, err error,
+// parquetColumn is a column of a Parquet file, and what it holds: texts, numbers, or "", what is not read.
+type parquetColumn struct{ name, holds string }
+
+const (
+	holdsText   = "texts"
+	holdsNumber = "numbers"
+)
+
+// parquetReader reads rows of columns of a Parquet file.
+type parquetReader struct {
+	r     io.ReaderAt
+	size  int64
+	file  *parquet.File
+	names []string // of the columns that are read
+	row   int64    // the next one
+	group int      // of rows, the one that it is in or before
+	first int64    // row of that group
+	cells []*cellReader
+}
+
+// openParquet opens a file to read the columns that choose says, of those that there are, from a row on.
+func openParquet(r io.ReaderAt, size, from int64, choose func(all []parquetColumn) ([]string, error)) (
+	p *parquetReader, err error,
 ) {
-	defer func() {
-		if p := recover(); p != nil { // the reader trusts some of what a damaged file claims
-			rows, err = nil, fmt.Errorf("it is damaged: %v", p)
-		}
-	}()
+	defer damaged(&err)
 	if err := checkFooter(r, size); err != nil {
 		return nil, err
 	}
@@ -84,76 +108,195 @@ func parquetColumns(r io.ReaderAt, size int64, choose func(names []string) ([]st
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var all []parquetColumn
 	for _, c := range f.Root().Columns() {
-		names = append(names, c.Name())
+		all = append(all, parquetColumn{c.Name(), holds(f, c.Name())})
 	}
-	chosen, err := choose(names)
-	if err != nil {
-		return nil, err
-	}
-	rows = make([][]string, len(chosen))
-	for i, name := range chosen {
-		if rows[i], err = parquetColumn(f, r, size, name); err != nil {
-			return nil, err
-		}
-		if len(rows[i]) != len(rows[0]) {
-			return nil, errDamaged
-		}
-	}
-	return rows, nil
+	p = &parquetReader{r: r, size: size, file: f, row: from}
+	p.names, err = choose(all)
+	return p, err
 }
 
-// parquetColumn reads one column of texts.
-func parquetColumn(f *parquet.File, r io.ReaderAt, size int64, name string) (rows []string, err error) {
-	column, ok := f.Schema().Lookup(name)
-	if !ok || column.Node.Type().Kind() != parquet.ByteArray || column.MaxRepetitionLevel > 0 {
-		return nil, fmt.Errorf("it has no column %q of strings", name)
+// damaged makes an error of a panic: the reader trusts some of what a damaged file claims.
+func damaged(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("it is damaged: %v", p)
 	}
-	for i, group := range f.RowGroups() {
-		chunks, claims := group.ColumnChunks(), f.Metadata().RowGroups[i].Columns
-		if column.ColumnIndex >= min(len(chunks), len(claims)) {
-			return nil, errors.New("it is damaged: a group of rows lacks a column")
-		}
-		if err := checkPages(r, size, claims[column.ColumnIndex].MetaData); err != nil {
-			return nil, err
-		}
-		if rows, err = appendRows(rows, chunks[column.ColumnIndex]); err != nil {
-			return nil, err
-		}
-	}
-	return rows, nil
 }
 
-func appendRows(rows []string, chunk parquet.ColumnChunk) (_ []string, err error) {
-	pages := chunk.Pages()
-	defer func() { err = errors.Join(err, pages.Close()) }()
-	values := make([]parquet.Value, 256)
+// each gives each row to take, a text or a number a column, nil where there is none, until take returns an error.
+func (p *parquetReader) each(take func(row int64, cells []any) error) (err error) {
+	defer func() { err = errors.Join(err, p.close()) }()
 	for {
-		page, err := pages.ReadPage()
+		columns, err := p.next()
 		if err == io.EOF {
-			return rows, nil
+			return nil
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for reader := page.Values(); ; {
-			n, err := reader.ReadValues(values)
-			for _, v := range values[:n] {
-				rows = append(rows, string(v.ByteArray()))
+		for i := range columns[0] {
+			cells := make([]any, len(columns))
+			for k, c := range columns {
+				cells[k] = c[i]
 			}
-			if err == io.EOF {
-				break
+			if err := take(p.row, cells); err != nil {
+				return err
 			}
+			p.row++
+		}
+	}
+}
+
+// next reads some rows, a column after the other. The error is io.EOF where there are no more.
+func (p *parquetReader) next() (columns [][]any, err error) {
+	defer damaged(&err)
+	for {
+		if p.cells == nil {
+			if err := p.open(); err != nil {
+				return nil, err
+			}
+		}
+		for _, c := range p.cells {
+			cells, err := c.read(256)
 			if err != nil {
 				return nil, err
 			}
-			if n == 0 {
-				return nil, io.ErrNoProgress
+			if columns = append(columns, cells); len(cells) != len(columns[0]) {
+				return nil, errDamaged
 			}
 		}
-		parquet.Release(page)
+		if len(columns[0]) > 0 {
+			return columns, nil
+		}
+		columns = nil
+		if err := p.end(); err != nil {
+			return nil, err
+		}
 	}
+}
+
+// open begins the group that the next row is in. The error is io.EOF where there is none.
+func (p *parquetReader) open() error {
+	groups := p.file.RowGroups()
+	for p.group < len(groups) && p.row >= p.first+groups[p.group].NumRows() {
+		p.pass(groups[p.group])
+	}
+	if p.group == len(groups) {
+		return io.EOF
+	}
+	chunks, claims := groups[p.group].ColumnChunks(), p.file.Metadata().RowGroups[p.group].Columns
+	for _, name := range p.names {
+		column, _ := p.file.Schema().Lookup(name)
+		if column.ColumnIndex >= min(len(chunks), len(claims)) {
+			return errors.New("it is damaged: a group of rows lacks a column")
+		}
+		if err := checkPages(p.r, p.size, claims[column.ColumnIndex].MetaData); err != nil {
+			return err
+		}
+		c := &cellReader{pages: chunks[column.ColumnIndex].Pages()}
+		p.cells = append(p.cells, c)
+		if p.row > p.first {
+			if err := c.pages.SeekToRow(p.row - p.first); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pass goes on to the next group.
+func (p *parquetReader) pass(group parquet.RowGroup) {
+	p.first += group.NumRows()
+	p.group++
+}
+
+// end ends the group that is being read, of which no row is left.
+func (p *parquetReader) end() error {
+	p.pass(p.file.RowGroups()[p.group])
+	if p.row != p.first {
+		return errDamaged
+	}
+	return p.close()
+}
+
+// close gives free what the group takes.
+func (p *parquetReader) close() (err error) {
+	for _, c := range p.cells {
+		err = errors.Join(err, c.pages.Close())
+	}
+	p.cells = nil
+	return err
+}
+
+// cellReader reads the cells of a column of a group of rows.
+type cellReader struct {
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader // of the page; nil: the next one has not been read
+}
+
+// read returns the next n cells, or those that are left.
+func (c *cellReader) read(n int) (cells []any, err error) {
+	values := make([]parquet.Value, n)
+	for len(cells) < n {
+		if c.values == nil {
+			if c.page, err = c.pages.ReadPage(); err == io.EOF {
+				return cells, nil
+			} else if err != nil {
+				return nil, err
+			}
+			c.values = c.page.Values()
+		}
+		got, err := c.values.ReadValues(values[:n-len(cells)])
+		for _, v := range values[:got] {
+			cells = append(cells, cellOf(v))
+		}
+		switch {
+		case err == io.EOF:
+			parquet.Release(c.page)
+			c.values = nil
+		case err != nil:
+			return nil, err
+		case got == 0:
+			return nil, io.ErrNoProgress
+		}
+	}
+	return cells, nil
+}
+
+// holds says what a column holds.
+func holds(f *parquet.File, name string) string {
+	column, ok := f.Schema().Lookup(name)
+	if !ok || column.MaxRepetitionLevel > 0 {
+		return ""
+	}
+	switch t := column.Node.Type(); t.Kind() {
+	case parquet.ByteArray:
+		return holdsText
+	case parquet.Boolean, parquet.Int32, parquet.Int64, parquet.Float, parquet.Double:
+		return holdsNumber
+	}
+	return ""
+}
+
+// cellOf returns a value of a Parquet file as Go has it; nil for none.
+func cellOf(v parquet.Value) any {
+	switch v.Kind() {
+	case parquet.ByteArray:
+		return string(v.ByteArray())
+	case parquet.Boolean:
+		return v.Boolean()
+	case parquet.Int32:
+		return v.Int32()
+	case parquet.Int64:
+		return v.Int64()
+	case parquet.Float:
+		return v.Float()
+	case parquet.Double:
+		return v.Double()
+	}
+	return nil
 }
 
 // The reader allocates what a file claims to hold. checkFooter and checkPages compare the claims with what is there.

@@ -15,18 +15,25 @@ type Attribution struct {
 	Schema    int        `json:"schema"`
 	Method    MethodInfo `json:"method"`
 	Objective string     `json:"objective"`      // contrast | logit | logprob | prob | loss
-	Target    Token      `json:"target"`         // the token whose prediction is explained
-	Foil      *Token     `json:"foil,omitempty"` // contrast: the token it is preferred to
+	Target    Token      `json:"target"`         // the token whose prediction is explained; of several, the first
+	Foil      *Token     `json:"foil,omitempty"` // contrast: the token it is preferred to; of several, the first
 	// Choice is the model's own first choice of the next token; nil: older files do not say it.
-	Choice   *Token       `json:"choice,omitempty"`
-	Baseline string       `json:"baseline"`         // what "absent" means: "unk", "mean", "zero", "#7", "none"
-	Tokens   []InputToken `json:"tokens"`           // the input, one entry a token
-	Features []Feature    `json:"features"`         // what the scores belong to, one entry a score
-	Scores   []float64    `json:"scores"`           // one a feature, in Unit, signed
-	Spread   []float64    `json:"spread,omitempty"` // standard error of each score, where the method samples or averages
-	Unit     string       `json:"unit"`             // logit | nat | probability | logit per embedding unit ...
-	Value    float64      `json:"value"`            // the objective on the input
-	Base     float64      `json:"base"`             // the objective on the baseline
+	Choice *Token `json:"choice,omitempty"`
+	// Answer is the tokens that are explained together: an answer, one after the other, or a set. Empty: Target alone.
+	Answer     []Token      `json:"answer,omitempty"`
+	FoilAnswer []Token      `json:"foil_answer,omitempty"` // what it is preferred to, where Foil is not all
+	Any        bool         `json:"any,omitempty"`         // Answer and FoilAnswer are sets: any token may come next
+	Baseline   string       `json:"baseline"`              // what "absent" means: "unk", "mean", "zero", "#7", "none"
+	Tokens     []InputToken `json:"tokens"`                // the input, one entry a token
+	Features   []Feature    `json:"features"`              // what the scores belong to, one entry a score
+	Scores     []float64    `json:"scores"`                // one a feature, in Unit, signed
+	Spread     []float64    `json:"spread,omitempty"`      // standard error of each score, where there is one
+	Unit       string       `json:"unit"`                  // logit | nat | probability | logit per embedding unit ...
+	Value      float64      `json:"value"`                 // the objective on the input
+	Base       float64      `json:"base"`                  // the objective on the baseline, or what BaseOf says
+	// BaseOf is, in words, what Base is by the method's own account where it is not the objective on the baseline: for
+	// the LRP family what it credits no feature with. The evidence is measured against the baseline all the same.
+	BaseOf string `json:"base_of,omitempty"`
 	// what the scores must add up to; nil: nothing, or in schema 1: Difference
 	Promise   *Promise `json:"promise,omitempty"`
 	Evidence  Evidence `json:"evidence"`
@@ -76,6 +83,7 @@ type Evidence struct {
 	Necessity    *Deletion     `json:"necessity,omitempty"`    // the top features replaced by the baseline
 	Sufficiency  *Deletion     `json:"sufficiency,omitempty"`  // everything but the top features replaced
 	Held         *Held         `json:"held,omitempty"`         // the tokens that stay, and are no features
+	Float32      *float64      `json:"float32,omitempty"`      // Value in float32; nil: that is what the model computes in
 }
 
 // Held is what stays as it is in all that is asked of the model, and gets no score: the tokens that nobody wrote, such
@@ -84,7 +92,7 @@ type Evidence struct {
 // breaks the model rather than the argument.
 type Held struct {
 	Text   string   `json:"text"`           // of the first of the tokens; which they are is InputToken.Held
-	Why    string   `json:"why,omitempty"`  // HeldSink, HeldAsked, HeldTokenizer or HeldTemplate; "": an older file
+	Why    string   `json:"why,omitempty"`  // HeldSink, HeldAsked, HeldTokenizer, HeldTemplate, HeldOutside; "": older
 	Sink   *float64 `json:"sink,omitempty"` // see [lm.Model.Sink]; nil: not measured
 	Effect float64  `json:"effect"`         // value - value with the baseline in their place, in the unit of the objective
 	// Share is the relevance that a method of the LRP family gives them, which Base has; nil: the method gives them none.
@@ -118,7 +126,7 @@ type Deletion struct {
 type Cost struct {
 	ForwardRows    int     `json:"forward_rows"`
 	BackwardRows   int     `json:"backward_rows"`
-	EstimatedRows  int     `json:"estimated_rows"` // forward and backward, as estimated before the run
+	EstimatedRows  int     `json:"estimated_rows"` // forward and backward, as the method last foresaw
 	Seconds        float64 `json:"seconds"`        // without compilation
 	CompileSeconds float64 `json:"compile_seconds"`
 }

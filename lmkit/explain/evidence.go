@@ -24,6 +24,12 @@ func (a *Attribution) complete(tolerance float64) {
 	}
 }
 
+// Kept reports whether the scores add up to what they promise, to within a relative tolerance; scores that promise
+// nothing always do.
+func (s Scores) Kept(tolerance float64) bool {
+	return s.Promise == nil || s.Promise.kept(s.Values, tolerance).Holds
+}
+
 // kept compares the sum of some values with the promise.
 func (p *Promise) kept(values []float64, tolerance float64) *Completeness {
 	sum := 0.0
@@ -188,7 +194,7 @@ func (d *deletions) deletion(method, at int) *Deletion {
 		share := out.Drop / span
 		out.Share = &share
 	}
-	out.Flips = p.choice == p.Target && d.choices[at] != p.Target
+	out.Flips = p.begins(p.choice) && !p.begins(d.choices[at])
 	if len(p.Baselines) > 1 {
 		out.Baseline = p.Baselines[0].Name
 	}

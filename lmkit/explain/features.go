@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -27,8 +28,8 @@ func (p *Problem) encode() error {
 	if err != nil {
 		return err
 	}
-	p.IDs, p.text = enc.IDs, enc.Text
-	if err := p.Model.CheckRow(p.IDs); err != nil {
+	p.IDs, p.Input, p.text = enc.IDs, len(enc.IDs), enc.Text
+	if err := p.fits(); err != nil {
 		return err
 	}
 	tok := p.Model.Tokenizer()
@@ -53,10 +54,22 @@ func (p *Problem) encode() error {
 	if err := p.group(enc); err != nil {
 		return err
 	}
+	p.restrict(enc)
 	if len(p.Features) == 0 {
-		return errors.New("there is nothing to score: nobody wrote any of the tokens")
+		return errors.New("there is nothing to score: nobody wrote any of the tokens, or none that is asked about")
 	}
 	return nil
+}
+
+// fits says what is wrong with the tokens for the model, and of a text that is too long how much of it would fit.
+func (p *Problem) fits() error {
+	n, most := len(p.IDs), p.Model.Config().Context
+	if most == 0 || n <= most || p.text == "" {
+		return p.Model.CheckRow(p.IDs)
+	}
+	return fmt.Errorf("%d tokens are more than the %d that the model can read: shorten the text by %d of them, "+
+		"about %d of its %d characters", n, most, n-most, (n-most)*utf8.RuneCountInString(p.text)/n+1,
+		utf8.RuneCountInString(p.text))
 }
 
 // read finds the tokens of the question, with what is known of the text that they are.
@@ -108,11 +121,37 @@ func (p *Problem) group(enc token.Encoding) error {
 	return nil
 }
 
+// restrict holds all tokens that lie outside of what the question is about.
+func (p *Problem) restrict(enc token.Encoding) {
+	if p.Question.Only == nil {
+		return
+	}
+	outside := func(i int) bool {
+		t := p.Tokens[i]
+		within := func(s token.Span) bool { return t.Start < s.End && s.Start < t.End }
+		return !slices.ContainsFunc(p.Question.Only, within)
+	}
+	var features []Feature
+	for _, f := range p.Features {
+		inside := slices.DeleteFunc(slices.Clone(f.Tokens), outside)
+		switch {
+		case len(inside) == len(f.Tokens):
+			features = append(features, f)
+		case len(inside) > 0:
+			features = append(features, Feature{Text: enc.Cover(inside), Tokens: inside})
+		}
+	}
+	p.Features = features
+	for i := range p.Tokens {
+		p.Tokens[i].Held = p.Tokens[i].Held || outside(i)
+	}
+}
+
 // noteUndivided says that parts of a text are less than words, or more than sentences, where nothing in it tells words
 // apart, or marks where a sentence ends.
 func (p *Problem) noteUndivided() {
 	scripts := token.Undivided(p.text)
-	if len(scripts) == 0 {
+	if len(scripts) == 0 || p.Question.By == ByMessage {
 		return
 	}
 	name := strings.Join(scripts, " and ")
@@ -125,11 +164,14 @@ func (p *Problem) noteUndivided() {
 	}
 }
 
-// parts cuts the text into words or sentences. In a conversation none of them goes from one message into another.
+// parts cuts the text into words, sentences or messages. In a conversation none goes from one message into another.
 func (p *Problem) parts() []token.Span {
 	cut := token.Words
-	if p.Question.By == BySentence {
+	switch p.Question.By {
+	case BySentence:
 		cut = token.Sentences
+	case ByMessage:
+		cut = func(text string) []token.Span { return []token.Span{{End: len(text)}} }
 	}
 	if p.Question.Chat == nil || p.Question.Chat.Parts == nil {
 		return cut(p.text)

@@ -16,6 +16,7 @@ const (
 	HeldAsked     = "asked"     // the question asks for the first token to be held
 	HeldTokenizer = "tokenizer" // the tokenizer puts them around every text
 	HeldTemplate  = "template"  // the model's chat template wrote them
+	HeldOutside   = "outside"   // the question is about a part of the text, and they are not of it
 )
 
 // hold sets apart what stays as it is: the tokens that nobody wrote, and the first one where it is held.
@@ -25,6 +26,9 @@ func (p *Problem) hold(ctx context.Context) error {
 		held.Why = HeldTokenizer
 		if p.Question.Chat != nil {
 			held.Why = HeldTemplate
+		}
+		if p.Question.Only != nil {
+			held.Why = HeldOutside
 		}
 	}
 	if err := p.first(ctx, held); err != nil {
@@ -49,7 +53,7 @@ func (p *Problem) first(ctx context.Context, held *Held) error {
 		return nil
 	}
 	if q.FirstToken == "" {
-		ratio, cost, err := p.Model.Sink(ctx)
+		ratio, cost, err := p.Model.Sink(ctx, len(p.IDs))
 		if err != nil {
 			return err
 		}

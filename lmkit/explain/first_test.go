@@ -84,7 +84,7 @@ func effect(t *testing.T, m *lm.Model, q explain.Question, a *explain.Attributio
 	t.Helper()
 	q.FirstToken, q.Groups = "", [][]int{{0}}
 	target, foil := token.ID(a.Target.ID), token.ID(a.Foil.ID)
-	q.Target, q.Foil = &target, &foil
+	q.Target, q.Foil = []token.ID{target}, []token.ID{foil}
 	p, err := explain.Prepare(context.Background(), m, q)
 	if err != nil {
 		t.Fatal(err)

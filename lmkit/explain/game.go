@@ -153,6 +153,9 @@ type Replacement struct {
 func (p *Problem) rows(sets []Replacement) lm.Query {
 	q := lm.Query{Rows: p.Rows(len(sets))}
 	for i, s := range sets {
+		if len(p.Baselines) == 0 {
+			continue // nothing can be absent
+		}
 		at := p.Positions(s.Features)
 		if s.Held {
 			at = append(at, p.heldAt...)
@@ -167,10 +170,21 @@ func (p *Problem) rows(sets []Replacement) lm.Query {
 	return q
 }
 
-// look returns the objective, and the logits of the next token, under each replacement.
+// look returns the objective, and the logits of what comes after the input, under each replacement: from one query
+// where the objective is about that alone, and else from one about the answer and one about the input.
 func (p *Problem) look(ctx context.Context, sets []Replacement) (values []float64, logits [][]float32, err error) {
 	q := p.rows(sets)
-	q.Of, q.Logits = []lm.Objective{p.Objective}, lm.LastLogits
+	if p.aboutNext() {
+		q.Of = []lm.Objective{p.Objective}
+	} else {
+		if values, err = p.Values(ctx, sets); err != nil {
+			return nil, nil, err
+		}
+		for i := range q.Rows {
+			q.Rows[i] = p.IDs[:p.Input]
+		}
+	}
+	q.Logits = lm.LastLogits
 	a, err := p.Run(ctx, q)
 	if err != nil {
 		return nil, nil, err
@@ -178,19 +192,26 @@ func (p *Problem) look(ctx context.Context, sets []Replacement) (values []float6
 	for _, l := range a.Logits {
 		logits = append(logits, l.Data)
 	}
-	return a.Values, logits, nil
+	if q.Of != nil {
+		values = a.Values
+	}
+	return values, logits, nil
 }
+
+// aboutNext reports whether the objective is about the token after the input alone.
+func (p *Problem) aboutNext() bool { return p.Input == len(p.IDs) && p.rather == nil }
+
+// fewRows is up to how many rows the logits are asked for though nobody reads them: the program that answers is then
+// that of Prepare and of the evidence, and none is compiled to leave them out.
+const fewRows = 8
 
 // Values returns the objective under each replacement.
 func (p *Problem) Values(ctx context.Context, sets []Replacement) ([]float64, error) {
-	return p.values(ctx, p.Objective, sets)
-}
-
-// values returns any objective under each replacement.
-func (p *Problem) values(ctx context.Context, of lm.Objective, sets []Replacement) ([]float64, error) {
 	q := p.rows(sets)
-	q.Of = []lm.Objective{of}
-	a, err := p.Run(ctx, q)
+	if len(sets) <= fewRows && p.aboutNext() {
+		q.Logits = lm.LastLogits
+	}
+	a, err := p.Evaluate(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -206,11 +227,17 @@ func (p *Problem) Game() Game {
 	return g
 }
 
-// GameOf returns the problem as a game about another objective.
+// GameOf returns the problem as a game about another objective of its rows.
 func (p *Problem) GameOf(of lm.Objective) Game {
 	return Remember(game{p, func(ctx context.Context, sets []Replacement) ([]float64,
 		error) {
-		return p.values(ctx, of, sets)
+		q := p.rows(sets)
+		q.Of = []lm.Objective{of}
+		a, err := p.Run(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		return a.Values, nil
 	}})
 }
 

@@ -199,11 +199,8 @@ func (a *Attribution) Validate() error {
 }
 
 func (a *Attribution) checkTokens() error {
-	if a.Target.ID < 0 {
-		return fmt.Errorf("target.id is %d: expected 0 or more", a.Target.ID)
-	}
-	if a.Foil != nil && a.Foil.ID < 0 {
-		return fmt.Errorf("foil.id is %d: expected 0 or more", a.Foil.ID)
+	if err := a.Asked().check(); err != nil {
+		return err
 	}
 	for i, t := range a.Tokens {
 		if t.ID < 0 {
@@ -268,7 +265,7 @@ func (p *Promise) check() error {
 	case p.Each != "" && p.Each != EachRow && p.Each != Diagonal:
 		return fmt.Errorf("promise.each is %q: expected %s or %s, or nothing", strict.Cut(p.Each), EachRow, Diagonal)
 	}
-	return finite("promise.total", []float64{p.Total})
+	return errors.Join(finite("promise.total", []float64{p.Total}), finite("promise.totals", p.Totals))
 }
 
 func (c *Completeness) check() error {

@@ -2,13 +2,10 @@ package explain
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 
-	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -26,13 +23,45 @@ type MatrixScores struct {
 	Rows      []string  // a label each row
 	Columns   []string  // a label each column
 	Values    [][]float64
-	Spread    [][]float64 // standard errors, as Values; nil: nothing was sampled
-	RowValues []float64   // the number that each row explains, where every row has its own; nil: the problem's
-	Unit      string      // "": that of the objective
-	Promise   *Promise    // nil: the values need not add up to anything
-	Base      *float64    // what the objective is without anything by the method's own account; nil: Problem.Base
-	Settings  any         // a struct of what the method ran with, which becomes JSON
+	Spread    [][]float64   // standard errors, as Values; nil: nothing was sampled
+	RowValues []float64     // the number that each row explains, where every row has its own; nil: the problem's
+	Unit      string        // "": that of the objective
+	Promise   *Promise      // nil: the values need not add up to anything
+	Base      *float64      // what the objective is without anything by the method's own account; nil: Problem.Base
+	Settings  any           // a struct of what the method ran with, which becomes JSON
+	Evidence  []RowEvidence // what was measured of each row; nil: nothing
 	Warnings  []string
+
+	// What a matrix of what happens inside a model has besides.
+	About      string     // what the values say, where they do not say why a token was predicted
+	Words      [][]string // a word in each cell, as Values; nil: there are none
+	More       []Measure  // what else was measured of each cell
+	Notes      []string   // what is to be read from the values, a sentence each
+	Identities []Identity
+}
+
+// Measure is one more number of each cell of a matrix.
+type Measure struct {
+	Name   string      `json:"name"`
+	Unit   string      `json:"unit"`
+	Values [][]float64 `json:"values"`          // as those of the matrix
+	Words  [][]string  `json:"words,omitempty"` // a word in each cell
+}
+
+// Identity is what must be so if a number from inside a model is what it is said to be, with what was measured: a
+// patch of everything restores everything, the lens behind the last layer is the output. It is a fact about the
+// computation, and not about the model: an identity that does not hold speaks of a fault, and not of a finding.
+type Identity struct {
+	Name      string  `json:"name"`      // what is compared, in words
+	Want      float64 `json:"want"`      // what it must be
+	Got       float64 `json:"got"`       // what it is
+	Tolerance float64 `json:"tolerance"` // by how much the two may differ
+	Holds     bool    `json:"holds"`
+}
+
+// NewIdentity compares what was got with what must be, up to a tolerance.
+func NewIdentity(name string, want, got, tolerance float64) Identity {
+	return Identity{Name: name, Want: want, Got: got, Tolerance: tolerance, Holds: math.Abs(got-want) <= tolerance}
 }
 
 // The parts of a matrix that a promise may be about, where it is not all values together.
@@ -44,30 +73,37 @@ const (
 // Matrix is the result of all methods that score pairs. Like an Attribution it carries its labels, its unit, and what
 // was measured of its promise.
 type Matrix struct {
-	Schema    int            `json:"schema"`
-	Method    MethodInfo     `json:"method"`
-	Objective string         `json:"objective"`
-	Target    Token          `json:"target"`
-	Foil      *Token         `json:"foil,omitempty"`
-	Choice    *Token         `json:"choice,omitempty"` // as of an Attribution
-	Baseline  string         `json:"baseline"`
-	Tokens    []InputToken   `json:"tokens"`               // the input, one entry a token
-	Axes      []string       `json:"axes"`                 // what rows and columns are, in this order
-	Rows      []string       `json:"rows"`                 // a label each row
-	Columns   []string       `json:"columns"`              // a label each column
-	Values    [][]float64    `json:"values"`               // [row][column], in Unit
-	Spread    [][]float64    `json:"spread,omitempty"`     // standard errors, as Values
-	RowValues []float64      `json:"row_values,omitempty"` // the objective of each row, where every row has its own
-	Unit      string         `json:"unit"`
-	Value     float64        `json:"value"` // the objective on the input
-	Base      float64        `json:"base"`  // the objective on the baseline
-	Promise   *Promise       `json:"promise,omitempty"`
-	Evidence  MatrixEvidence `json:"evidence"`
-	Cost      Cost           `json:"cost"`
-	Seed      uint64         `json:"seed"`
-	ModelHash string         `json:"model_hash"`
-	InputHash string         `json:"input_hash"`
-	Warnings  []string       `json:"warnings,omitempty"`
+	Schema     int            `json:"schema"`
+	Method     MethodInfo     `json:"method"`
+	Objective  string         `json:"objective"`
+	Target     Token          `json:"target"`
+	Foil       *Token         `json:"foil,omitempty"`
+	Choice     *Token         `json:"choice,omitempty"` // this and the next three as of an Attribution
+	Answer     []Token        `json:"answer,omitempty"`
+	FoilAnswer []Token        `json:"foil_answer,omitempty"`
+	Any        bool           `json:"any,omitempty"`
+	Baseline   string         `json:"baseline"`
+	Tokens     []InputToken   `json:"tokens"`               // the input, one entry a token
+	About      string         `json:"about,omitempty"`      // what the values say; "": why the target was predicted
+	Axes       []string       `json:"axes"`                 // what rows and columns are, in this order
+	Rows       []string       `json:"rows"`                 // a label each row
+	Columns    []string       `json:"columns"`              // a label each column
+	Values     [][]float64    `json:"values"`               // [row][column], in Unit
+	Words      [][]string     `json:"words,omitempty"`      // a word in each cell, as Values
+	More       []Measure      `json:"more,omitempty"`       // what else was measured of each cell
+	Notes      []string       `json:"notes,omitempty"`      // what is to be read from the values, a sentence each
+	Spread     [][]float64    `json:"spread,omitempty"`     // standard errors, as Values
+	RowValues  []float64      `json:"row_values,omitempty"` // the objective of each row, where every row has its own
+	Unit       string         `json:"unit"`
+	Value      float64        `json:"value"` // the objective on the input
+	Base       float64        `json:"base"`  // the objective on the baseline
+	Promise    *Promise       `json:"promise,omitempty"`
+	Evidence   MatrixEvidence `json:"evidence"`
+	Cost       Cost           `json:"cost"`
+	Seed       uint64         `json:"seed"`
+	ModelHash  string         `json:"model_hash"`
+	InputHash  string         `json:"input_hash"`
+	Warnings   []string       `json:"warnings,omitempty"`
 }
 
 // MatrixEvidence is what speaks for a matrix, measured on the model. A nil part was not measured, and means nothing.
@@ -75,7 +111,26 @@ type MatrixEvidence struct {
 	// Completeness compares the sum of the values with the promise: of the row that is farthest off, where it is about
 	// each.
 	Completeness *Completeness `json:"completeness,omitempty"`
-	Held         *Held         `json:"held,omitempty"` // the tokens that stay, and are no features
+	Held         *Held         `json:"held,omitempty"`    // the tokens that stay, and are no features
+	Float32      *float64      `json:"float32,omitempty"` // Value in float32; nil: that is what the model computes in
+	// Rows is what speaks for each row of a matrix whose rows are explanations by themselves.
+	Rows []RowEvidence `json:"rows,omitempty"`
+	// Identities are what must be so if the values are what they are said to be. One that does not hold is a warning,
+	// too.
+	Identities []Identity `json:"identities,omitempty"`
+}
+
+// Broken returns the names of what the evidence refutes: identities that do not hold, and a promise that is not kept.
+func (e MatrixEvidence) Broken() (names []string) {
+	if c := e.Completeness; c != nil && !c.Holds {
+		names = append(names, "the sum")
+	}
+	for _, i := range e.Identities {
+		if !i.Holds {
+			names = append(names, i.Name)
+		}
+	}
+	return names
 }
 
 // grouping is a MatrixMethod that needs features of its own: it makes its question of any other.
@@ -98,6 +153,28 @@ func ExplainMatrix(ctx context.Context, m *lm.Model, q Question, method MatrixMe
 	if err != nil {
 		return nil, err
 	}
+	return p.answer(ctx, method)
+}
+
+// Inside is ExplainMatrix for methods that look inside the model and compare with no baseline: nothing is absent, so
+// that the problem has no Baselines and no Embeddings, and no token is held but those that nobody wrote.
+func Inside(ctx context.Context, m *lm.Model, q Question, method MatrixMethod) (*Matrix, error) {
+	if err := Suits(method, m, q); err != nil {
+		return nil, err
+	}
+	if len(q.Target) > 1 || q.TwoTexts() || q.Any {
+		return nil, fmt.Errorf("%s looks inside the prediction of one token: give a target, and a foil, of one",
+			method.Name())
+	}
+	p, err := prepare(ctx, m, q, true)
+	if err != nil {
+		return nil, err
+	}
+	return p.answer(ctx, method)
+}
+
+// answer runs a method on the problem.
+func (p *Problem) answer(ctx context.Context, method MatrixMethod) (*Matrix, error) {
 	p.begin(method.Name())
 	s, err := method.Matrix(ctx, p)
 	if err != nil {
@@ -106,8 +183,19 @@ func ExplainMatrix(ctx context.Context, m *lm.Model, q Question, method MatrixMe
 	return p.matrix(method.Name(), s)
 }
 
-// matrix returns a method's values with all that they mean, and with what was measured of their promise.
-func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
+// NewMatrix returns what was measured of a model that was asked about no one text: the result has neither objective nor
+// target, and says of what it is about. estimated is how many rows the work was expected to take.
+func NewMatrix(m *lm.Model, name string, s MatrixScores, cost lm.Cost, estimated int) (*Matrix, error) {
+	out, err := newMatrix(m, name, s)
+	if err != nil {
+		return nil, err
+	}
+	out.spent(cost, estimated)
+	return out, out.Validate()
+}
+
+// newMatrix returns a method's values with what they mean, and the identities that were measured.
+func newMatrix(m *lm.Model, name string, s MatrixScores) (*Matrix, error) {
 	for i, row := range slices.Concat(s.Values, s.Spread) {
 		for j, v := range row {
 			if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -118,34 +206,50 @@ func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
 		}
 	}
 	out := &Matrix{
-		Schema: Schema, Method: MethodInfo{Name: name}, Objective: p.Question.Objective, Target: p.token(p.Target),
-		Baseline: p.Question.Baseline, Tokens: p.Tokens, Axes: s.Axes[:], Rows: s.Rows, Columns: s.Columns,
-		Values: s.Values, Spread: s.Spread, RowValues: s.RowValues, Unit: s.Unit, Value: p.Value, Base: p.Base(),
-		Promise: s.Promise,
-		Seed:    p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: s.Warnings,
+		Schema: Schema, Method: MethodInfo{Name: name}, About: s.About, Axes: s.Axes[:], Rows: s.Rows, Columns: s.Columns,
+		Values: s.Values, Words: s.Words, More: s.More, Notes: s.Notes, Spread: s.Spread, RowValues: s.RowValues,
+		Unit: s.Unit, Promise: s.Promise, ModelHash: m.Hash(), Warnings: s.Warnings,
+		Evidence: MatrixEvidence{Rows: s.Evidence, Identities: s.Identities},
+	}
+	for _, i := range s.Identities {
+		if !i.Holds {
+			out.Warnings = append(out.Warnings, fmt.Sprintf("%s: it must be %.4g, and is %.4g, where %.2g is allowed: "+
+				"do not rely on these values", i.Name, i.Want, i.Got, i.Tolerance))
+		}
 	}
 	var err error
-	if out.Method.Settings, err = settings(s.Settings); err != nil {
+	out.Method.Settings, err = settings(s.Settings)
+	return out, err
+}
+
+// spent says what the matrix cost.
+func (m *Matrix) spent(c lm.Cost, estimated int) {
+	m.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: estimated,
+		Seconds: c.Seconds, CompileSeconds: c.CompileSeconds}
+}
+
+// matrix returns a method's values with all that they mean, and with what was measured of their promise.
+func (p *Problem) matrix(name string, s MatrixScores) (*Matrix, error) {
+	out, err := newMatrix(p.Model, name, s)
+	if err != nil {
 		return nil, err
 	}
+	asked := p.asked()
+	out.Objective, out.Baseline = p.Question.Objective, p.Question.Baseline
+	out.Target, out.Foil, out.Choice, out.Any = asked.Target, asked.Foil, asked.Choice, asked.Any
+	out.Answer, out.FoilAnswer = asked.Answer, asked.FoilAnswer
+	out.Tokens, out.Value, out.Base = p.Tokens, p.Value, p.Base()
+	out.Seed, out.InputHash = p.Question.Seed, p.inputHash()
 	if s.Base != nil {
 		out.Base = *s.Base
 	}
 	if out.Unit == "" {
 		out.Unit = p.Unit
 	}
-	if p.Question.Objective == Contrast {
-		foil := p.token(p.Foil)
-		out.Foil = &foil
-	}
-	out.Evidence.Held = p.held
-	choice := p.token(p.choice)
-	out.Choice = &choice
+	out.Evidence.Held, out.Evidence.Float32 = p.held, p.float32
+	out.Warnings = slices.Concat(out.Warnings, p.unknowns())
 	out.complete(p.Question.Tolerance)
-	c := p.cost
-	out.Cost = Cost{ForwardRows: c.ForwardRows, BackwardRows: c.BackwardRows, EstimatedRows: p.work.estimate(p.cost) +
-		p.prepared.ForwardRows,
-		Seconds: c.Seconds, CompileSeconds: c.CompileSeconds}
+	out.spent(p.cost, p.work.estimate(p.cost)+p.prepared.ForwardRows)
 	return out, out.Validate()
 }
 
@@ -155,13 +259,19 @@ func (m *Matrix) complete(tolerance float64) {
 		return
 	}
 	var worst *Completeness
-	for _, values := range m.promised() {
-		if c := m.Promise.kept(values, tolerance); worst == nil || c.Relative > worst.Relative {
-			worst = c
+	var of Promise // that of the worst
+	for i, values := range m.promised() {
+		promise := m.Promise.of(i)
+		c := promise.kept(values, tolerance)
+		if worst == nil || c.Relative > worst.Relative {
+			worst, of = c, promise
+		}
+		if m.Promise.Each == EachRow && i < len(m.Evidence.Rows) {
+			m.Evidence.Rows[i].Completeness = c
 		}
 	}
 	m.Evidence.Completeness = worst
-	if w := m.Promise.broken(worst); w != "" {
+	if w := of.broken(worst); w != "" {
 		m.Warnings = append(m.Warnings, w)
 	}
 }
@@ -190,82 +300,4 @@ func (m *Matrix) ColumnSums() []float64 {
 		}
 	}
 	return out
-}
-
-// Validate returns all that makes a matrix impossible to read: no method, counts that differ, numbers that are not
-// finite. It does not judge the evidence.
-func (m *Matrix) Validate() error {
-	if m == nil {
-		return errors.New("no matrix: nil")
-	}
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if m.Schema < 1 || m.Schema > Schema {
-		bad("schema is %d: expected 1 to %d (explain.Schema)", m.Schema, Schema)
-	}
-	if m.Method.Name == "" {
-		bad("method.name is empty")
-	}
-	if len(m.Axes) != 2 {
-		bad("%d axes: expected what rows and what columns are", len(m.Axes))
-	}
-	if len(m.Rows) == 0 || len(m.Columns) == 0 {
-		bad("the matrix has %d rows and %d columns: expected at least one each", len(m.Rows), len(m.Columns))
-	}
-	errs = append(errs, m.checkValues("values", m.Values))
-	if m.Spread != nil {
-		errs = append(errs, m.checkValues("spread", m.Spread))
-	}
-	if n := len(m.RowValues); n != 0 && n != len(m.Rows) {
-		bad("%d row_values for %d rows: expected one each, or none", n, len(m.Rows))
-	}
-	errs = append(errs, finite("row_values", m.RowValues), finite("value", []float64{m.Value}),
-		finite("base", []float64{m.Base}))
-	errs = append(errs, m.Promise.check(), m.Evidence.Completeness.check(), m.Cost.check())
-	if p := m.Promise; p != nil && p.Each == Diagonal && len(m.Rows) != len(m.Columns) {
-		bad("a promise about the diagonal of %d x %d values", len(m.Rows), len(m.Columns))
-	}
-	return errors.Join(errs...)
-}
-
-// checkValues says what is wrong with values that stand in the rows and columns of the matrix.
-func (m *Matrix) checkValues(name string, values [][]float64) error {
-	if len(values) != len(m.Rows) {
-		return fmt.Errorf("%d rows of %s for %d labels: expected one each", len(values), name, len(m.Rows))
-	}
-	for i, row := range values {
-		if len(row) != len(m.Columns) {
-			return fmt.Errorf("%s[%d] has %d numbers for %d columns: expected one each", name, i, len(row), len(m.Columns))
-		}
-		if err := finite(fmt.Sprintf("%s[%d]", name, i), row); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// WriteMatrix writes a matrix as a JSON object, as Write does an attribution.
-func WriteMatrix(w io.Writer, m *Matrix) error {
-	if err := m.Validate(); err != nil {
-		return fmt.Errorf("cannot write the matrix: %w", err)
-	}
-	full := *m
-	full.Tokens = orEmpty(m.Tokens)
-	return encode(w, &full)
-}
-
-// ReadMatrix reads what WriteMatrix wrote, and is as strict as Read.
-func ReadMatrix(r io.Reader) (*Matrix, error) {
-	data, err := readJSON(r)
-	if err != nil {
-		return nil, fmt.Errorf("no matrix: %w", err)
-	}
-	m := new(Matrix)
-	if err := readVersion(data, "a matrix"); err != nil {
-		return nil, err
-	}
-	if err := strict.Unmarshal(data, m); err != nil {
-		return nil, err
-	}
-	return m, m.Validate()
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/lm"
-	"lmkit.internal/lmkit/token"
 )
 
 // Method is a way to score the features of a problem.
@@ -40,7 +39,10 @@ type Scores struct {
 	Spread  []float64 // standard errors, one a feature; nil: nothing was sampled or averaged
 	Unit    string    // "": that of the objective
 	Promise *Promise  // nil: the scores need not add up to anything
-	Base    *float64  // what the objective is without any feature by the method's own account; nil: Problem.Base
+	// Base is what the objective is without any feature by the method's own account, and BaseOf what this number is, in
+	// words; nil: Problem.Base.
+	Base   *float64
+	BaseOf string
 	// Held is the part of Base that the method gives the tokens of Problem.Held; nil: it does not say.
 	Held     *float64
 	Settings any      // a struct of what the method ran with, which becomes JSON; nil: nothing to report
@@ -53,6 +55,16 @@ type Promise struct {
 	Of    string  `json:"of"`             // what this number is, in words: Difference, or the method's own
 	Each  string  `json:"each,omitempty"` // of a matrix, what adds up to it: EachRow, Diagonal; "": all values together
 	Cure  string  `json:"cure,omitempty"` // what to do where the promise is not kept
+	// Totals is, of EachRow, the total of each row, where they differ; Total is their sum then.
+	Totals []float64 `json:"totals,omitempty"`
+}
+
+// of returns the promise about list i of the values that must add up to a total each.
+func (p Promise) of(i int) Promise {
+	if p.Totals != nil {
+		p.Total = p.Totals[i]
+	}
+	return p
 }
 
 // Difference is the promise that most methods make: the objective on the input minus the objective without any feature.
@@ -147,6 +159,7 @@ func since(before, now lm.Cost) lm.Cost {
 	return lm.Cost{
 		ForwardRows: now.ForwardRows - before.ForwardRows, BackwardRows: now.BackwardRows - before.BackwardRows,
 		Seconds: now.Seconds - before.Seconds, CompileSeconds: now.CompileSeconds - before.CompileSeconds,
+		Copied: now.Copied - before.Copied,
 	}
 }
 
@@ -181,8 +194,9 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 			held.Share = s.Held
 			a.Evidence.Held = &held
 		}
+		a.Evidence.Float32 = p.float32
 		p.doubt(a, s.ran)
-		p.unknowns(a)
+		a.Warnings = append(a.Warnings, p.unknowns()...)
 		a.Cost = Cost{ForwardRows: cost.ForwardRows, BackwardRows: cost.BackwardRows,
 			EstimatedRows: s.estimated + p.prepared.ForwardRows + measured,
 			Seconds:       cost.Seconds, CompileSeconds: cost.CompileSeconds}
@@ -193,23 +207,18 @@ func (p *Problem) Attributions(ctx context.Context, found ...*Scored) ([]*Attrib
 
 // attribution returns what a method found, without evidence and cost.
 func (p *Problem) attribution(s *Scored) *Attribution {
+	asked := p.asked()
 	a := &Attribution{
-		Schema: Schema, Method: s.Method, Objective: p.Question.Objective, Target: p.token(p.Target),
-		Baseline: p.Question.Baseline, Tokens: p.Tokens, Features: p.Features,
+		Schema: Schema, Method: s.Method, Objective: p.Question.Objective,
+		Target: asked.Target, Foil: asked.Foil, Choice: asked.Choice, Answer: asked.Answer, FoilAnswer: asked.FoilAnswer,
+		Any:      asked.Any,
+		Baseline: p.Question.Baseline, Tokens: p.Tokens[:p.Input], Features: p.Features,
 		Scores: s.Values, Spread: s.Spread, Unit: s.Unit, Value: p.Value, Base: p.Base(), Promise: s.Promise,
 		Seed: p.Question.Seed, ModelHash: p.Model.Hash(), InputHash: p.inputHash(), Warnings: slices.Concat(s.Warnings,
 			p.notes),
 	}
-	choice := p.token(p.choice)
-	a.Choice = &choice
 	if s.Base != nil {
-		a.Base = *s.Base
-	}
-	if p.Question.Objective == Contrast {
-		foil := p.token(p.Foil)
-		a.Foil = &foil
+		a.Base, a.BaseOf = *s.Base, s.BaseOf
 	}
 	return a
 }
-
-func (p *Problem) token(id token.ID) Token { return Token{ID: int(id), Text: p.Model.TokenText(id)} }

@@ -20,13 +20,16 @@ type Problem struct {
 	Model    *lm.Model
 
 	// What is explained.
-	Target    token.ID
-	Foil      token.ID     // for Contrast; -1 otherwise
-	Objective lm.Objective // at the last token of a row
-	Unit      string       // of the objective: logit, nat or probability
+	Target []token.ID // one, or those of an answer, or, of Question.Any, of a set
+	Foil   []token.ID // for Contrast; nil otherwise
+	// Objective is at the last tokens of a row; of a contrast of two answers it is the half of it that is about the
+	// target. Evaluate knows the other half.
+	Objective lm.Objective
+	Unit      string // of the objective: logit, nat or probability
 
 	// What it is explained by.
-	IDs        []token.ID
+	IDs        []token.ID // the input, and after it the answer's tokens but for its last
+	Input      int        // how many of them are the input's
 	Tokens     []InputToken
 	Features   []Feature
 	Baselines  []Baseline
@@ -36,7 +39,9 @@ type Problem struct {
 	Value float64   // the objective on the input
 	Bases []float64 // the objective on each baseline
 
+	rather   *rather  // of a contrast of two answers: what the foil's rows are; nil: there are none
 	work     work     // what is run now
+	pace     float64  // seconds that a row takes, about
 	choice   token.ID // the model's first choice
 	text     string   // that the tokens are; "": it is not known
 	held     *Held    // what stays as it is, and is no feature; nil: nothing
@@ -44,25 +49,44 @@ type Problem struct {
 	notes    []string // warnings that belong to every result
 	cost     lm.Cost  // of all that was asked so far
 	prepared lm.Cost  // of Prepare
+	float32  *float64 // Value in float32 where the model computes in less
 }
 
 // Prepare resolves a question: encodes the text, groups tokens, finds target and foil, and evaluates the objective on
 // the input and on the baselines. It takes a row forward for the input and each baseline, and the same again where the
 // question leaves the target or the foil to the model.
 func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
+	return prepare(ctx, m, q, false)
+}
+
+// noBaseline is the baseline of methods that compare with nothing.
+const noBaseline = "none"
+
+// prepare resolves a question. A bare problem has no baselines, and holds nothing on its own account.
+func prepare(ctx context.Context, m *lm.Model, q Question, bare bool) (*Problem, error) {
+	if bare {
+		q.Baseline, q.FirstToken = noBaseline, ScoreFirst
+	}
 	if err := q.defaults(m); err != nil {
 		return nil, err
 	}
-	p := &Problem{Question: q, Model: m, Unit: measures[q.Objective].unit}
+	p := &Problem{Question: q, Model: m, Unit: q.measure().unit}
 	p.begin("reading the prompt")
 	if err := p.encode(); err != nil {
 		return nil, err
 	}
-	if err := p.hold(ctx); err != nil {
+	if !bare {
+		if err := p.hold(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.appendAnswer(); err != nil {
 		return nil, err
 	}
-	if err := p.baselines(); err != nil {
-		return nil, err
+	if !bare {
+		if err := p.baselines(); err != nil {
+			return nil, err
+		}
 	}
 	// One batch: the input, and each baseline in place of all features.
 	sets := []Replacement{{}}
@@ -74,16 +98,18 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 			sets = append(sets, Replacement{Held: true, Baseline: i})
 		}
 	}
-	p.Objective = q.objective(orZero(q.Target), orZero(q.Foil))
+	p.Objective = p.objective(orZero(q.Target), orZero(q.Foil))
+	before := p.cost
 	values, logits, err := p.look(ctx, sets)
 	if err != nil {
 		return nil, err
 	}
+	p.timed(before, len(sets))
 	if err := p.choose(logits[0]); err != nil {
 		return nil, err
 	}
 	if q.Target == nil || q.Foil == nil && q.Objective == Contrast {
-		p.Objective = q.objective(p.Target, p.Foil)
+		p.Objective = p.objective(p.Target, p.Foil)
 		if values, _, err = p.look(ctx, sets); err != nil {
 			return nil, err
 		}
@@ -92,46 +118,46 @@ func Prepare(ctx context.Context, m *lm.Model, q Question) (*Problem, error) {
 	if p.held != nil {
 		p.held.Effect = p.Value - mean(values[1+len(p.Baselines):])
 	}
+	if err := p.compareFloat32(ctx); err != nil {
+		return nil, err
+	}
 	p.prepared = p.cost
 	return p, nil
 }
 
-func orZero(id *token.ID) token.ID {
-	if id == nil {
-		return 0
+// compareFloat32 asks for the objective on the input in float32, where the model computes in less.
+func (p *Problem) compareFloat32(ctx context.Context) error {
+	m := p.Model
+	if m.Precision() == lm.Float32 {
+		return nil
 	}
-	return *id
-}
-
-// objective returns the number that is explained, at the last token of a row.
-func (q Question) objective(target, foil token.ID) lm.Objective {
-	m := measures[q.Objective]
-	of := lm.Objective{Unit: m.of, Terms: []lm.Term{{Pos: -1, ID: target, Weight: m.weight}}}
-	if q.Objective == Contrast {
-		of.Terms = append(of.Terms, lm.Term{Pos: -1, ID: foil, Weight: -m.weight})
+	p.Model = m.InFloat32()
+	defer func() { p.Model = m }()
+	values, _, err := p.look(ctx, []Replacement{{}})
+	if err == nil {
+		p.float32 = &values[0]
 	}
-	return of
+	return err
 }
 
 // choose finds target and foil where the question leaves them to the model.
 func (p *Problem) choose(logits []float32) error {
 	p.choice = Best(logits)
-	p.Target, p.Foil = p.choice, -1
-	if p.Question.Target != nil {
-		p.Target = *p.Question.Target
+	p.Target, p.Foil = p.Question.Target, p.Question.Foil
+	first := p.choice
+	if p.Target == nil && p.Foil != nil && first == p.Foil[0] {
+		first = Best(logits, first)
 	}
-	switch {
-	case p.Question.Objective != Contrast:
+	if p.Target == nil {
+		p.Target = []token.ID{first}
+	}
+	if p.Question.Objective != Contrast {
 		return nil
-	case p.Question.Foil != nil:
-		p.Foil = *p.Question.Foil
-		if p.Question.Target == nil && p.Target == p.Foil {
-			p.Target = Best(logits, p.Foil)
-		}
-	default:
-		p.Foil = Best(logits, p.Target)
 	}
-	if p.Foil < 0 || p.Target < 0 {
+	if p.Foil == nil {
+		p.Foil = []token.ID{Best(logits, p.Target...)}
+	}
+	if p.Foil[0] < 0 || p.Target[0] < 0 {
 		return errors.New("a vocabulary of one token has nothing to contrast")
 	}
 	return nil
@@ -149,8 +175,13 @@ func Best(logits []float32, but ...token.ID) token.ID {
 	return top
 }
 
-// Base returns the objective on the baseline: the mean over the baselines.
-func (p *Problem) Base() float64 { return mean(p.Bases) }
+// Base returns the objective on the baseline: the mean over the baselines, or 0 if there are none.
+func (p *Problem) Base() float64 {
+	if len(p.Bases) == 0 {
+		return 0
+	}
+	return mean(p.Bases)
+}
 
 func mean(values []float64) float64 {
 	sum := 0.0
@@ -177,10 +208,13 @@ func (p *Problem) Run(ctx context.Context, q lm.Query) (*lm.Answer, error) {
 	return a, nil
 }
 
+// Spend counts what a method asked of another model than the problem's.
+func (p *Problem) Spend(c lm.Cost) { p.cost.Add(c) }
+
 // Cost returns what the problem has cost so far.
 func (p *Problem) Cost() lm.Cost { return p.cost }
 
-// Rows returns n copies of the input, to run n versions of it in one query.
+// Rows returns n copies of the input, with the answer behind it, to run n versions of it in one query.
 func (p *Problem) Rows(n int) [][]token.ID {
 	rows := make([][]token.ID, n)
 	for i := range rows {
@@ -225,7 +259,7 @@ func (p *Problem) AllFeatures() []int {
 func (p *Problem) inputHash() string {
 	h := sha256.New()
 	var b []byte
-	for _, id := range p.IDs {
+	for _, id := range p.IDs[:p.Input] {
 		b = binary.LittleEndian.AppendUint32(b, uint32(id))
 	}
 	if p.Question.State != nil {

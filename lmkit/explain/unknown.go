@@ -10,10 +10,10 @@ const mostNamed = 5
 
 // unknowns warns of input tokens that the model does not know: it read one and the same token in their place, so that
 // their scores say nothing of the words as they are written. Against the baseline unk they are their own baseline.
-func (p *Problem) unknowns(a *Attribution) {
+func (p *Problem) unknowns() (warnings []string) {
 	unk := slices.ContainsFunc(p.Baselines, func(b Baseline) bool { return b.Name == "unk" })
 	if unk && !p.Model.MetUnknown() {
-		a.Warnings = append(a.Warnings, "training never showed the model its unknown token, whose embedding is as "+
+		warnings = append(warnings, "training never showed the model its unknown token, whose embedding is as "+
 			"random as at first: "+
 			"choose another baseline than unk, such as mean")
 	}
@@ -24,7 +24,7 @@ func (p *Problem) unknowns(a *Attribution) {
 		}
 	}
 	if len(words) == 0 {
-		return
+		return warnings
 	}
 	named := listed(words[:min(len(words), mostNamed)], len(words))
 	unknown, _ := p.Model.Tokenizer().Unknown()
@@ -32,5 +32,5 @@ func (p *Problem) unknowns(a *Attribution) {
 	if unk {
 		text += ", which is also the baseline unk, against which the scores of such words are 0 by construction"
 	}
-	a.Warnings = append(a.Warnings, text)
+	return append(warnings, text)
 }

@@ -9,6 +9,7 @@ import (
 
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/explain/gradient"
 	"lmkit.internal/lmkit/explain/perturb"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
@@ -38,6 +39,16 @@ func TestUnknownWordsAreSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := as[0]
+		x, err := explain.ExplainMatrix(t.Context(), m, explain.Question{Prompt: strings.Join(words, " "),
+			Baseline: baseline}, gradient.Predictions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range a.Warnings {
+			if strings.HasPrefix(w, "the model does not know ") && !slices.Contains(x.Warnings, w) {
+				t.Fatalf("of pairs only this is said: %q", x.Warnings)
+			}
+		}
 		var unknown []string
 		for i, w := range words {
 			is := slices.Contains(strange, w)

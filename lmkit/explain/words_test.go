@@ -47,7 +47,8 @@ func TestWordsOfEvidence(t *testing.T) {
 		for range words {
 			method.scores = append(method.scores, float64(rapid.IntRange(-2, 4).Draw(t, "score")))
 		}
-		as, err := explain.Explain(t.Context(), m, explain.Question{Prompt: strings.Join(words, " "), Target: &target,
+		as, err := explain.Explain(t.Context(), m, explain.Question{Prompt: strings.Join(words, " "),
+			Target:    []token.ID{target},
 			Objective: explain.Logit}, method)
 		if err != nil {
 			t.Fatal(err)

@@ -31,7 +31,24 @@ type Config struct {
 	// of it, which it reads again: one more reading of context/2 tokens for every context/2 new ones. What came
 	// before is forgotten, as is the start of a prompt longer than the context.
 	NoSlide bool
+
+	// Edits are of all rows, and hold at the tokens of Part: see [lm.Model.Decode].
+	Edits []lm.Edit
+	Part  Part
 }
+
+// Part is a part of a text that is made.
+type Part string
+
+// The parts.
+const (
+	Whole     Part = ""        // every token
+	OfPrompt  Part = "prompt"  // those of the prompt
+	OfWritten Part = "written" // those that are written: the first of them is chosen before
+)
+
+// Parts lists the names of the parts that are not all of a text.
+var Parts = []Part{OfPrompt, OfWritten}
 
 // Validate reports every setting that makes no sense.
 func (c Config) Validate() error {
@@ -41,6 +58,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.sampling(nil).Validate(); err != nil {
 		errs = append(errs, err)
+	}
+	if c.Part != Whole && !slices.Contains(Parts, c.Part) {
+		errs = append(errs, fmt.Errorf("edits hold in no part %q of a text; the parts are %v", c.Part, Parts))
 	}
 	if slices.Contains(c.Stop, "") {
 		errs = append(errs,
@@ -144,6 +164,7 @@ func batch[P Prompt](ctx context.Context, m *lm.Model, prompts []P, c Config) ([
 type row struct {
 	number int
 	ids    []token.ID // the prompt and what came after it, or, of that, what the model still sees
+	prompt int        // how many of these are of the prompt
 	read   int        // how many of the ids the model has read
 	made   int        // how many tokens were added
 	text   *speller
@@ -181,7 +202,7 @@ func prepare[P Prompt](m *lm.Model, prompts []P, c *Config) ([]*row, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the prompt: %w", err)
 		}
-		rows = append(rows, &row{number: i, ids: slices.Clone(ids),
+		rows = append(rows, &row{number: i, ids: slices.Clone(ids), prompt: len(ids),
 			text: &speller{tokenizer: m.Tokenizer(), before: ids[len(ids)-1], stop: c.Stop}})
 	}
 	return rows, nil
@@ -300,7 +321,7 @@ func (w *window) open(ctx context.Context) error {
 		read = append(read, r.ids[:r.read])
 		room = max(room, r.unread()+w.config.Tokens-r.made-1)
 	}
-	d, err := w.model.Decode(ctx, read, room, w.config.sampling(w.rows))
+	d, err := w.model.Decode(ctx, read, room, w.config.sampling(w.rows), w.edits()...)
 	if err != nil {
 		return err
 	}
@@ -308,12 +329,41 @@ func (w *window) open(ctx context.Context) error {
 	return nil
 }
 
+// edits returns those of the configuration, at the positions of their part of each row.
+func (w *window) edits() (all []lm.Edit) {
+	if w.config.Part == Whole {
+		return w.config.Edits
+	}
+	longest := 0
+	of := map[int][]int{} // the rows with prompts of one length
+	for k, r := range w.rows {
+		longest = max(longest, len(r.ids)+w.config.Tokens-r.made)
+		of[r.prompt] = append(of[r.prompt], k)
+	}
+	for prompt, rows := range of {
+		from, to := 0, prompt
+		if w.config.Part == OfWritten {
+			from, to = prompt, longest
+		}
+		at := make([]int, to-from)
+		for i := range at {
+			at[i] = from + i
+		}
+		for _, e := range w.config.Edits {
+			e.Rows, e.Positions = rows, at
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 // push shows the model one more token a row. A full Transformer forgets the first half of what it saw.
 func (w *window) push(ctx context.Context) error {
 	if w.decoder.Room() == 0 && !w.config.NoSlide {
 		n := w.model.Config().Context
 		for _, r := range w.rows {
-			r.ids = slices.Clone(r.ids[len(r.ids)-max(1, n/2):])
+			forgotten := len(r.ids) - max(1, n/2)
+			r.ids, r.prompt = slices.Clone(r.ids[forgotten:]), max(0, r.prompt-forgotten)
 		}
 		w.decoder.Close()
 		return w.open(ctx)

@@ -310,9 +310,9 @@ func TestErrors(t *testing.T) {
 		{[]string{"a"}, generate.Config{Temperature: -1}, "temperature is -1"},
 		{[]string{"a"}, generate.Config{Temperature: math.NaN()}, "temperature is NaN"},
 		{[]string{"a"}, generate.Config{Temperature: math.Inf(1)}, "temperature is +Inf"},
-		{[]string{"a"}, generate.Config{TopK: -2}, "TopK is -2"},
-		{[]string{"a"}, generate.Config{TopP: 1.5}, "TopP is 1.5"},
-		{[]string{"a"}, generate.Config{TopP: math.NaN()}, "TopP is NaN"},
+		{[]string{"a"}, generate.Config{TopK: -2}, "top-k is -2"},
+		{[]string{"a"}, generate.Config{TopP: 1.5}, "top-p is 1.5"},
+		{[]string{"a"}, generate.Config{TopP: math.NaN()}, "top-p is NaN"},
 		{[]string{"a"}, generate.Config{Stop: []string{"x", ""}}, "one of the stop texts is empty"},
 	} {
 		got, err := generate.Batch(ctx, m, x.prompts, x.c)
@@ -321,7 +321,7 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	err := generate.Config{Tokens: -1, TopK: -1}.Validate()
-	if err == nil || !strings.Contains(err.Error(), "tokens is -1") || !strings.Contains(err.Error(), "TopK") {
+	if err == nil || !strings.Contains(err.Error(), "tokens is -1") || !strings.Contains(err.Error(), "top-k") {
 		t.Errorf("not all mistakes are told: %v", err)
 	}
 	if got := text(t, m, "aaaaaaaa", generate.Config{NoSlide: true, Tokens: 9}); utf8.RuneCountInString(got) != 9 {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -15,13 +14,17 @@ import (
 	"lmkit.internal/lmkit/internal/numerics"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/progress"
+	"lmkit.internal/lmkit/token"
 )
 
 // Config says how a model is asked.
 type Config struct {
 	// Labels are the answers to choose from. nil: those that the examples have, if they are few and come again and
 	// again ([Labels]); else answers are texts that the model writes.
-	Labels   []string
+	Labels []string
+	// Ask returns the tokens after which a model answers an example's text, such as a conversation in which a person says
+	// it; nil: those of the text as it is. With it answers are texts, and never chosen among labels.
+	Ask      func(text string) ([]token.ID, error)
 	Tokens   int // of a text that it writes, at most; 0: as the longest right one takes, and half as many more
 	Worst    int // how many of the worst mistakes are listed; 0: 5
 	Progress progress.Func
@@ -91,21 +94,36 @@ func Answers(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (*
 	if len(pairs) == 0 {
 		return nil, errors.New("there are no examples to measure on")
 	}
-	if c.Labels == nil {
+	if c.Ask != nil && c.Labels != nil {
+		return nil, errors.New("answers are chosen among labels, or written after what Ask says: give one of them")
+	}
+	if c.Labels == nil && c.Ask == nil {
 		c.Labels = Labels(pairs)
 	}
-	r := &Report{Examples: len(pairs), Majority: majority(pairs)}
-	var said []string
-	var margins []float64
-	var err error
 	if len(c.Labels) > 0 {
-		said, margins, err = choose(ctx, m, pairs, c)
-	} else {
-		said, err = write(ctx, m, pairs, c)
+		choices, err := Choose(ctx, m, pairs, c)
+		if err != nil {
+			return nil, err
+		}
+		for i, x := range choices {
+			if x.Error != "" {
+				return nil, fmt.Errorf("line %d: %s", pairs[i].Line, x.Error)
+			}
+		}
+		return Choices(pairs, choices, c)
 	}
+	said, err := write(ctx, m, pairs, c)
 	if err != nil {
 		return nil, err
 	}
+	r := report(pairs, said, nil, c)
+	r.Texts = textsOf(pairs, said)
+	return r, nil
+}
+
+// report counts what is right. margins are those of Mistake.Margin; nil: answers are no labels.
+func report(pairs []corpus.Pair, said []string, margins []float64, c Config) *Report {
+	r := &Report{Examples: len(pairs), Majority: majority(pairs)}
 	right := 0
 	for i, p := range pairs {
 		if same(said[i], p.Answer) {
@@ -122,12 +140,7 @@ func Answers(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (*
 	r.Accuracy = numerics.ProportionOf(right, len(pairs))
 	slices.SortStableFunc(r.Worst, func(a, b Mistake) int { return cmp.Compare(b.Margin, a.Margin) })
 	r.Worst = r.Worst[:min(cmp.Or(c.Worst, 5), len(r.Worst))]
-	if len(c.Labels) > 0 {
-		r.classes(pairs, said, c.Labels)
-		return r, nil
-	}
-	r.Texts = textsOf(pairs, said)
-	return r, nil
+	return r
 }
 
 // same reports whether two answers are one, but for white space at their ends.
@@ -145,63 +158,6 @@ func majority(pairs []corpus.Pair) (m Majority) {
 	return m
 }
 
-// together is how many texts are asked about before progress is told.
-const together = 256
-
-// choose returns the most likely label of each example, and by how much it is more likely than the right one.
-func choose(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (said []string, margins []float64,
-	err error) {
-	n := len(c.Labels)
-	ended := ambiguous(c.Labels) && len(m.Ends()) > 0
-	for from := 0; from < len(pairs); from += together {
-		part := pairs[from:min(from+together, len(pairs))]
-		var passages []lm.Passage
-		for _, p := range part {
-			for _, l := range c.Labels {
-				passages = append(passages, lm.Passage{Text: l, After: p.Prompt, Ended: ended})
-			}
-		}
-		scores, _, err := m.Score(ctx, passages)
-		if err != nil {
-			return nil, nil, err
-		}
-		for i, p := range part {
-			best, right := 0, math.Inf(-1)
-			for k, s := range scores[i*n : (i+1)*n] {
-				if s.Error != "" {
-					return nil, nil, fmt.Errorf("line %d: %s", p.Line, s.Error)
-				}
-				if s.LogProb > scores[i*n+best].LogProb {
-					best = k
-				}
-				if same(c.Labels[k], p.Answer) {
-					right = s.LogProb
-				}
-			}
-			said = append(said, c.Labels[best])
-			margin := scores[i*n+best].LogProb - right
-			if math.IsInf(margin, 1) { // the right answer is no label
-				margin = math.MaxFloat64
-			}
-			margins = append(margins, margin)
-		}
-		c.Progress.At("asking", int64(len(said)), int64(len(pairs)), "texts")
-	}
-	return said, margins, nil
-}
-
-// ambiguous reports whether one label begins another: which of them is meant shows only where it ends.
-func ambiguous(labels []string) bool {
-	for i, a := range labels {
-		for k, b := range labels {
-			if i != k && strings.HasPrefix(b, a) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // write returns what the model writes after each example's text.
 func write(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (said []string, err error) {
 	if c.Tokens == 0 {
@@ -209,10 +165,21 @@ func write(ctx context.Context, m *lm.Model, pairs []corpus.Pair, c Config) (sai
 			return nil, err
 		}
 	}
+	ask := c.Ask
+	if ask == nil {
+		ask = func(text string) ([]token.ID, error) {
+			e, err := m.Tokenizer().Encode(text)
+			return e.IDs, err
+		}
+	}
 	for part := range slices.Chunk(pairs, together) {
-		var prompts []string
+		var prompts [][]token.ID
 		for _, p := range part {
-			prompts = append(prompts, p.Prompt)
+			ids, err := ask(p.Prompt)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", p.Line, err)
+			}
+			prompts = append(prompts, ids)
 		}
 		texts, err := generate.Batch(ctx, m, prompts, generate.Config{Tokens: c.Tokens})
 		if err != nil {

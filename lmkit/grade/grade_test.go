@@ -12,6 +12,7 @@ import (
 
 	"lmkit.internal/lmkit/backend/backendtest"
 	"lmkit.internal/lmkit/corpus"
+	"lmkit.internal/lmkit/generate"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/token"
 )
@@ -152,5 +153,23 @@ func TestAnswersOfAModel(t *testing.T) {
 	}
 	if _, err := Answers(ctx, m, nil, Config{}); err == nil {
 		t.Error("no examples")
+	}
+	// What is asked in other words is answered as those are, and written.
+	ask := func(text string) ([]token.ID, error) {
+		e, err := tok.Encode("e d " + text)
+		return e.IDs, err
+	}
+	r, err = Answers(ctx, m, pairs, Config{Ask: ask, Tokens: 4, Worst: 100})
+	if err != nil || r.Texts == nil {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, w := range r.Worst {
+		want, err := generate.Text(ctx, m, "e d "+w.Prompt, generate.Config{Tokens: 4})
+		if err != nil || w.Said != strings.TrimSpace(want) {
+			t.Errorf("line %d: said %q, want %q, %v", w.Line, w.Said, want, err)
+		}
+	}
+	if _, err := Answers(ctx, m, pairs, Config{Ask: ask, Labels: []string{" a", " b"}}); err == nil {
+		t.Error("labels were chosen from what is asked in other words")
 	}
 }

@@ -3,6 +3,7 @@ package lm
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gomlx/gomlx/core/tensors"
@@ -19,6 +20,9 @@ var chainFrom = struct{ layers, params int }{layers: 6, params: 1 << 20} // para
 // chained reports whether the model runs as a chain of programs. The results are the same to rounding.
 func (m *Model) chained() bool {
 	c := m.config
+	if m.slices > 1 {
+		return true
+	}
 	if !c.Attends() || c.Layers < chainFrom.layers {
 		return false
 	}
@@ -36,7 +40,9 @@ type chain struct {
 	run    *run
 	embed  *stage
 	layers []*stage
-	end    *stage
+	end    ending
+	read   [][]string // the activations that the residual stream is, by how many layers come before it
+	some   *stage     // takes the tokens that are asked for from them; nil: all are
 
 	// What is differentiated by: the gradient goes down from the end to the lowest part with an opened activation.
 	lowest    int // the first layer that it reaches; as many as there are if it stays in the end
@@ -52,6 +58,11 @@ func (r *run) chain(size int) executor {
 	L := m.config.Layers
 	c := &chain{run: r, lowest: r.opening.Lowest(L), backs: make([]*stage, L)}
 	c.residuals = r.keepsResiduals(size)
+	opening, read := r.opening.Between(L)
+	c.read = read
+	if r.opening.Some {
+		c.some = m.stage(net.Some{})
+	}
 	known := map[string]*stage{} // equal layers are one program
 	one := func(s net.Stage) *stage {
 		key := s.Key()
@@ -60,13 +71,13 @@ func (r *run) chain(size int) executor {
 		}
 		return known[key]
 	}
-	in := r.opening.Within(net.EmbedPart)
+	in := opening.Within(net.EmbedPart)
 	c.embed = one(net.Embed{Opening: in.Forwards()})
 	if len(in.Wrt) > 0 {
 		c.embedBack = one(net.Embed{Opening: in.Backwards(), Back: true})
 	}
 	for l := range L {
-		in := r.opening.Within(net.BlockPart(l))
+		in := opening.Within(net.BlockPart(l))
 		layer := net.Layer{
 			Opening: in.Forwards(), Kind: m.config.Pattern[l], Last: r.prediction.Last && l == L-1,
 			Keep: c.residuals && l >= c.lowest,
@@ -77,10 +88,10 @@ func (r *run) chain(size int) executor {
 			c.backs[l] = one(layer)
 		}
 	}
-	in = r.opening.Within(net.EndPart)
-	c.end = one(net.End{Opening: in, Prediction: r.prediction, Back: c.lowest < L || c.embedBack != nil})
-	if len(c.end.signature.Outputs) == 0 { // nothing is asked after the last layer with an activation that is
-		for n := L; n > 0 && !r.opening.Within(net.BlockPart(n-1)).Asks(); n-- {
+	in = opening.Within(net.EndPart)
+	c.end = m.ending(in, r.prediction, c.lowest < L || c.embedBack != nil)
+	if !c.end.asks() { // nothing is asked after the last layer with an activation that is
+		for n := L; n > 0 && len(read[n]) == 0 && !opening.Within(net.BlockPart(n-1)).Asks(); n-- {
 			c.layers = c.layers[:n-1]
 		}
 	}
@@ -100,7 +111,8 @@ func (c *chain) execute(in *inputs) (time.Duration, error) {
 	if err != nil {
 		return c.compile, err
 	}
-	by, err := c.call(in, net.EndPart, c.end, named{net.Stream: stream})
+	call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+	by, err := c.end.run(c.run.model, call, named{net.Stream: stream})
 	program.Free(stream)
 	if err != nil {
 		return c.compile, err
@@ -117,6 +129,10 @@ func (c *chain) forwards(in *inputs, from []named) (stream *tensors.Tensor, err 
 	}
 	stream = outs[net.Stream]
 	for l, s := range c.layers {
+		if err := c.reads(in, l, stream); err != nil {
+			program.Free(stream)
+			return nil, err
+		}
 		x := named{net.Stream: stream}
 		outs, err := c.call(in, net.BlockPart(l), s, x)
 		if err != nil {
@@ -132,7 +148,31 @@ func (c *chain) forwards(in *inputs, from []named) (stream *tensors.Tensor, err 
 		maps.Copy(x, outs)
 		from[l] = x
 	}
+	if err := c.reads(in, len(c.layers), stream); err != nil {
+		program.Free(stream)
+		return nil, err
+	}
 	return stream, nil
+}
+
+// reads collects the activations that the residual stream is after n layers.
+func (c *chain) reads(in *inputs, n int, stream *tensors.Tensor) error {
+	if len(c.read[n]) == 0 {
+		return nil
+	}
+	if c.some != nil {
+		outs, err := c.call(in, "", c.some, named{net.Stream: stream})
+		if err != nil {
+			return err
+		}
+		defer outs.free()
+		stream = outs[net.Stream]
+	}
+	outs := named{}
+	for _, tap := range c.read[n] {
+		outs[net.At(tap)] = stream
+	}
+	return c.run.collect(in.batch, "", outs)
 }
 
 // backwards takes the gradient by what the last layer returned down to the lowest activation that is asked for.
@@ -204,16 +244,69 @@ type links struct {
 	layers []*stage
 }
 
-// step reads tokens. memory has what each layer knows of earlier ones; the memories and the residual stream in stream
-// are replaced by the new ones.
-func (x links) step(
-	call func(part string, s *stage, from ...named) (named, error), stream, tokens named, memory []named,
-) error {
-	outs, err := call(net.EmbedPart, x.embed, tokens)
-	if err != nil {
+// group is layers that a decoder reads a token through as one program.
+type group struct {
+	*stage
+	params named // of these layers, by the program's names for them
+	layers int
+}
+
+// grouped is how many layers are a group, at most. More would take longer to compile, for little: SmolLM2 generates at
+// 19 tokens a second a layer at a time, at 23 by 3, 6 or 15 layers.
+var grouped = 6
+
+// groups cuts the layers into groups of nearly the same size: a program, or two, or more where the layers differ.
+func (m *Model) groups() (all []group) {
+	L := m.config.Layers
+	count := (L + grouped - 1) / grouped
+	for i := range count {
+		from, to := i*L/count, (i+1)*L/count
+		g := group{stage: m.stage(net.Layers{Kinds: m.config.Pattern[from:to]}), params: named{}, layers: to - from}
+		for l := range g.layers {
+			part := net.BlockPart(from + l)
+			for _, p := range m.config.Params() {
+				if name, ok := strings.CutPrefix(p.Name, part); ok {
+					g.params[net.ParamOf(l, name)] = m.weights[p.Name]
+				}
+			}
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// stepGroups reads one token of each row as links.step does, by groups of layers.
+func (d *Decoder) stepGroups(call caller, stream, tokens named, memory []named) error {
+	if err := d.links.enter(call, stream, tokens); err != nil {
 		return err
 	}
-	stream.set(net.Stream, outs[net.Stream])
+	for _, g := range d.groups {
+		outs, err := call("", g.stage, stream, recalled(memory[:g.layers]), g.params)
+		if err != nil {
+			return err
+		}
+		stream.set(net.Stream, outs[net.Stream])
+		remember(memory[:g.layers], outs)
+		memory = memory[g.layers:]
+	}
+	return nil
+}
+
+// enter makes the residual stream of tokens that the first layer reads.
+func (x links) enter(call caller, stream, tokens named) error {
+	outs, err := call(net.EmbedPart, x.embed, tokens)
+	if err == nil {
+		stream.set(net.Stream, outs[net.Stream])
+	}
+	return err
+}
+
+// step reads tokens. memory has what each layer knows of earlier ones; the memories and the residual stream in stream
+// are replaced by the new ones.
+func (x links) step(call caller, stream, tokens named, memory []named) error {
+	if err := x.enter(call, stream, tokens); err != nil {
+		return err
+	}
 	for l, s := range x.layers {
 		outs, err := call(net.BlockPart(l), s, stream, memory[l], tokens)
 		if err != nil {

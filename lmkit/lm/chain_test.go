@@ -65,7 +65,24 @@ func chainQueries(m *Model, rng *rand.Rand) map[string]Query {
 		{Tap: "block.1.attn.z", Rows: []int{0}, Heads: []int{1}, Keep: 0.25, With: value},
 		{Tap: "block.2.resid.pre", Rows: []int{0, 1}, Positions: []int{1}, With: FromRow(2)},
 	}
+	D := m.ResidualWidth()
+	line := Array{Dims: []int{D}, Data: make([]float32, D)}
+	for i := range line.Data {
+		line.Data[i] = float32(rng.NormFloat64())
+	}
+	added := []Edit{
+		{Tap: "block.1.resid.post", Rows: []int{0, 2}, Positions: []int{1, 2}, Add: true, Times: 0.7, With: FromValues(line)},
+		{Tap: "block.1.resid.post", Rows: []int{0}, Positions: []int{2}, Keep: 0.5, With: FromRow(1)},
+		{Tap: "block.2.attn.out", Add: true, Times: -1, With: Along(line)},
+	}
+	read := []Objective{{Reads: []Read{{Tap: "block.1.attn.out", Coefficients: line},
+		{Tap: "block.2.resid.pre", Positions: []int{0, -1}, Coefficients: line}}}}
+	both := []Objective{{Unit: Logit, Terms: end[0].Terms, Reads: read[0].Reads}}
 	return map[string]Query{
+		"added":              {Rows: rows, Of: end, Wrt: []Tap{"embed", "block.2.resid.pre"}, Edits: added},
+		"reads":              {Rows: rows, Of: read, Wrt: []Tap{"embed", "block.1.attn.z", "block.2.resid.post"}},
+		"reads, no gradient": {Rows: rows, Of: read},
+		"reads and logits":   {Rows: rows, Of: both, Wrt: []Tap{"block.0.resid.pre", "block.1.attn.out"}, Edits: added},
 		"last logits":        {Rows: rows, Logits: LastLogits},
 		"all logits":         {Rows: rows, Logits: AllLogits},
 		"taps alone":         {Rows: rows, Taps: some},
@@ -77,8 +94,12 @@ func chainQueries(m *Model, rng *rand.Rand) map[string]Query {
 		"edits, all logits":  {Rows: rows, Logits: AllLogits, Taps: []Tap{"block.2.resid.post"}, Edits: edits},
 		"attn-lrp":           {Rows: rows, Of: end, Wrt: []Tap{"block.0.resid.pre"}, Rules: AttnLRP},
 		"attn-lrp, late one": {Rows: rows, Of: end, Wrt: []Tap{"block.1.resid.pre"}, Rules: AttnLRP},
+		"gim":                {Rows: rows, Of: end, Wrt: []Tap{"embed", "block.1.attn.scores"}, Rules: GIM},
 		"cp-lrp, edited":     {Rows: rows, Of: end, Wrt: []Tap{"block.0.resid.pre", "embed"}, Rules: CPLRP, Edits: edits[:1]},
-		"deeplift":           {Rows: pair, Of: end, Wrt: []Tap{"embed", "block.1.attn.out"}, Rules: DeepLIFT},
+		"at some places": {Rows: rows, Of: all, Wrt: append([]Tap{"block.1.resid.pre"}, some[:2]...),
+			Taps: []Tap{"block.1.attn.pattern", "block.2.resid.post", "block.0.resid.pre", "head.in"}, Edits: edits,
+			Places: [][]int{{3, -1}, {0}, {-2}}},
+		"deeplift": {Rows: pair, Of: end, Wrt: []Tap{"embed", "block.1.attn.out"}, Rules: DeepLIFT},
 	}
 }
 
@@ -114,6 +135,76 @@ func TestChainEqualsWhole(t *testing.T) {
 					sameAnswers(t, "chain that keeps nothing", ask(), want)
 				})
 			}
+		}
+	}
+}
+
+// To read the residual stream between layers, a chain compiles nothing, and runs no layer that nobody asks about.
+func TestStreamIsReadAsItPasses(t *testing.T) {
+	chainAlways(t)
+	m, err := New(backendtest.PureGo(t), shapes["gpt2"], nil, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	ran := func(taps ...Tap) (*Answer, int) {
+		a, err := m.Run(context.Background(), Query{Rows: [][]token.ID{{1, 5, 2, 8}}, Taps: taps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a, m.programs.Stats().Programs
+	}
+	if _, n := ran("block.0.resid.pre"); n != 1 {
+		t.Errorf("%d programs read the stream before the first layer, want 1", n)
+	}
+	a, n := ran("block.1.resid.pre", "block.0.resid.post", "block.2.resid.post")
+	if n != 2 {
+		t.Errorf("%d programs read the stream between layers, want 2: the embeddings and a layer", n)
+	}
+	for i, x := range a.At["block.0.resid.post"].Data {
+		if y := a.At["block.1.resid.pre"].Data[i]; x != y || x == a.At["block.2.resid.post"].Data[i] {
+			t.Fatalf("number %d is %v after a layer and %v before the next", i, x, y)
+		}
+	}
+	if _, n := ran("block.1.resid.pre", "block.1.attn.out"); n != 3 {
+		t.Errorf("%d programs, want one more for the layer that is opened", n)
+	}
+}
+
+// A decoder with edits has the same logits as a chain and as one program.
+func TestChainDecodesEdits(t *testing.T) {
+	for _, e := range []*backend.Engine{backendtest.PureGo(t), backendtest.Engine(t)} {
+		m, err := New(e, shapes["llama"], nil, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		v := FromValues(Array{Dims: []int{1}, Data: []float32{0.3}})
+		edits := []Edit{{Tap: "embed", Add: true, Times: 2, With: v}, {Tap: "block.1.resid.post", Rows: []int{0}, With: v}}
+		logits := func() (all [][]float32) {
+			d, err := m.Decode(context.Background(), [][]token.ID{{1, 2, 3}, {4, 5, 6}}, 2, Sampling{}, edits...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer d.Close()
+			for range 2 {
+				rows, err := d.Logits()
+				if err != nil {
+					t.Fatal(err)
+				}
+				all = append(all, rows...)
+				if err := d.Push(context.Background(), []token.ID{7, 8}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return all
+		}
+		chainNever(t)
+		want := logits()
+		chainAlways(t)
+		for i, got := range logits() {
+			n := []int{len(got)}
+			closeArrays(t, fmt.Sprint("logits ", i), Array{Dims: n, Data: got}, Array{Dims: n, Data: want[i]})
 		}
 	}
 }
@@ -196,18 +287,19 @@ func TestChainDecodes(t *testing.T) {
 			if e != backendtest.PureGo(t) && name != "llama" {
 				continue
 			}
-			t.Run(e.Kind+"/"+name, func(t *testing.T) { decodeAsChain(t, e, c) })
+			m, err := New(e, c, nil, 5)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(m.Close)
+			t.Run(e.Kind+"/"+name, func(t *testing.T) { decodeAsChain(t, m) })
 		}
 	}
 }
 
-func decodeAsChain(t *testing.T, e *backend.Engine, c Config) {
-	m, err := New(e, c, nil, 5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
+func decodeAsChain(t *testing.T, m *Model) {
 	chainAlways(t)
+	setForTest(t, &grouped, 3) // of four layers, two groups of two
 	rows := [][]token.ID{{1, 2, 3, 4, 5}, {6, 7, 8, 9, 10}}
 	draw := func(row, n int) float64 { return float64((row*7+n*3)%10) / 10 }
 	d, err := m.Decode(context.Background(), rows, 5, Sampling{Temperature: 1, TopK: 9, TopP: 0.95, Draw: draw})

@@ -29,21 +29,29 @@ type Decoder struct {
 
 	// What was read.
 	texts   [][]token.ID // Transformer: the tokens, to read them again
+	seen    []int        // of each row: how many of its tokens were read
 	steps   int          // how many choices were made before this one
 	choices []Choice     // of the next tokens
 
 	// What stays on the engine.
-	settings named   // the numbers of the sampling
-	on       named   // what a step reads that goes on with its own choices: Chosen for each row, and the lengths 1
-	last     named   // what the last step left: the chosen tokens [B], the logits [B, V]
-	memory   []named // of each layer: keys and values [B, S, G, K], or hidden state and cell [B, H]
-	at       int     // tokens in a Transformer's memory
-	size     int     // tokens that it has room for; 0: there is none, and texts are read again
+	settings named            // the numbers of the sampling
+	edits    map[string]named // of each part of the model, or of the whole: what replaces activations
+	lasting  []replacement    // the edits
+	weights  [][]float32      // of each of them: the weights that are on the engine
+	on       named            // what a step reads of its own choices: Chosen for each row, and the lengths 1
+	last     named            // what the last step left: the chosen tokens [B], the logits [B, V]
+	memory   []named          // of each layer: keys and values [B, S, G, K], or hidden state and cell [B, H]
+	at       int              // tokens in a Transformer's memory
+	size     int              // tokens that it has room for; 0: there is none, and texts are read again
+
+	opening net.Opening
 
 	// The programs: the whole step, or the links of a chain.
 	step  *stage
 	links links
-	end   *stage
+	// groups are the layers by the handful, for one token a row; nil where a layer is opened, or nothing is kept.
+	groups []group
+	end    ending
 }
 
 // Chosen stands for the token that a decoder has chosen.
@@ -51,8 +59,12 @@ const Chosen token.ID = -1
 
 // Decode reads rows of tokens, and chooses what comes next. A Transformer's rows have one length, an LSTM's any. About
 // room more tokens will follow in each row: the cache gets that large at once (when more follow, up to the model's
-// context, the text is read again into a larger one).
-func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampling) (*Decoder, error) {
+// context, the text is read again into a larger one). Edits hold at every token, of the rows and of what follows, or at
+// their Positions, which count from the rows' beginnings on into what follows. Their sources are given values or
+// directions, one an activation, and are the same for all tokens.
+func (m *Model) Decode(
+	ctx context.Context, rows [][]token.ID, room int, s Sampling, edits ...Edit,
+) (*Decoder, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
@@ -72,7 +84,13 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d := &Decoder{model: m, sampling: s.reduced(m.config.Vocab), rows: len(rows)}
+	lasting, err := m.lasting(edits, len(rows))
+	if err != nil {
+		return nil, err
+	}
+	d := &Decoder{model: m, sampling: s.reduced(m.config.Vocab), rows: len(rows), edits: map[string]named{},
+		lasting: lasting, weights: make([][]float32, len(lasting))}
+	d.opening.Edits = slots(lasting)
 	if m.config.Attends() {
 		for _, r := range rows {
 			d.texts = append(d.texts, slices.Clone(r))
@@ -81,8 +99,11 @@ func (m *Model) Decode(ctx context.Context, rows [][]token.ID, room int, s Sampl
 	d.compile()
 	hears, n := progress.From(ctx), int64(len(rows)*longest(rows))
 	hears.At("reading the prompt", 0, n, "tokens")
-	err := d.heed(ctx, func() error {
+	err = d.heed(ctx, func() error {
 		if err := d.prepare(); err != nil {
+			return err
+		}
+		if err := d.putSources(); err != nil {
 			return err
 		}
 		return d.start(rows, room)
@@ -120,19 +141,22 @@ func (d *Decoder) compile() {
 	m, choice := d.model, d.sampling.choice()
 	memory := m.config.Recurrent() || m.engine.Loops()
 	if !m.chained() {
-		d.step = m.stage(net.Step{Choice: choice, Memory: memory})
+		d.step = m.stage(net.Step{Opening: d.opening, Choice: choice, Memory: memory})
 		return
 	}
 	layer := net.Layer{}
 	if memory {
 		layer.Memory = net.Cached
 	}
-	d.links.embed = m.stage(net.Embed{Reads: memory})
+	d.links.embed = m.stage(net.Embed{Opening: d.opening.Within(net.EmbedPart), Reads: memory})
 	for l := range m.config.Layers {
-		layer.Kind = m.config.Pattern[l]
+		layer.Kind, layer.Opening = m.config.Pattern[l], d.opening.Within(net.BlockPart(l))
 		d.links.layers = append(d.links.layers, m.stage(layer))
 	}
-	d.end = m.stage(net.EndChoice{Choice: choice})
+	if memory && len(d.opening.Edits) == 0 {
+		d.groups = m.groups()
+	}
+	d.end = m.choosing(choice)
 }
 
 // Choices is the next token of each row. Push makes new ones, and leaves these as they are.
@@ -232,4 +256,8 @@ func (d *Decoder) free() {
 		x.free()
 		*x = nil
 	}
+	for _, x := range d.edits {
+		x.free()
+	}
+	d.edits = nil
 }

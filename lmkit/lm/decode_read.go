@@ -30,7 +30,21 @@ func (d *Decoder) push(ids []token.ID) error {
 		}
 		return d.readTokens(next)
 	}
-	return d.read(d.on, 1)
+	return d.readOn()
+}
+
+// readOn reads the tokens that were chosen.
+func (d *Decoder) readOn() error {
+	if err := d.putWeights(1); err != nil {
+		return err
+	}
+	if err := d.read(d.on, 1); err != nil {
+		return err
+	}
+	for i := range d.seen {
+		d.seen[i]++
+	}
+	return nil
 }
 
 // prepare puts what stays the same for all steps.
@@ -61,7 +75,7 @@ func (d *Decoder) prepare() error {
 // start reads texts into an empty memory.
 func (d *Decoder) start(texts [][]token.ID, room int) error {
 	c, B := d.model.config, program.Bucket(d.rows, 1)
-	d.at, d.size = 0, 0
+	d.at, d.size, d.seen = 0, 0, make([]int, d.rows)
 	if c.Attends() {
 		if !d.model.engine.Loops() {
 			return d.readTokens(texts)
@@ -114,7 +128,16 @@ func (d *Decoder) readTokens(next [][]token.ID) error {
 	if err := put(d.model, in, net.Length, length, B); err != nil {
 		return err
 	}
-	return d.read(in, n)
+	if err := d.putWeights(T); err != nil {
+		return err
+	}
+	if err := d.read(in, n); err != nil {
+		return err
+	}
+	for k, row := range next {
+		d.seen[k] += len(row)
+	}
+	return nil
 }
 
 // read runs a step on n more tokens a row, or fewer, as their lengths say.
@@ -153,27 +176,37 @@ func (d *Decoder) read(tokens named, n int) error {
 
 // runWhole runs a step as one program, which has a name for what each layer keeps.
 func (d *Decoder) runWhole(tokens, numbers named) (outs named, err error) {
-	memory := named{}
-	for l, x := range d.memory {
-		first, second := net.MemoryOf(l)
-		memory[first], memory[second] = x[net.Keys], x[net.Vals]
-	}
-	outs, _, err = d.model.call(d.step, "", tokens, numbers, d.last, d.settings, memory)
+	outs, _, err = d.model.call(d.step, "", tokens, numbers, d.last, d.settings, recalled(d.memory), d.edits[""])
 	if err != nil {
 		return nil, err
 	}
-	for l, x := range d.memory {
+	remember(d.memory, outs)
+	return outs, nil
+}
+
+// recalled is what layers know of earlier tokens, by the names of a program of all of them.
+func recalled(layers []named) named {
+	memory := named{}
+	for l, x := range layers {
+		first, second := net.MemoryOf(l)
+		memory[first], memory[second] = x[net.Keys], x[net.Vals]
+	}
+	return memory
+}
+
+// remember puts what such a program returns in the place of what the layers knew.
+func remember(layers []named, outs named) {
+	for l, x := range layers {
 		first, second := net.MemoryOf(l)
 		x.set(net.Keys, outs[first])
 		x.set(net.Vals, outs[second])
 	}
-	return outs, nil
 }
 
 // runLinks runs a step as a chain of programs.
 func (d *Decoder) runLinks(tokens, numbers named) (outs named, err error) {
 	call := func(part string, s *stage, from ...named) (named, error) {
-		outs, _, err := d.model.link(part, s, append(from, numbers, d.last, d.settings)...)
+		outs, _, err := d.model.link(part, s, append(from, numbers, d.last, d.settings, d.edits[part])...)
 		return outs, err
 	}
 	memory := d.memory
@@ -182,10 +215,14 @@ func (d *Decoder) runLinks(tokens, numbers named) (outs named, err error) {
 	}
 	stream := named{}
 	defer func() { stream.free() }()
-	if err := d.links.step(call, stream, tokens, memory); err != nil {
+	step := d.links.step
+	if d.groups != nil && tokens[net.IDs].Shape().Dimensions[1] == 1 {
+		step = d.stepGroups
+	}
+	if err := step(call, stream, tokens, memory); err != nil {
 		return nil, err
 	}
-	return call(net.EndPart, d.end, stream, tokens)
+	return d.end.run(d.model, call, stream, tokens)
 }
 
 // take copies the choices from the engine.

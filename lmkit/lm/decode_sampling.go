@@ -36,10 +36,10 @@ func (s Sampling) Validate() error {
 		errs = append(errs, fmt.Errorf("the temperature is %v: give 0 (greedy) or a positive number", s.Temperature))
 	}
 	if s.TopK < 0 {
-		errs = append(errs, fmt.Errorf("TopK is %d: give 1 or more, or 0 for all tokens", s.TopK))
+		errs = append(errs, fmt.Errorf("top-k is %d: give 1 or more, or 0 for all tokens", s.TopK))
 	}
 	if !(s.TopP >= 0 && s.TopP <= 1) {
-		errs = append(errs, fmt.Errorf("TopP is %v: give a share between 0 and 1; 0 and 1 are all tokens", s.TopP))
+		errs = append(errs, fmt.Errorf("top-p is %v: give a share between 0 and 1; 0 and 1 are all tokens", s.TopP))
 	}
 	if s.Temperature > 0 && s.Draw == nil {
 		errs = append(errs, errors.New("a temperature needs numbers to draw by: give Draw"))

@@ -366,8 +366,8 @@ func TestSamplingErrors(t *testing.T) {
 		{lm.Sampling{Temperature: -1}, "temperature is -1"},
 		{lm.Sampling{Temperature: math.NaN()}, "temperature is NaN"},
 		{lm.Sampling{Temperature: 1}, "give Draw"},
-		{lm.Sampling{TopK: -1}, "TopK is -1"},
-		{lm.Sampling{TopP: 2}, "TopP is 2"},
+		{lm.Sampling{TopK: -1}, "top-k is -1"},
+		{lm.Sampling{TopP: 2}, "top-p is 2"},
 	} {
 		m := loud(t, backendtest.PureGo(t), decodeModels[1].Config, 1)
 		if d, err := m.Decode(context.Background(), [][]token.ID{{1}}, 1, x.s); err == nil || d != nil ||

@@ -1,12 +1,14 @@
 package lm
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lmkit.internal/lmkit/backend"
@@ -34,20 +36,23 @@ const maxJSON = 100 << 20
 // tokenizer.json. Weights are read one tensor at a time: opening takes little more memory than the model. Directories
 // of models saved by Hugging Face's transformers, of the families that package format has, and of PyTorch's usual word
 // language model, open as they are; so does a GGUF file. Every error names the file and, for weights, the tensor.
-func Open(e *backend.Engine, dir string) (*Model, error) { return Options{}.Open(e, dir) }
+func Open(e *backend.Engine, dir string) (*Model, error) {
+	return Options{}.Open(context.Background(), e, dir)
+}
 
-// Open is [Open] with options.
-func (o Options) Open(e *backend.Engine, dir string) (*Model, error) {
-	m, err := open(e, dir, o)
+// Open is [Open] with options. When ctx ends, it returns after the tensor that it is at; the context's [progress.Func]
+// hears how far it has come.
+func (o Options) Open(ctx context.Context, e *backend.Engine, dir string) (*Model, error) {
+	m, err := open(ctx, e, dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("open model %s: %w", dir, printable.Brief(err))
 	}
 	return m, nil
 }
 
-func open(e *backend.Engine, dir string, o Options) (*Model, error) {
+func open(ctx context.Context, e *backend.Engine, dir string, o Options) (*Model, error) {
 	if isFile(dir) {
-		return openGGUF(e, dir, o)
+		return openGGUF(ctx, e, dir, o)
 	}
 	f, c, err := readConfig(dir)
 	if err != nil {
@@ -57,15 +62,17 @@ func open(e *backend.Engine, dir string, o Options) (*Model, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	rows := c.Vocab
 	u, ts, err := findWeights(fitted(f, &c, tok), c, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer ts.Close()
-	m, err := assemble(e, c, tok, u, o)
+	m, err := assemble(ctx, e, c, tok, u, o)
 	if err != nil {
 		return nil, err
 	}
+	m.padding = rows - c.Vocab
 	m.training, err = mapped.ReadFile(filepath.Join(dir, TrainingFile), maxJSON)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		m.ends, err = readEnds(dir, tok, c.Vocab)
@@ -87,6 +94,26 @@ func fitted(l format.Layout, c *Config, tok token.Tokenizer) format.Layout {
 	l = format.Padded(l, c.Vocab)
 	c.Vocab = tok.Size()
 	return l
+}
+
+// Padding returns how many rows of the embedding in the model's file stand for no token of its tokenizer, and were left
+// there. Some are usual, since sizes are rounded up; many may mean that the tokenizer is another model's.
+func (m *Model) Padding() int { return m.padding }
+
+// lacksOnlySpecial reports whether the tokens that a vocabulary of V rows has no row for are special tokens of the
+// tokenizer, as that for pictures is in a model of text. Such a token is an error where it is used.
+func lacksOnlySpecial(tok token.Tokenizer, V int) bool {
+	special, ok := tok.(interface{ Special() []token.ID })
+	if !ok {
+		return false
+	}
+	ids := special.Special()
+	for id := V; id < tok.Size(); id++ {
+		if !slices.Contains(ids, token.ID(id)) {
+			return false
+		}
+	}
+	return tok.Size() > V
 }
 
 // isFile says whether a model is one file, which is then a GGUF file, and not a folder.
@@ -147,7 +174,7 @@ func readConfig(dir string) (f format.Format, c Config, err error) {
 	data, err := mapped.ReadFile(filepath.Join(dir, ConfigFile), maxJSON)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); err != nil {
-			return nil, c, fmt.Errorf("there is no such directory")
+			return nil, c, fmt.Errorf("there is no such directory, nor a file")
 		}
 		if there := safetensors.Others(dir); there != "" {
 			return nil, c, fmt.Errorf("it has no %s, so it is not a model directory; it has %s", ConfigFile, there)

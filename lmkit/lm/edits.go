@@ -3,18 +3,36 @@ package lm
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"lmkit.internal/lmkit/internal/net"
 )
 
-// replacement is all edits of a query that share a slot of the program: they are at one tap, and replace it either by
-// given values or by other rows. Whatever their number, they are two inputs of the program, a weight and a source.
+// replacement is all edits of a query that share a slot of the program: they are at one tap, put sources of one kind
+// into it, and do it in one way. Whatever their number, they are two inputs of the program, a weight and a source.
 type replacement struct {
 	slot  net.Slot
 	info  TapInfo
 	edits []Edit
-	same  *Array // the values of all these edits where they are one array; else nil
+	same  *Array        // the values or the direction of all these edits where they are one array; else nil
+	every []int         // the edits of all rows, as indices of edits
+	of    map[int][]int // of a row: the edits of some rows that it is among
+}
+
+// touching returns the edits of any of some rows, in their order. It looks at these rows alone, so that the batches of
+// a query together look at each edit once, however many there are.
+func (r *replacement) touching(rows []int) []Edit {
+	at := slices.Clone(r.every)
+	for _, row := range rows {
+		at = append(at, r.of[row]...)
+	}
+	slices.Sort(at)
+	var edits []Edit
+	for _, k := range slices.Compact(at) {
+		edits = append(edits, r.edits[k])
+	}
+	return edits
 }
 
 // replacements sorts the edits of a query by their slots. It returns the slots in a fixed order, as two queries that
@@ -23,7 +41,7 @@ func (m *Model) replacements(edits []Edit) ([]replacement, error) {
 	var all []replacement
 	at := map[net.Slot]int{}
 	for _, e := range edits {
-		s := net.Slot{Tap: e.Tap, Row: e.With.row > 0}
+		s := e.slot()
 		k, ok := at[s]
 		if !ok {
 			info, err := m.Tap(e.Tap)
@@ -31,17 +49,48 @@ func (m *Model) replacements(edits []Edit) ([]replacement, error) {
 				return nil, err
 			}
 			k, at[s] = len(all), len(all)
-			all = append(all, replacement{slot: s, info: info})
+			all = append(all, replacement{slot: s, info: info, of: map[int][]int{}})
 		}
-		all[k].edits = append(all[k].edits, e)
+		r := &all[k]
+		if e.Rows == nil {
+			r.every = append(r.every, len(r.edits))
+		}
+		for _, row := range e.Rows {
+			r.of[row] = append(r.of[row], len(r.edits))
+		}
+		r.edits = append(r.edits, e)
 	}
-	for k := range all {
-		all[k].same = sameValues(all[k].edits)
+	for k, r := range all {
+		all[k].same = sameValues(r.edits)
+		if r.slot.From == net.FromAlong && all[k].same == nil {
+			return nil, fmt.Errorf("edits of %s are along several directions: give each its own query", r.slot.Tap)
+		}
 	}
 	slices.SortFunc(all, func(a, b replacement) int {
-		return cmp.Or(cmp.Compare(a.slot.Tap, b.slot.Tap), cmp.Compare(order(a.slot.Row), order(b.slot.Row)))
+		return cmp.Or(cmp.Compare(a.slot.Tap, b.slot.Tap), cmp.Compare(order(a.slot.Add), order(b.slot.Add)),
+			cmp.Compare(a.slot.From, b.slot.From))
 	})
 	return all, nil
+}
+
+// slot returns the slot of the program that the edit belongs to.
+func (e Edit) slot() net.Slot {
+	s := net.Slot{Tap: e.Tap, Add: e.Add}
+	switch {
+	case e.With.row > 0:
+		s.From = net.FromRow
+	case e.With.along != nil:
+		s.From = net.FromAlong
+	}
+	return s
+}
+
+// weight returns what the source is multiplied by.
+func (e Edit) weight() float32 {
+	if e.Add {
+		return float32(e.Times)
+	}
+	return float32(1 - e.Keep)
 }
 
 // slots returns what a program must be compiled for.
@@ -63,9 +112,12 @@ func order(b bool) int {
 
 var zero = Array{Dims: []int{1}, Data: []float32{0}}
 
-// given returns the values of a source that is not a row.
+// given returns the values, or the direction, of a source that is not a row.
 func (s Source) given() *Array {
-	if s.values == nil {
+	switch {
+	case s.along != nil:
+		return s.along
+	case s.values == nil:
 		return &zero
 	}
 	return s.values
@@ -83,54 +135,81 @@ func sameValues(edits []Edit) *Array {
 	return first.given()
 }
 
-// replaced is what a replacement comes to in one batch: activation = (1-weight)*activation + weight*source.
+// replaced is what a replacement comes to in one batch: activation = (1-weight)*activation + weight*source, or the
+// activation + weight*source where that is added.
 type replaced struct {
-	weight Array // 1-keep where an edit covers the activation, else 0: [B, T, ...], 1 along the last axis
+	weight Array // 1-keep, or times, where an edit covers the activation, else 0: [B, T, ...], 1 along the last axis
 	donors []int // [B], the places in the batch to copy from, where the source is rows
-	values Array // the source elsewhere: of the activation's shape, or 1 along axes where it is the same
+	values Array // the source elsewhere: of the activation's shape, or 1 along axes where it is the same; or a direction
 }
 
-// replace computes the inputs of one replacement. Edits that have no row in the batch cost no more than to see that.
-// covered says, for each tap, what earlier replacements have replaced already.
-func (in *inputs) replace(r replacement, covered map[Tap][]bool) (replaced, error) {
+// none stands for the donor of a row before an edit names one.
+const none = -1
+
+// replace computes the inputs of one replacement.
+// covered says, for each tap and way, what earlier replacements have replaced already, or added to.
+func (in *inputs) replace(r replacement, covered map[net.Slot][]bool) (replaced, error) {
 	dims := r.info.Shape(in.B, in.T)
 	last := len(dims) - 1
 	out := replaced{weight: zeros(append(slices.Clone(dims[:last]), 1))}
-	if covered[r.slot.Tap] == nil {
-		covered[r.slot.Tap] = make([]bool, len(out.weight.Data))
+	way := net.Slot{Tap: r.slot.Tap, Add: r.slot.Add}
+	if covered[way] == nil {
+		covered[way] = make([]bool, len(out.weight.Data))
 	}
 	switch {
-	case r.slot.Row:
-		out.donors = orAll(nil, in.B)
+	case r.slot.From == net.FromRow:
+		out.donors = slices.Repeat([]int{none}, in.B)
+	case r.slot.From == net.FromAlong:
+		out.values = unitVector(*r.same)
 	case r.same != nil:
 		out.values = in.broadcast(r.info.Axes, *r.same)
 	default:
 		out.values = zeros(dims)
 	}
-	for _, e := range r.edits {
+	for _, e := range r.touching(in.batch.rows) {
 		places := in.places(e)
-		if len(places) == 0 {
-			continue
-		}
 		double := false
 		in.covers(r.info.Axes, out.weight.Dims, e, places, func(at []int, i int) {
-			double = double || covered[r.slot.Tap][i]
-			covered[r.slot.Tap][i] = true
-			out.weight.Data[i] = float32(1 - e.Keep)
-			if !r.slot.Row && r.same == nil {
+			double = double || covered[way][i]
+			covered[way][i] = true
+			out.weight.Data[i] = e.weight()
+			if r.slot.From == net.FromValues && r.same == nil {
 				in.copyBlock(r.info.Axes, out.values, at, i, *e.With.given())
 			}
 		})
 		if double {
 			return replaced{}, fmt.Errorf("two edits of %s replace the same part of it", e.Tap)
 		}
-		if r.slot.Row {
+		if r.slot.From == net.FromRow {
 			for _, i := range places {
-				out.donors[i] = in.place[e.With.row-1]
+				donor := in.place[e.With.row-1]
+				if out.donors[i] != none && out.donors[i] != donor {
+					return replaced{}, fmt.Errorf("row %d copies parts of %s from two rows, and can copy from one: give the "+
+						"others as values", in.batch.rows[i], e.Tap)
+				}
+				out.donors[i] = donor
 			}
 		}
 	}
+	for i, donor := range out.donors {
+		if donor == none {
+			out.donors[i] = i
+		}
+	}
 	return out, nil
+}
+
+// unitVector returns v at length 1.
+func unitVector(v Array) Array {
+	sum := 0.0
+	for _, x := range v.Data {
+		sum += float64(x) * float64(x)
+	}
+	out := Array{Dims: v.Dims, Data: make([]float32, len(v.Data))}
+	for i, x := range v.Data {
+		out.Data[i] = float32(float64(x) / math.Sqrt(sum))
+	}
+	return out
 }
 
 // places returns where the rows of an edit stand in the batch.

@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestReplacedEqualsTheDefinition(t *testing.T) {
 	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
 	rapid.Check(t, func(t *rapid.T) {
-		m := &Model{config: c, taps: tapsOf(c)}
+		m := &Model{opened: &opened{config: c, taps: tapsOf(c)}}
 		r := &run{model: m, length: rapid.IntRange(1, 5).Draw(t, "length")}
 		r.query.Rows = make([][]token.ID, rapid.IntRange(1, 5).Draw(t, "rows"))
 		tap := rapid.SampledFrom([]Tap{"embed", "block.0.attn.q", "block.0.attn.pattern", "final.scale"}).Draw(t, "tap")
@@ -30,7 +31,7 @@ func TestReplacedEqualsTheDefinition(t *testing.T) {
 		order := rapid.Permutation(orAll(nil, len(r.query.Rows))).Draw(t, "order")
 		B, T := rapid.IntRange(len(r.query.Rows), 8).Draw(t, "B"), rapid.IntRange(r.length, 8).Draw(t, "T")
 		in := newInputs(r, batch{rows: order[:rapid.IntRange(1, len(order)).Draw(t, "rows of the batch")]}, B, T)
-		covered := map[Tap][]bool{}
+		covered := map[net.Slot][]bool{}
 		for _, g := range all {
 			got, err := in.replace(g, covered)
 			if twice := slices.IndexFunc(in.batch.rows,
@@ -40,10 +41,47 @@ func TestReplacedEqualsTheDefinition(t *testing.T) {
 				}
 				return
 			}
+			if donors := g.twoDonors(in.batch.rows); donors != nil {
+				if err == nil && !slices.ContainsFunc(donors, func(d int) bool { return !slices.Contains(in.batch.rows, d) }) {
+					t.Fatalf("a row copies from the rows %v, and nothing was said", donors)
+				}
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			checkReplaced(t, in, info, g, got)
+		}
+	})
+}
+
+// The batches of a query look at each edit of some rows in as many batches as hold one of these, and at no other: what
+// a query of many rows takes grows as their number, not as its square.
+func TestEachBatchLooksAtItsEdits(t *testing.T) {
+	c := Config{Arch: Transformer, Vocab: 5, Width: 6, Layers: 1, Heads: 2, Context: 16}.WithDefaults()
+	m := &Model{opened: &opened{config: c, taps: tapsOf(c)}}
+	rapid.Check(t, func(t *rapid.T) {
+		n, size := rapid.IntRange(1, 60).Draw(t, "rows"), rapid.IntRange(1, 8).Draw(t, "rows of a batch")
+		var edits []Edit
+		want := 0
+		for range rapid.IntRange(1, 20).Draw(t, "edits") {
+			e := Edit{Tap: "embed", Rows: rapid.SliceOfN(rapid.IntRange(0, n-1), 1, 5).Draw(t, "rows of an edit")}
+			edits = append(edits, e)
+			in := map[int]bool{}
+			for _, row := range e.Rows {
+				in[row/size] = true
+			}
+			want += len(in)
+		}
+		all, err := m.replacements(edits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows := range slices.Chunk(orAll(nil, n), size) {
+			want -= len(all[0].touching(rows))
+		}
+		if want != 0 {
+			t.Fatalf("%d looks too few (or, below 0, too many)", want)
 		}
 	})
 }
@@ -108,6 +146,22 @@ func (e Edit) covers(axes string, at []int) bool {
 		}
 	}
 	return true
+}
+
+// twoDonors returns the rows that a row copies from where these are several: a row can copy from one alone.
+func (r replacement) twoDonors(rows []int) []int {
+	for _, row := range rows {
+		var donors []int
+		for _, e := range r.touching([]int{row}) {
+			if e.With.row > 0 && !slices.Contains(donors, e.With.row-1) {
+				donors = append(donors, e.With.row-1)
+			}
+		}
+		if len(donors) > 1 {
+			return donors
+		}
+	}
+	return nil
 }
 
 func coveredTwice(r *run, info TapInfo, edits []Edit, row int) bool {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"lmkit.internal/lmkit/internal/mapped"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/token"
 	"lmkit.internal/lmkit/token/chat"
@@ -66,8 +67,11 @@ func parseEnds(config []byte) ([]token.ID, error) {
 	var file struct {
 		End json.RawMessage `json:"eos_token_id"`
 	}
-	if err := json.Unmarshal(config, &file); err != nil {
-		return nil, fmt.Errorf("it is no JSON object: %w", err)
+	if err := strict.Once(config); err != nil {
+		return nil, err
+	}
+	if err := strict.Decode(config, &file); err != nil {
+		return nil, err
 	}
 	var one *token.ID
 	var several []token.ID

@@ -16,6 +16,7 @@ import (
 	"lmkit.internal/lmkit/internal/safetensors"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/lm/format"
+	"lmkit.internal/lmkit/lm/lmtest"
 	"lmkit.internal/lmkit/token"
 )
 
@@ -34,13 +35,8 @@ func eachFamily(t *testing.T, test func(t *testing.T, r reference)) {
 	}
 }
 
-// families are the tiny models that Hugging Face's own classes made and ran (bench/families.py), each with every
-// switch of its family on.
-var families = []string{
-	"gpt2", "llama", "llama-linear", "mistral", "qwen2", "qwen2-full", "qwen3", "qwen3-window", "gpt_neox",
-	"gpt_neox-sequential", "gemma2", "gemma3_text", "olmo2", "opt", "opt-post", "phi", "phi-plain", "phi3", "phi3-window",
-	"smollm3",
-}
+// families are those of lmtest, which bench/families.py made and ran.
+var families = lmtest.Families
 
 // sameNumbers are folders that hold the model of another in other number types, in other files, or beside another
 // part.

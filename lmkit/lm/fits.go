@@ -2,8 +2,8 @@ package lm
 
 import "fmt"
 
-// Fits returns an error unless so many copies of a model's parameters fit into the machine's memory: opening a
-// model takes one, making it anew two, training it four (the weights, two moments of them, and the gradient).
+// Fits returns an error unless so many copies of a model's parameters, as float32, fit into the machine's memory:
+// making a model anew takes two, training it four (the weights, two moments of them, and the gradient).
 func Fits(c Config, copies int) error {
 	sum := 0.0
 	for _, p := range c.WithDefaults().Params() {
@@ -21,6 +21,27 @@ func Fits(c Config, copies int) error {
 	return nil
 }
 
+// fitsAs returns an error unless the weights fit into the machine's memory, as they are to be held.
+func (o Options) fitsAs(c Config, from source) error {
+	bytes := func(o Options) (sum float64) {
+		for _, p := range c.Params() {
+			kind := o.kind(p, from)
+			block, _ := kind.Size(kind.Block())
+			sum += float64(p.Size()) / float64(kind.Block()) * float64(block)
+		}
+		return sum
+	}
+	memory := float64(machineMemory())
+	if bytes(o) <= memory {
+		return nil
+	}
+	cure := "take a smaller model, or one of fewer bits"
+	if least := bytes(Options{Weights: AsFile}); o.Weights != AsFile && least <= memory {
+		cure = fmt.Sprintf("hold them as their file has them (--weights file), in %s", Bytes(least))
+	}
+	return fmt.Errorf("the weights take %s, and the machine has %s: %s", Bytes(bytes(o)), Bytes(memory), cure)
+}
+
 // BatchFits returns an error unless what is computed for rows of so many tokens at once fits into the machine's
 // memory, by a low estimate.
 func BatchFits(c Config, rows, tokens int) error {
@@ -32,6 +53,29 @@ func BatchFits(c Config, rows, tokens int) error {
 			rows, tokens, Bytes(bytes), Bytes(float64(machineMemory())))
 	}
 	return nil
+}
+
+// PredictionsFit returns an error unless the predictions of rows of so many tokens at once fit into the machine's
+// memory.
+func PredictionsFit(c Config, rows, tokens int) error {
+	if bytes := float64(rows) * predictionBytes(c, tokens); bytes > float64(machineMemory()) {
+		return fmt.Errorf("what is predicted of %d rows of %d tokens takes %s at once, and the machine has %s: "+
+			"take fewer rows, or shorter ones", rows, tokens, Bytes(bytes), Bytes(float64(machineMemory())))
+	}
+	return nil
+}
+
+// PredictedRows returns how many rows of so many tokens, of those that are wanted, are predicted at once in a share of
+// the machine's memory that leaves room for others: one at least.
+func PredictedRows(c Config, wanted, tokens int) int {
+	return max(1, min(wanted, int(float64(defaultMemory())/predictionBytes(c, tokens))))
+}
+
+// predictionBytes is about what the predictions of one row take: its logits, of which the loss makes two copies, and
+// the activations of one layer.
+func predictionBytes(c Config, tokens int) float64 {
+	c = c.WithDefaults()
+	return 4 * float64(tokens) * (3*float64(c.Vocab) + float64(c.Activations(tokens))/float64(c.Layers))
 }
 
 // fits returns an error unless one row of the query fits into the machine's memory. The estimate counts all that is

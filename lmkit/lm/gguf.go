@@ -1,6 +1,7 @@
 package lm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -11,7 +12,7 @@ import (
 )
 
 // openGGUF opens a model that is one GGUF file, with its tokenizer, if the file has one.
-func openGGUF(e *backend.Engine, path string, o Options) (m *Model, err error) {
+func openGGUF(ctx context.Context, e *backend.Engine, path string, o Options) (m *Model, err error) {
 	f, layout, c, err := findGGUF(path)
 	if err != nil {
 		return nil, err
@@ -21,13 +22,15 @@ func openGGUF(e *backend.Engine, path string, o Options) (m *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	rows := c.Vocab
 	u, err := format.Unpack(fitted(layout, &c, tok), c, f)
 	if err != nil {
 		return nil, err
 	}
-	if m, err = assemble(e, c, tok, u, o); err != nil {
+	if m, err = assemble(ctx, e, c, tok, u, o); err != nil {
 		return nil, err
 	}
+	m.padding = rows - c.Vocab
 	m.chat = ggufChat(f, tok)
 	r, ends := settings{file: f}, token.Ends(tok)
 	for _, key := range []string{"eos_token_id", "eot_token_id", "eom_token_id"} { // of a text, a turn, a message

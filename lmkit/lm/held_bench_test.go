@@ -32,7 +32,7 @@ func (n noise) Kind(p net.Param) number.Kind {
 	return n.kind
 }
 
-func (n noise) Hash(Config) (string, error) { return "", nil }
+func (n noise) Hash(context.Context, Config) (string, error) { return "", nil }
 
 func (n noise) Fill(p net.Param, to []float32) error {
 	if len(p.Dims) == 1 {
@@ -82,7 +82,7 @@ func BenchmarkHeld(b *testing.B) {
 		for _, weights := range []string{Float32, AsFile} {
 			b.Run(string(kind)+"/"+weights, func(b *testing.B) {
 				start := processorSeconds()
-				m, err := assemble(e, oneBillion, nil, noise{kind}, Options{Weights: weights})
+				m, err := assemble(b.Context(), e, oneBillion, nil, noise{kind}, Options{Weights: weights})
 				if err != nil {
 					b.Fatal(err)
 				}

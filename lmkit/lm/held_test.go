@@ -78,9 +78,9 @@ func newStored(t *testing.T, c Config, seed uint64) stored {
 func (s stored) Fill(p net.Param, to []float32) error {
 	return number.Floats(to, s.kinds[p.Name], s.raw[p.Name])
 }
-func (s stored) Kind(p net.Param) number.Kind     { return s.kinds[p.Name] }
-func (s stored) Raw(p net.Param, to []byte) error { copy(to, s.raw[p.Name]); return nil }
-func (s stored) Hash(Config) (string, error)      { return "", nil }
+func (s stored) Kind(p net.Param) number.Kind                 { return s.kinds[p.Name] }
+func (s stored) Raw(p net.Param, to []byte) error             { copy(to, s.raw[p.Name]); return nil }
+func (s stored) Hash(context.Context, Config) (string, error) { return "", nil }
 
 // heldShapes are models whose matrices have rows of whole blocks.
 var heldShapes = map[string]Config{
@@ -99,12 +99,12 @@ func TestHeldAsStored(t *testing.T) {
 	for _, e := range []*backend.Engine{backendtest.PureGo(t), backendtest.Engine(t)} {
 		for name, c := range heldShapes {
 			from := newStored(t, c, 3)
-			plain, err := assemble(e, c, nil, from, Options{})
+			plain, err := assemble(context.Background(), e, c, nil, from, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(plain.Close)
-			held, err := assemble(e, c, nil, from, Options{Weights: AsFile})
+			held, err := assemble(context.Background(), e, c, nil, from, Options{Weights: AsFile})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,6 +114,10 @@ func TestHeldAsStored(t *testing.T) {
 					held.Params())
 			}
 			sameWeights(t, held, plain)
+			cut := cutModel(t, e, c, from)
+			if want := map[string]int{Transformer: 4, LSTM: 1}[c.Arch]; cut.slices != want || held.slices != 1 {
+				t.Errorf("%s: the output matrix is cut into %d and %d", name, cut.slices, held.slices)
+			}
 			queries := chainQueries(plain, rand.New(rand.NewPCG(1, 2)))
 			for what, q := range queries {
 				few := what == "by the input" || what == "edits" && c.Attends()
@@ -127,8 +131,63 @@ func TestHeldAsStored(t *testing.T) {
 						}
 						sameAnswers(t, "held as stored", ask(t, held, q), ask(t, plain, q))
 					}
+					if c.Attends() && (e == backendtest.PureGo(t) || name == "llama" && what == "by the end") {
+						sameAnswers(t, "cut", ask(t, cut, q), ask(t, plain, q))
+					}
 				})
 			}
+		}
+	}
+}
+
+// cutModel is a model whose output matrix is held as it is stored, and used five rows at a time.
+func cutModel(t *testing.T, e *backend.Engine, c Config, from source) *Model {
+	t.Helper()
+	was := sliceBytes
+	defer func() { sliceBytes = was }()
+	sliceBytes = 5 * 4 * 256
+	m, err := assemble(t.Context(), e, c, nil, from, Options{Weights: AsFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// Whether a model fits is asked of the bytes that are held, before any is: a model that fits as its file has it opens
+// so, and as float32 names this cure.
+func TestHeldFits(t *testing.T) {
+	c := heldShapes["gpt2"].WithDefaults()
+	from := newStored(t, c, 3)
+	stored, floats := 0, 0
+	for _, p := range c.Params() {
+		stored, floats = stored+len(from.raw[p.Name]), floats+4*p.Size()
+	}
+	for _, x := range []struct {
+		memory int
+		o      Options
+		want   string
+	}{
+		{floats, Options{}, ""}, {floats - 1, Options{}, "(--weights file), in " + Bytes(float64(stored))},
+		{stored, Options{Weights: AsFile}, ""}, {stored - 1, Options{Weights: AsFile}, "take a smaller model"},
+		{stored - 1, Options{}, "the weights take " + Bytes(float64(floats))},
+	} {
+		setForTest(t, &machineMemory, func() int64 { return int64(x.memory) })
+		m, err := assemble(t.Context(), backendtest.PureGo(t), c, nil, from, x.o)
+		if err == nil {
+			m.Close()
+		}
+		if (err == nil) != (x.want == "") || err != nil && !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%+v in %d bytes: %v, want %q", x.o, x.memory, err, x.want)
+		}
+	}
+}
+
+// A decoder chooses by the logits of all slices of the output matrix.
+func TestCutDecodes(t *testing.T) {
+	for name, c := range heldShapes {
+		if c.Attends() {
+			t.Run(name, func(t *testing.T) { decodeAsChain(t, cutModel(t, backendtest.PureGo(t), c, newStored(t, c, 3))) })
 		}
 	}
 }

@@ -47,7 +47,13 @@ func (in *inputs) fill() error {
 			return err
 		}
 	}
-	return in.edits()
+	if err := in.edits(); err != nil {
+		return err
+	}
+	if err := in.returned(); err != nil {
+		return err
+	}
+	return in.reads()
 }
 
 // tokens puts the rows' tokens, and how many they are.
@@ -70,11 +76,7 @@ func (in *inputs) tokens() error {
 
 // terms puts the positions, tokens and weights of the objectives.
 func (in *inputs) terms() error {
-	q, N := in.run.query, 1
-	for i := range q.Rows {
-		N = max(N, len(q.objective(i).Terms))
-	}
-	N = program.Bucket(N, 1)
+	q, N := in.run.query, program.Bucket(in.run.terms, 1)
 	position, id, share := make([]int32, in.B*N), make([]int32, in.B*N), make([]float32, in.B*N)
 	for i, row := range in.batch.rows[:in.batch.own] {
 		for k, t := range q.objective(row).Terms {
@@ -90,6 +92,25 @@ func (in *inputs) terms() error {
 		return err
 	}
 	return put(in.run.model, in.all(), net.Share, share, in.B, N)
+}
+
+// returned puts the positions whose activations are returned.
+func (in *inputs) returned() error {
+	q := in.run.query
+	if !in.run.opening.Some {
+		return nil
+	}
+	P := program.Bucket(q.mostPlaces(), 1)
+	at := make([]int32, in.B*P)
+	for i, row := range in.batch.rows[:in.batch.own] {
+		for k, t := range q.Places[row] {
+			if t < 0 {
+				t += len(q.Rows[row])
+			}
+			at[i*P+k] = int32(t)
+		}
+	}
+	return put(in.run.model, in.all(), net.Places, at, in.B, P)
 }
 
 // states puts what an LSTM starts from.
@@ -112,23 +133,18 @@ func (in *inputs) states() error {
 // edits puts, for every slot, the weights of the sources, and the sources: by their names in the part of the model
 // whose activation is replaced, or in the whole of it.
 func (in *inputs) edits() error {
-	covered := map[Tap][]bool{}
+	covered := map[net.Slot][]bool{}
 	for _, r := range in.run.replacements {
 		x, err := in.replace(r, covered)
 		if err != nil {
 			return err
 		}
 		slot, part := r.slot, ""
-		if in.run.chained {
-			part, slot.Tap = net.PartOf(slot.Tap)
-		}
-		if in.part[part] == nil {
-			in.part[part] = named{}
-		}
+		part, slot.Tap = in.partOf(slot.Tap)
 		if err := put(in.run.model, in.part[part], slot.Weight(), x.weight.Data, x.weight.Dims...); err != nil {
 			return err
 		}
-		if r.slot.Row {
+		if r.slot.From == net.FromRow {
 			err = put(in.run.model, in.part[part], slot.Source(), int32s(x.donors), in.B)
 		} else {
 			err = put(in.run.model, in.part[part], slot.Source(), x.values.Data, x.values.Dims...)
@@ -138,6 +154,59 @@ func (in *inputs) edits() error {
 		}
 	}
 	return nil
+}
+
+// reads puts the coefficients of what the objectives read of activations.
+func (in *inputs) reads() error {
+	q := in.run.query
+	for _, tap := range in.run.opening.Linear {
+		info, err := in.run.model.Tap(tap)
+		if err != nil {
+			return err
+		}
+		all := zeros(info.Shape(in.B, in.T))
+		for i, row := range in.batch.rows[:in.batch.own] {
+			for _, r := range q.objective(row).Reads {
+				if r.Tap != tap {
+					continue
+				}
+				to, n := all.Index(i), len(q.Rows[row])
+				for _, t := range orAll(r.Positions, n) {
+					if info.Axes[1] == 'T' {
+						addRead(to.Index((t+n)%n), r.Coefficients)
+					}
+				}
+				if info.Axes[1] != 'T' { // an LSTM's state has no tokens
+					addRead(to, r.Coefficients)
+				}
+			}
+		}
+		part, name := in.partOf(tap)
+		if err := put(in.run.model, in.part[part], net.Coefficients(name), all.Data, all.Dims...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addRead adds coefficients to those of one position.
+func addRead(to, coefficients Array) {
+	for i := range to.Data {
+		to.Data[i] += coefficients.Data[i%len(coefficients.Data)]
+	}
+}
+
+// partOf returns the part of the model whose stage has an activation, and its name there: all of it, if it is one
+// program.
+func (in *inputs) partOf(tap Tap) (part, name string) {
+	name = tap
+	if in.run.chained {
+		part, name = net.PartOf(tap)
+	}
+	if in.part[part] == nil {
+		in.part[part] = named{}
+	}
+	return part, name
 }
 
 func int32s(xs []int) []int32 {

@@ -3,6 +3,7 @@ package lm_test
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -65,5 +66,47 @@ func TestInterruptedBetweenBatches(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// Opening a model tells how far it has come, up to its end; stopped at any moment, it reads no other tensor, and says
+// so.
+func TestInterruptedOpening(t *testing.T) {
+	e := backendtest.PureGo(t)
+	for _, name := range []string{"families/llama", "families/llama-shards", "families/llama.gguf", "reference/lstm"} {
+		events := 0
+		open := func(ctx context.Context, hears func()) error {
+			var last progress.Event
+			m, err := lm.Options{}.Open(progress.With(ctx, func(e progress.Event) {
+				if e.Done < last.Done || e.Done > e.Total || e.What == "" {
+					t.Errorf("%s: event %+v after %+v", name, e, last)
+				}
+				last = e
+				hears()
+			}), e, filepath.Join("testdata", name))
+			if err == nil {
+				if last.Total == 0 || last.Done != last.Total {
+					t.Errorf("%s: the last event is %+v", name, last)
+				}
+				m.Close()
+			}
+			return err
+		}
+		if err := open(t.Context(), func() { events++ }); err != nil || events < 3 {
+			t.Fatalf("%s: %d events, %v", name, events, err)
+		}
+		for stop := 1; stop < events; stop += 1 + events/8 {
+			ctx, cancel := context.WithCancel(t.Context())
+			heard := 0
+			err := open(ctx, func() {
+				if heard++; heard == stop {
+					cancel()
+				}
+			})
+			if !errors.Is(err, context.Canceled) || heard > stop {
+				t.Errorf("%s: stopped at event %d of %d: %d were heard, error %v", name, stop, events, heard, err)
+			}
+			cancel()
+		}
 	}
 }

@@ -81,3 +81,27 @@ func TestFits(t *testing.T) {
 		t.Error("a million tokens that attend to each other fit")
 	}
 }
+
+// As many rows are predicted at once as are wanted, or as there is room for: never none, and never more than fit.
+func TestPredictedRows(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := Config{Arch: Transformer, Vocab: rapid.IntRange(1, 1<<18).Draw(t, "vocab"), Width: 64, Heads: 4,
+			Layers: rapid.IntRange(1, 40).Draw(t, "layers"), Context: 1 << 20}
+		wanted, tokens := rapid.IntRange(1, 64).Draw(t, "wanted"), rapid.IntRange(1, 1<<16).Draw(t, "tokens")
+		rows := PredictedRows(c, wanted, tokens)
+		if rows < 1 || rows > wanted {
+			t.Fatalf("%d rows of %d", rows, wanted)
+		}
+		if err := PredictionsFit(c, rows, tokens); err != nil && rows > 1 {
+			t.Fatalf("%d rows: %v", rows, err)
+		}
+		if PredictionsFit(c, rows, tokens) == nil && PredictionsFit(c, 1, max(1, tokens/2)) != nil {
+			t.Fatal("more fits than less")
+		}
+	})
+	err := PredictionsFit(Config{Arch: Transformer, Vocab: 49152, Width: 576, Heads: 9, Layers: 30, Context: 8192}, 1e6,
+		8192)
+	if err == nil || !strings.Contains(err.Error(), "take fewer rows, or shorter ones") {
+		t.Errorf("a million rows: %v", err)
+	}
+}

@@ -3,6 +3,8 @@
 package lm
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -53,14 +55,22 @@ func (a Array) Index(at ...int) Array {
 // Model is weights, a tokenizer, and the programs compiled from them. It never changes after it was made, and is safe
 // for concurrent use.
 type Model struct {
+	*opened
+	precision string // of products with weights, as of Options.Precision
+}
+
+// opened is what a model and its views share.
+type opened struct {
 	config    Config
 	tokenizer token.Tokenizer
 	engine    *backend.Engine
 	params    []*tensors.Tensor // in the order of config.Params(), on the engine
 	weights   named             // the same by their names
 	held      string            // how most of them are held
+	slices    int               // into how many the output matrix is cut where it is used; 1: it is not
 	taps      map[Tap]TapInfo
 	hash      string
+	padding   int        // see Padding
 	ends      []token.ID // see Ends
 	chat      conversations
 	training  json.RawMessage
@@ -128,7 +138,7 @@ func FromWeights(e *backend.Engine, c Config, tok token.Tokenizer, weights map[s
 			return nil, fmt.Errorf("weight %q has shape %v, where the configuration asks for %v", p.Name, a.Dims, p.Dims)
 		}
 	}
-	return assemble(e, c, tok, inMemory(weights), Options{})
+	return assemble(context.Background(), e, c, tok, inMemory(weights), Options{})
 }
 
 // Config is the model's shape.
@@ -136,6 +146,13 @@ func (m *Model) Config() Config { return m.config }
 
 // Tokenizer is the model's tokenizer, or nil.
 func (m *Model) Tokenizer() token.Tokenizer { return m.tokenizer }
+
+// Precision is what products with weights are computed in: Float32 or BFloat16.
+func (m *Model) Precision() string { return cmp.Or(m.precision, Float32) }
+
+// InFloat32 is the same model, whose products with weights are computed in float32: what Options.Precision costs can be
+// measured by it. Closing either closes both.
+func (m *Model) InFloat32() *Model { return &Model{opened: m.opened} }
 
 // Engine is what the model runs on.
 func (m *Model) Engine() *backend.Engine { return m.engine }

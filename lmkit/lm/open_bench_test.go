@@ -19,7 +19,7 @@ func BenchmarkOpen(b *testing.B) {
 			fastest := time.Hour
 			for b.Loop() {
 				start := time.Now()
-				m, err := lm.Options{Weights: weights}.Open(e, file)
+				m, err := lm.Options{Weights: weights}.Open(b.Context(), e, file)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -144,7 +144,7 @@ func TestFailedOpenFrees(t *testing.T) {
 		{name: "a number that is not finite", want: "not finite", tensors: func(ts tensors) {
 			ts["ln_f.bias"].Data[7] = float32(math.NaN())
 		}},
-		{name: "a number type that is not known", want: `"U32" is not supported`, folder: func(dir string) error {
+		{name: "an unknown number type", want: `"U32" is not supported`, early: true, folder: func(dir string) error {
 			path := filepath.Join(dir, lm.WeightsFile)
 			all, err := os.ReadFile(path)
 			if err != nil {

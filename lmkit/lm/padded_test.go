@@ -69,6 +69,9 @@ func TestPaddedVocabulary(t *testing.T) {
 				t.Errorf("%s is %v, want %v", name, is[name].Data, was[name].Data)
 			}
 		}
+		if back.Padding() != 8 || m.Padding() != 0 {
+			t.Errorf("%d and %d rows were left out", back.Padding(), m.Padding())
+		}
 		mean, err := back.MeanEmbedding()
 		if want, err2 := m.MeanEmbedding(); err != nil || err2 != nil || !slices.Equal(mean.Data, want.Data) {
 			t.Errorf("the mean embedding is %v, want %v (%v, %v)", mean.Data, want.Data, err, err2)
@@ -128,5 +131,59 @@ func setRows(t *testing.T, dir string, old, rows int) {
 	}
 	if err := safetensors.WriteFile(weights, ts); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A tokenizer may have special tokens that the model has no embedding for, as those for pictures in a model of text:
+// such a model opens, is saved and opens again, and each of these tokens is an error that names it where it is used.
+func TestTokensWithoutRows(t *testing.T) {
+	_, c, err := format.Read([]byte(`{"model_type": "llama", "vocab_size": 4, "hidden_size": 8, "num_hidden_layers": 1,
+		"num_attention_heads": 2, "intermediate_size": 9}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(vocab, added string) token.Tokenizer {
+		tok, err := token.Unmarshal([]byte(`{"version": "1.0", "added_tokens": [` + added + `],
+			"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false}, "decoder": {"type": "ByteLevel"},
+			"model": {"type": "BPE", "vocab": {` + vocab + `}, "merges": []}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tok
+	}
+	const abc = `"a": 0, "b": 1, "c": 2`
+	special := func(id int, text string) string {
+		return fmt.Sprintf(`{"id": %d, "content": %q, "special": true}`, id, text)
+	}
+	end := special(3, "<eos>") + "," + special(4, "<picture>") + "," + special(5, "<end_of_turn>")
+	m, err := lm.New(backendtest.PureGo(t), c, read(abc, end), 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	dir := t.TempDir()
+	if err := m.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	back, err := lm.Open(backendtest.PureGo(t), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(back.Close)
+	if !slices.Equal(back.Ends(), []token.ID{3}) || back.Padding() != 0 || back.Config().Vocab != 4 {
+		t.Errorf("it ends with %v; %d rows are left out of %+v", back.Ends(), back.Padding(), back.Config())
+	}
+	for text, want := range map[string]string{"abc": "", "a<eos>": "", "a<picture>": `token 1 is #4 ("<picture>", of `} {
+		e, err := token.EncodeWith(back.Tokenizer(), text, token.Options{Special: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = back.Run(context.Background(), lm.Query{Rows: [][]token.ID{e.IDs}, Logits: lm.LastLogits})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := lm.New(backendtest.PureGo(t), c, read(abc+`, "d": 3, "e": 4`, ""), 5); err == nil {
+		t.Error("a tokenizer with a word that the model has no embedding for is another model's")
 	}
 }

@@ -16,17 +16,17 @@ type batch struct {
 // the limit where one row needs more donors than that.) Rows stay together in units of so many (pairs, say),
 // which n and limit are multiples of.
 func plan(n, limit, unit int, edits []Edit) []batch {
-	copies := slices.DeleteFunc(slices.Clone(edits), func(e Edit) bool { return e.With.row == 0 })
+	donors := copied(edits)
 	var batches []batch
 	for first := 0; first < n; {
-		if len(copies) == 0 {
+		if donors == nil {
 			batches = append(batches, withDonors(first, min(n, first+limit), unit, nil))
 			first += limit
 			continue
 		}
-		b := withDonors(first, first+unit, unit, copies)
+		b := withDonors(first, first+unit, unit, donors)
 		for last := first + 2*unit; last <= n; last += unit {
-			more := withDonors(first, last, unit, copies)
+			more := withDonors(first, last, unit, donors)
 			if len(more.rows) > limit {
 				break
 			}
@@ -38,27 +38,49 @@ func plan(n, limit, unit int, edits []Edit) []batch {
 	return batches
 }
 
+// everyRow is the key of copied for what all rows copy from.
+const everyRow = -1
+
+// copied returns, for each row, the rows that its edits copy from; nil where none copies from another row.
+func copied(edits []Edit) map[int][]int {
+	var donors map[int][]int
+	for _, e := range edits {
+		if e.With.row == 0 {
+			continue
+		}
+		if donors == nil {
+			donors = map[int][]int{}
+		}
+		rows := e.Rows
+		if rows == nil {
+			rows = []int{everyRow}
+		}
+		for _, row := range rows {
+			donors[row] = append(donors[row], e.With.row-1)
+		}
+	}
+	return donors
+}
+
 // withDonors is the rows [first, last) and, after them, the units of all that they copy from, however indirectly.
-func withDonors(first, last, unit int, copies []Edit) batch {
+func withDonors(first, last, unit int, donors map[int][]int) batch {
 	b := batch{own: last - first}
 	for i := first; i < last; i++ {
 		b.rows = append(b.rows, i)
 	}
-	in := func(i int) bool { return i >= first && i < last || slices.Contains(b.rows[b.own:], i) }
-	for again := true; again; {
-		again = false
-		for _, e := range copies {
-			if in(e.With.row - 1) {
+	take := func(from []int) {
+		for _, i := range from {
+			if i >= first && i < last || slices.Contains(b.rows[b.own:], i) {
 				continue
 			}
-			if e.Rows == nil || slices.ContainsFunc(e.Rows, in) {
-				donor := (e.With.row - 1) / unit * unit
-				for i := range unit {
-					b.rows = append(b.rows, donor+i)
-				}
-				again = true
+			for k := range unit {
+				b.rows = append(b.rows, i/unit*unit+k)
 			}
 		}
+	}
+	take(donors[everyRow])
+	for k := 0; k < len(b.rows); k++ { // take makes it longer
+		take(donors[b.rows[k]])
 	}
 	return b
 }
@@ -142,16 +164,11 @@ func (r *run) rowBytes() int64 {
 		n += T * V
 	}
 	if r.prediction.Unit != "" && r.prediction.Unit != string(Logit) {
-		most := 1
-		for i := range r.query.Rows {
-			most = max(most, len(r.query.objective(i).Terms))
-		}
-		n += 3 * int64(most) * V
+		n += 3 * int64(r.terms) * V
 	}
 	for _, taps := range [][]Tap{r.query.Taps, r.query.Wrt} {
 		for _, t := range taps {
-			info, _ := r.model.Tap(t)
-			n += int64(product(info.Shape(1, r.length)))
+			n += int64(product(r.returned(t, 1)))
 		}
 	}
 	return 4 * n

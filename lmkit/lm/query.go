@@ -2,8 +2,6 @@ package lm
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
 
 	"lmkit.internal/lmkit/internal/net"
@@ -23,8 +21,11 @@ type Query struct {
 	Wrt    []Tap       // activations to differentiate the objective by; they are returned too
 	Rules  Rules       // how gradients pass what is not linear
 	Logits Scope       // which logits to return
-	Final  bool        // LSTM: return the state after each row's last token
-	Memory int64       // bytes of activations to hold at once, about; 0: an eighth of the machine's, at most 1 GiB
+	// Places are the positions of each row whose activations and gradients are returned, from its end where negative;
+	// nil: all. The rest is left on the engine: it is not copied.
+	Places [][]int
+	Final  bool  // LSTM: return the state after each row's last token
+	Memory int64 // bytes of activations to hold at once, about; 0: an eighth of the machine's, at most 1 GiB
 }
 
 // Scope says which positions' logits to return.
@@ -47,10 +48,21 @@ const (
 )
 
 // Objective is a number computed from the predictions of a row: the sum of weight * unit(ID as the token after
-// position Pos). A contrast between two tokens has two terms with weights 1 and -1; a loss has weight -1.
+// position Pos). A contrast between two tokens has two terms with weights 1 and -1; a loss has weight -1. To that it
+// adds numbers that are linear in activations. The Unit is needed by Terms alone.
 type Objective struct {
 	Unit  Unit
 	Terms []Term
+	Reads []Read
+}
+
+// Read is a summand of an objective that is linear in an activation: the sum of the activation's numbers, each times a
+// coefficient, at some positions. With a direction as coefficients it is what a probe or a lens reads there.
+type Read struct {
+	Tap       Tap
+	Positions []int // from the row's end where negative; nil: all of the row's tokens
+	// Coefficients are those of one position, broadcast to the activation: [D], or [H, K] of one with heads.
+	Coefficients Array
 }
 
 // Term is one summand of an objective. Pos counts from the row's end when it is negative: -1 is its last token.
@@ -62,19 +74,23 @@ type Term struct {
 
 // Edit replaces an activation: the model goes on with keep*x + (1-keep)*source, and gradients flow through the kept
 // share. One formula is replacement (keep 0), ablation (zeros or a mean), patching (another row) and interpolation.
-// Indices may be nil: all rows, positions, or heads. Edits of one tap must not overlap.
+// With Add the model goes on with x + times*source. Indices may be nil: all rows, positions, or heads. Edits of one tap
+// must not overlap, but what is added to it is added to replacements, too.
 type Edit struct {
 	Tap             Tap
 	Rows, Positions []int
 	Heads           []int   // only where there is an axis of heads; of k and v, what TapInfo.HeadName says shares one
 	Keep            float64 // the share of its own value that stays
+	Add             bool    // all of its own value stays, and the source is added,
+	Times           float64 // so many times
 	With            Source
 }
 
 // Source is what an activation is replaced with. The zero Source is zeros.
 type Source struct {
 	values *Array
-	row    int // 1 + the row to copy from
+	row    int    // 1 + the row to copy from
+	along  *Array // a direction
 }
 
 // Zero is a source of zeros.
@@ -86,8 +102,12 @@ func Zero() Source { return Source{} }
 func FromValues(a Array) Source { return Source{values: &a} }
 
 // FromRow is the activation of another row of the same query, at the same position, before its own replacement there.
-// No gradient flows back to that row.
+// No gradient flows back to that row. What a row copies of one activation comes from one other row.
 func FromRow(i int) Source { return Source{row: i + 1} }
+
+// Along is the activation's own part along a direction [D]: (x.v) v / (v.v). Added minus once, it takes the direction
+// out of the activation. One query has one direction a tap.
+func Along(direction Array) Source { return Source{along: &direction} }
 
 // State is an LSTM's memory between two tokens, [L, H] each.
 type State struct {
@@ -95,7 +115,8 @@ type State struct {
 }
 
 // Answer is what a query returned. Arrays have the rows of the query along their first axis, and as many tokens as the
-// longest row; entries past a shorter row's end mean nothing.
+// longest row, or where the query has Places as many as the row with the most of them; entries past a shorter row's
+// end mean nothing.
 type Answer struct {
 	Values []float64     // the objective of each row
 	Each   [][]float64   // of each row, what its terms are before they are weighted and added
@@ -113,6 +134,7 @@ type Answer struct {
 type Cost struct {
 	ForwardRows, BackwardRows int
 	Seconds, CompileSeconds   float64
+	Copied                    int64 // bytes of activations and gradients that came back from the engine
 }
 
 // Add adds up costs.
@@ -121,6 +143,7 @@ func (c *Cost) Add(d Cost) {
 	c.BackwardRows += d.BackwardRows
 	c.Seconds += d.Seconds
 	c.CompileSeconds += d.CompileSeconds
+	c.Copied += d.Copied
 }
 
 // LogProbs returns the log-probabilities, in nats, of every possible next token after each token of each row: [T, V]
@@ -169,101 +192,6 @@ func (m *Model) Gradient(
 	return m.Run(ctx, Query{Rows: rows, Of: of, Wrt: wrt, Edits: edits})
 }
 
-var errNoState = errors.New("a transformer has no state to carry; only an LSTM has")
-
-// validate reports the mistakes of a query before anything is compiled.
-func (m *Model) validate(q Query) error {
-	if len(q.Rows) == 0 {
-		return errors.New("the query has no rows")
-	}
-	for i, r := range q.Rows {
-		if err := m.CheckRow(r); err != nil {
-			return fmt.Errorf("row %d: %w", i, err)
-		}
-	}
-	if (q.States != nil || q.Final) && !m.config.Recurrent() {
-		return errNoState
-	}
-	if q.States != nil && len(q.States) != len(q.Rows) {
-		return fmt.Errorf("%d states were given for %d rows", len(q.States), len(q.Rows))
-	}
-	for i, s := range q.States {
-		want := []int{m.config.Layers, m.config.Hidden}
-		for _, a := range []Array{s.Hidden, s.Cell} {
-			if len(a.Dims) != 2 || a.Dims[0] != want[0] || a.Dims[1] != want[1] || len(a.Data) != want[0]*want[1] {
-				return fmt.Errorf("the state of row %d has shape %v, where the model has %v", i, a.Dims, want)
-			}
-		}
-	}
-	for _, t := range append(append([]Tap{}, q.Taps...), q.Wrt...) {
-		if _, err := m.Tap(t); err != nil {
-			return err
-		}
-	}
-	if len(q.Wrt) > 0 && len(q.Of) == 0 {
-		return errors.New("gradients need an objective")
-	}
-	if q.Each && len(q.Of) == 0 {
-		return errors.New("values of terms need an objective")
-	}
-	if err := m.validateObjectives(q); err != nil {
-		return err
-	}
-	if err := m.validateRules(q); err != nil {
-		return err
-	}
-	for i, e := range q.Edits {
-		if err := m.validateEdit(q, e); err != nil {
-			return fmt.Errorf("edit %d, of %s: %w", i, e.Tap, err)
-		}
-	}
-	return nil
-}
-
-// CheckRow says what is wrong with a row of tokens for this model, if anything.
-func (m *Model) CheckRow(row []token.ID) error {
-	if len(row) == 0 {
-		return errors.New("there are no tokens")
-	}
-	if c := m.config.Context; c > 0 && len(row) > c {
-		return fmt.Errorf("%d tokens are more than the %d that the model can read: "+
-			"shorten the text, or train with a longer context",
-			len(row), c)
-	}
-	for t, id := range row {
-		if id < 0 || int(id) >= m.config.Vocab {
-			return fmt.Errorf("token %d is #%d, outside the vocabulary of %d", t, id, m.config.Vocab)
-		}
-	}
-	return nil
-}
-
-func (m *Model) validateObjectives(q Query) error {
-	if n := len(q.Of); n > 1 && n != len(q.Rows) {
-		return fmt.Errorf("%d objectives were given for %d rows; give one a row, or one for all", n, len(q.Rows))
-	}
-	for i, o := range q.Of {
-		switch {
-		case o.Unit != Logit && o.Unit != LogProb && o.Unit != Prob:
-			return fmt.Errorf("there is no unit %q; there are %s, %s and %s", o.Unit, Logit, LogProb, Prob)
-		case o.Unit != q.Of[0].Unit:
-			return fmt.Errorf("objective %d is in %s, the first one in %s; one query has one unit", i, o.Unit, q.Of[0].Unit)
-		}
-	}
-	for i, row := range q.Rows {
-		for _, t := range q.objective(i).Terms {
-			if p := t.at(row); p < 0 || p >= len(row) {
-				return fmt.Errorf("the objective of row %d is at position %d, but the row has %d tokens", i, t.Pos, len(row))
-			}
-			if t.ID < 0 || int(t.ID) >= m.config.Vocab {
-				return fmt.Errorf("the objective of row %d is about token #%d, outside the vocabulary of %d",
-					i, t.ID, m.config.Vocab)
-			}
-		}
-	}
-	return nil
-}
-
 // objective is that of row i; it has no terms when there is none.
 func (q Query) objective(i int) Objective {
 	switch len(q.Of) {
@@ -275,63 +203,20 @@ func (q Query) objective(i int) Objective {
 	return q.Of[i]
 }
 
+// mostPlaces is how many places the row with the most of them has.
+func (q Query) mostPlaces() int {
+	n := 0
+	for _, of := range q.Places {
+		n = max(n, len(of))
+	}
+	return n
+}
+
 func (t Term) at(row []token.ID) int {
 	if t.Pos < 0 {
 		return len(row) + t.Pos
 	}
 	return t.Pos
-}
-
-func (m *Model) validateEdit(q Query, e Edit) error {
-	info, err := m.Tap(e.Tap)
-	if err != nil {
-		return err
-	}
-	sizes := info.Shape(len(q.Rows), longest(q.Rows))
-	for _, x := range []struct {
-		axis byte
-		what string
-		at   []int
-	}{{'B', "row", e.Rows}, {'T', "position", e.Positions}, {'H', "head", e.Heads}} {
-		if x.at == nil {
-			continue
-		}
-		n := 0
-		for k, c := range []byte(info.Axes) {
-			if c == x.axis || c == 'G' && x.axis == 'H' {
-				n = sizes[k]
-			}
-		}
-		if n == 0 {
-			return fmt.Errorf("this activation has no axis of %ss", x.what)
-		}
-		for _, i := range x.at {
-			if info.Readers > 1 && x.axis == 'H' && i >= n && i < n*info.Readers {
-				own := i / info.Readers
-				return fmt.Errorf("head %d has no keys and values of its own: number %d of %d is shared by heads %s; replace that",
-					i, own, n, info.HeadName(own))
-			}
-			if i < 0 || i >= n {
-				return fmt.Errorf("there is no %s %d; there are %d", x.what, i, n)
-			}
-		}
-	}
-	if e.With.row > len(q.Rows) || e.With.row < 0 {
-		return fmt.Errorf("there is no row %d to copy from", e.With.row-1)
-	}
-	if v := e.With.values; v != nil {
-		if n := product(v.Dims); n != len(v.Data) || n == 0 {
-			return fmt.Errorf("the values have shape %v, but there are %d of them", v.Dims, len(v.Data))
-		}
-		dims, ok := alignDims(v.Dims, len(sizes))
-		for k := range sizes {
-			ok = ok && (dims[k] == 1 || dims[k] == sizes[k])
-		}
-		if !ok {
-			return fmt.Errorf("values of shape %v do not fit the activation's shape %v", v.Dims, sizes)
-		}
-	}
-	return nil
 }
 
 // alignDims puts 1s before dims, up to the rank.

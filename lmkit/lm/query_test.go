@@ -74,7 +74,7 @@ func TestNeighboursChangeNothing(t *testing.T) {
 func TestOnlyTheLastTokens(t *testing.T) {
 	m := tiny(t, lm.Transformer)
 	rows := [][]token.ID{randomRow(1, 9, 17), randomRow(2, 5, 17)}
-	for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.DeepLIFT} {
+	for _, rules := range []lm.Rules{lm.Ordinary, lm.AttnLRP, lm.CPLRP, lm.GIM, lm.DeepLIFT} {
 		for _, unit := range []lm.Unit{lm.Logit, lm.Prob} {
 			if rules != lm.Ordinary && unit == lm.Prob {
 				continue
@@ -277,6 +277,10 @@ func TestWrongQueries(t *testing.T) {
 		{"overlapping edits", tf, lm.Query{Rows: rows, Logits: lm.LastLogits,
 			Edits: []lm.Edit{{Tap: "embed", Positions: []int{1}}, {Tap: "embed", With: lm.FromRow(0)}}},
 			"replace the same part"},
+		{"two donors", tf, lm.Query{Rows: [][]token.ID{row, row, row}, Logits: lm.LastLogits,
+			Edits: []lm.Edit{{Tap: "embed", Rows: []int{2}, Positions: []int{1}, With: lm.FromRow(0)},
+				{Tap: "embed", Rows: []int{2}, Positions: []int{2}, With: lm.FromRow(1)}}},
+			"can copy from one"},
 	}
 	for _, tt := range tests {
 		_, err := tt.m.Run(context.Background(), tt.q)

@@ -22,6 +22,7 @@ const (
 	CPLRP    = net.CPLRP    // Transformer: relevance; attention patterns are constants
 	LRP      = net.LRP      // LSTM: relevance; a product's signal takes all, its gate nothing
 	LRPHalf  = net.LRPHalf  // LSTM: relevance; signal and gate take half each
+	GIM      = net.GIM      // Transformer: gradients of softer patterns, norms' scales constant, products shared
 	DeepLIFT = net.DeepLIFT // multipliers between an input and its baseline
 )
 
@@ -30,7 +31,7 @@ func (m *Model) validateRules(q Query) error {
 	if err := q.Rules.Check(m.config); err != nil {
 		return err
 	}
-	if q.Rules.Conserve() && len(q.Of) > 0 && q.Of[0].Unit != Logit {
+	if q.Rules.Conserve() && len(q.Of) > 0 && q.Of[0].Unit != Logit && q.Of[0].Unit != "" {
 		return fmt.Errorf("%s shares out logits, and the objective is in %s: choose %s, or the rules %s",
 			q.Rules, q.Of[0].Unit, Logit, DeepLIFT)
 	}

@@ -54,6 +54,7 @@ type run struct {
 	chained      bool // it is a chain of programs, not one
 
 	length int // of the longest row
+	terms  int // of the objective with the most of them, and at least 1
 	answer Answer
 }
 
@@ -65,12 +66,16 @@ func newRun(m *Model, q Query) (*run, error) {
 		}
 	}
 	slices.Sort(q.Taps)
-	r := &run{model: m, query: q, length: longest(q.Rows), chained: m.chained()}
+	r := &run{model: m, query: q, length: longest(q.Rows), terms: 1, chained: m.chained()}
+	for _, o := range q.Of {
+		r.terms = max(r.terms, len(o.Terms))
+	}
 	var err error
 	if r.replacements, err = m.replacements(q.Edits); err != nil {
 		return nil, err
 	}
-	r.opening = net.Opening{Taps: q.Taps, Wrt: q.Wrt, Edits: slots(r.replacements), Rules: q.Rules}
+	r.opening = net.Opening{Taps: q.Taps, Wrt: q.Wrt, Some: q.Places != nil && len(q.Taps) > 0, Linear: q.linear(),
+		Edits: slots(r.replacements), Rules: q.Rules}
 	if len(q.Of) > 0 {
 		r.prediction.Unit = string(q.Of[0].Unit)
 	}
@@ -89,8 +94,19 @@ func (r *run) onlyLast() bool {
 		part, _ := net.PartOf(t)
 		return part == net.BlockPart(r.model.config.Layers-1) || part == net.EndPart
 	}
-	return !slices.ContainsFunc(r.query.Taps, after) &&
+	return !slices.ContainsFunc(r.query.Taps, after) && !slices.ContainsFunc(r.opening.Linear, after) &&
 		!slices.ContainsFunc(r.query.Edits, func(e Edit) bool { return after(e.Tap) })
+}
+
+// linear lists the activations that the objectives read.
+func (q Query) linear() []Tap {
+	var taps []Tap
+	for _, o := range q.Of {
+		for _, r := range o.Reads {
+			taps = append(taps, r.Tap)
+		}
+	}
+	return sortedSet(taps)
 }
 
 // aboutLastTokens reports whether objectives are about no more than what follows each row.
@@ -184,10 +200,19 @@ func (r *run) prepareAnswer() {
 func (r *run) arrays(taps []Tap) map[Tap]Array {
 	out := make(map[Tap]Array, len(taps))
 	for _, t := range taps {
-		info, _ := r.model.Tap(t)
-		out[t] = zeros(info.Shape(len(r.query.Rows), r.length))
+		out[t] = zeros(r.returned(t, len(r.query.Rows)))
 	}
 	return out
+}
+
+// returned is the shape of an activation of so many rows, as it is returned.
+func (r *run) returned(t Tap, rows int) []int {
+	info, _ := r.model.Tap(t)
+	shape := info.Shape(rows, r.length)
+	if axis := info.TokenAxis(); axis >= 0 && r.query.Places != nil {
+		shape[axis] = r.query.mostPlaces()
+	}
+	return shape
 }
 
 // executor runs a batch on its inputs, and collects what comes out.
@@ -251,9 +276,9 @@ func (r *run) collect(b batch, part string, outs named) error {
 		case name == net.Cell:
 			into = func(a Array) { r.takeState(own, a, func(s *State) *Array { return &s.Cell }) }
 		case kind == "at":
-			into = func(a Array) { takeActivation(own, a, r.answer.At[part+tap]) }
+			into = func(a Array) { r.takeActivation(own, a, r.answer.At[part+tap]) }
 		case kind == "by":
-			into = func(a Array) { takeActivation(own, a, r.answer.Grad[part+tap]) }
+			into = func(a Array) { r.takeActivation(own, a, r.answer.Grad[part+tap]) }
 		default:
 			continue // it goes to another stage
 		}
@@ -275,7 +300,7 @@ func (r *run) read(x *tensors.Tensor, into func(a Array)) error {
 
 func (r *run) takeValues(own []int, a Array) {
 	for i, row := range own {
-		r.answer.Values[row] = float64(a.Data[i])
+		r.answer.Values[row] += float64(a.Data[i])
 	}
 }
 
@@ -315,7 +340,8 @@ func (r *run) takeState(own []int, a Array, half func(s *State) *Array) {
 	}
 }
 
-func takeActivation(own []int, a, to Array) {
+func (r *run) takeActivation(own []int, a, to Array) {
+	r.answer.Cost.Copied += 4 * int64(len(a.Data))
 	for i, row := range own {
 		copyInto(to.Index(row), a.Index(i))
 	}

@@ -2,6 +2,7 @@ package lm
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -218,18 +219,30 @@ func (s *scoring) all(ctx context.Context) error {
 	return nil
 }
 
-// query scores some windows.
+// mostTerms is how many tokens of windows that read the same are scored by one row at most: each of them takes memory
+// in every row.
+const mostTerms = 32
+
+// query scores some windows. Those that read the same tokens, as labels of one token after one text do, are one row.
 func (s *scoring) query(ctx context.Context, windows []*window) error {
 	q := Query{Each: true}
-	for _, w := range windows {
-		o := Objective{Unit: LogProb}
-		for i, t := range w.targets {
-			o.Terms = append(o.Terms, Term{Pos: w.first + i, ID: t.ID, Weight: 1})
+	row, first := make([]int, len(windows)), make([]int, len(windows)) // of each window, and its first term there
+	read := map[string]int{}
+	for k, w := range windows {
+		i, there := read[key(w.read)]
+		there = there && !s.model.config.Recurrent() && len(q.Of[i].Terms)+len(w.targets) <= mostTerms // no state to carry
+		if !there {
+			i = len(q.Rows)
+			read[key(w.read)] = i
+			q.Rows, q.Of = append(q.Rows, w.read), append(q.Of, Objective{Unit: LogProb})
+			q.Final = q.Final || w.more != nil
+			if w.state.Hidden.Dims != nil {
+				q.States = append(q.States, w.state)
+			}
 		}
-		q.Rows, q.Of = append(q.Rows, w.read), append(q.Of, o)
-		q.Final = q.Final || w.more != nil
-		if w.state.Hidden.Dims != nil {
-			q.States = append(q.States, w.state)
+		row[k], first[k] = i, len(q.Of[i].Terms)
+		for n, t := range w.targets {
+			q.Of[i].Terms = append(q.Of[i].Terms, Term{Pos: w.first + n, ID: t.ID, Weight: 1})
 		}
 	}
 	a, err := s.model.Run(ctx, q)
@@ -237,13 +250,22 @@ func (s *scoring) query(ctx context.Context, windows []*window) error {
 		return fmt.Errorf("score: %w", err)
 	}
 	s.cost.Add(a.Cost)
-	for i, w := range windows {
-		for k, v := range a.Each[i] {
-			w.targets[k].LogProb = v
+	for k, w := range windows {
+		for n := range w.targets {
+			w.targets[n].LogProb = a.Each[row[k]][first[k]+n]
 		}
 		if w.more != nil {
-			w.more.state = a.States[i]
+			w.more.state = a.States[row[k]]
 		}
 	}
 	return nil
+}
+
+// key names a row of tokens among others.
+func key(ids []token.ID) string {
+	b := make([]byte, 0, 4*len(ids))
+	for _, id := range ids {
+		b = binary.LittleEndian.AppendUint32(b, uint32(id))
+	}
+	return string(b)
 }

@@ -2,6 +2,7 @@ package lm_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -75,9 +76,7 @@ func TestScoreIsWhatTheLogitsSay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cost.ForwardRows != len(passages) {
-			t.Errorf("%s: %d rows for %d passages", arch, cost.ForwardRows, len(passages))
-		}
+		read := map[string]bool{} // by what is read: a Transformer reads the same row once
 		begin, _ := m.Tokenizer().Lookup("<eos>")
 		unknownID, _ := m.Tokenizer().Unknown()
 		for i, s := range scores {
@@ -92,6 +91,7 @@ func TestScoreIsWhatTheLogitsSay(t *testing.T) {
 			if (s.Begin == "<eos>") != (s.After == "") {
 				t.Errorf("%s: %q after %q begins with %q", arch, s.Text, s.After, s.Begin)
 			}
+			read[fmt.Sprint(row[:len(row)-1])] = true
 			want := direct(t, m, row, from)
 			if len(want) != len(s.Tokens) {
 				t.Fatalf("%s: %q after %q has %d tokens, want %d", arch, s.Text, s.After, len(s.Tokens), len(want))
@@ -113,6 +113,13 @@ func TestScoreIsWhatTheLogitsSay(t *testing.T) {
 			if !agrees(s.LogProb, sum) || !agrees(s.Perplexity, math.Exp(-sum/n)) || !agrees(s.Unknown, float64(unknown)/n) {
 				t.Errorf("%s: passage %d: %+v, want a sum of %v", arch, i, s, sum)
 			}
+		}
+		rows := len(passages)
+		if arch == lm.Transformer {
+			rows = len(read)
+		}
+		if cost.ForwardRows != rows {
+			t.Errorf("%s: %d rows for %d passages, want %d", arch, cost.ForwardRows, len(passages), rows)
 		}
 	}
 }
@@ -195,5 +202,39 @@ func TestScoreWithoutOne(t *testing.T) {
 	bare := tiny(t, lm.LSTM)
 	if scores, _, err = bare.Score(context.Background(), []lm.Passage{{Text: "a"}}); err != nil || scores[0].Error == "" {
 		t.Errorf("a model without a tokenizer: %+v, %v", scores, err)
+	}
+}
+
+// Passages that read the same are scored by one row, as far as that takes little memory, and get the scores that they
+// get alone; an LSTM's rows stay apart.
+func TestScoreSharesRows(t *testing.T) {
+	const most = 32 // of one row
+	for _, arch := range []string{lm.Transformer, lm.LSTM} {
+		m := reader(t, arch, "a b c d e <eos>")
+		for n, want := range map[int]int{4: 1, 3 * most: 3} {
+			if arch == lm.LSTM {
+				want = n
+			}
+			passages := make([]lm.Passage, n)
+			for i := range passages {
+				passages[i] = lm.Passage{Text: " " + string("abcd"[i%4]), After: "a b c"}
+			}
+			together, cost, err := m.Score(t.Context(), passages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cost.ForwardRows != want {
+				t.Errorf("%s: %d rows for %d passages, want %d", arch, cost.ForwardRows, n, want)
+			}
+			for i, p := range passages {
+				alone, _, err := m.Score(t.Context(), []lm.Passage{p})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !agrees(alone[0].LogProb, together[i].LogProb) || together[i].Error != "" {
+					t.Errorf("%s: %q has %v, alone %v", arch, p.Text, together[i].LogProb, alone[0].LogProb)
+				}
+			}
+		}
 	}
 }

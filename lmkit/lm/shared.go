@@ -100,7 +100,8 @@ func (m *Model) tokenOperations() float64 {
 func (s *sharing) possible() bool {
 	q := s.run.query
 	asked := s.run.prediction.Unit != "" || q.Logits == LastLogits
-	more := q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || q.Logits == AllLogits
+	more := len(s.run.opening.Linear) > 0
+	more = more || q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || q.Logits == AllLogits
 	if more || !asked || !q.aboutLastTokens() {
 		return false
 	}
@@ -121,7 +122,7 @@ func (s *sharing) possible() bool {
 // another one already, which it might overlap with.
 func (s *sharing) replace(e Edit) bool {
 	v := e.With.values
-	if e.Tap != net.Replaced.Tap || v == nil || e.Keep != 0 || len(v.Data) != s.run.model.config.Embedding() {
+	if e.Tap != net.Replaced.Tap || v == nil || e.Keep != 0 || e.Add || len(v.Data) != s.run.model.config.Embedding() {
 		return false
 	}
 	number := slices.IndexFunc(s.values, func(w *Array) bool { return &w.Data[0] == &v.Data[0] })
@@ -336,7 +337,7 @@ func (s *sharing) whole(p net.Prediction) executor {
 func (s *sharing) chain(p net.Prediction) executor {
 	m := s.run.model
 	L := m.config.Layers
-	c := &chain{run: s.run, end: m.stage(net.End{Prediction: p})}
+	c := &chain{run: s.run, end: m.ending(net.Opening{}, p, false)}
 	levels := make([]links, len(s.levels))
 	for i, at := range s.levels {
 		replace := net.Opening{Edits: []net.Slot{net.Replaced}}
@@ -366,7 +367,7 @@ func (s *sharing) chain(p net.Prediction) executor {
 				return c.compile, err
 			}
 		}
-		_, err := c.call(in, net.EndPart, c.end, stream)
+		_, err := c.end.run(m, call, stream)
 		return c.compile, err
 	}
 }

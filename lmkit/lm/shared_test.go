@@ -142,7 +142,7 @@ func setForTest[T any](t *testing.T, v *T, to T) {
 
 // drawSharing draws rows of two symbols, sorted, of which some have a value.
 func drawSharing(t *rapid.T) *sharing {
-	m := &Model{config: Config{Arch: Transformer, Context: 64}}
+	m := &Model{opened: &opened{config: Config{Arch: Transformer, Context: 64}}}
 	s := &sharing{run: &run{model: m, length: rapid.IntRange(2, 40).Draw(t, "length")}}
 	n := rapid.IntRange(1, 60).Draw(t, "rows")
 	s.size = rapid.IntRange(8, 32).Draw(t, "size")

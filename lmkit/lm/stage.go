@@ -22,11 +22,14 @@ type stage struct {
 type named map[string]*tensors.Tensor
 
 func (m *Model) stage(s net.Stage) *stage {
-	c, loops := m.config, m.engine.Loops()
+	c, how, key := m.config, net.How{Loops: m.engine.Loops(), BFloat16: m.precision == BFloat16}, s.Key()
+	if how.BFloat16 {
+		key += " in bfloat16"
+	}
 	return &stage{
-		key:       s.Key(),
+		key:       key,
 		signature: s.Signature(c),
-		build:     func(in []*graph.Node) []*graph.Node { return net.Build(c, s, loops, in) },
+		build:     func(in []*graph.Node) []*graph.Node { return net.Build(c, s, how, in) },
 	}
 }
 

@@ -8,98 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/backend/backendtest"
-	"lmkit.internal/lmkit/internal/net"
 	"lmkit.internal/lmkit/lm"
+	"lmkit.internal/lmkit/lm/lmtest"
 	"lmkit.internal/lmkit/token"
 )
-
-const switchesVocab = 13
-
-// someSwitches is a small decoder with each switch at random: what no published family combines, too.
-func someSwitches(rng *rand.Rand) lm.Config {
-	flip := func() bool { return rng.IntN(2) == 0 }
-	word := func(of ...string) string { return of[rng.IntN(len(of))] }
-	either := func(x float64) float64 { return x * float64(rng.IntN(2)) }
-	c := lm.Config{
-		Arch: lm.Transformer, Vocab: switchesVocab, Width: 8 + 4*rng.IntN(2), Layers: 2 + rng.IntN(2),
-		Context: 20, Tied: flip(),
-		KVHeads: 1 + rng.IntN(2), HeadWidth: 4 + 2*rng.IntN(2), Scale: either(0.4), ScoreCap: either(2), LogitCap: either(5),
-		QKNorm: word("", net.EachHead, net.AllHeads), Inner: 10, Gated: flip(),
-		Activation: word(net.GELUTanh, net.GELU, net.SiLU, net.ReLU), Norm: word(net.LayerNorm, net.RMSNorm, net.PlainNorm),
-		NormOffset: either(1), NormPlace: word(net.PreNorm, net.PostNorm, net.BothNorms, net.SumNorm), Epsilon: 1e-3,
-		Residual: word(net.Sequential, net.Parallel), EmbedScale: either(1.7), HeadBias: flip(),
-		NoBias: net.Projections{QKV: flip(), Out: flip(), MLP: flip()}, EmbedWidth: 6 * rng.IntN(2),
-		Positions: word(net.Learned, net.Rotary, net.Rotary, net.NoPositions), Window: 2 + rng.IntN(2),
-	}
-	c.Heads = c.KVHeads * (1 + rng.IntN(3))
-	if c.NormPlace == net.PreNorm && flip() {
-		c.Residual = net.ParallelOne
-	}
-	letters := "fs"
-	switch c.Positions {
-	case net.Learned:
-		c.PositionOffset = 2 * rng.IntN(2)
-	case net.Rotary:
-		letters = "fsn"
-		c.Rope = net.Rope{Theta: 30, Width: 4 * rng.IntN(2), Magnitude: 1 + either(0.3),
-			Scaling: word("", net.LinearScaling, net.Llama3Scaling, net.YarnScaling), Factor: 3, Low: 1, High: 4, Original: 16}
-		if flip() {
-			c.LocalRope = net.Rope{Theta: 7}
-		}
-	}
-	for range c.Layers {
-		c.Pattern += string(letters[rng.IntN(len(letters))])
-	}
-	return c.WithDefaults()
-}
-
-// switched is a model of that shape with random numbers everywhere: gains and biases, too.
-func switched(t *testing.T, e *backend.Engine, c lm.Config, rng *rand.Rand) *lm.Model {
-	t.Helper()
-	ws := map[string]lm.Array{}
-	for _, p := range c.Params() {
-		n := 1
-		for _, d := range p.Dims {
-			n *= d
-		}
-		w := lm.Array{Dims: p.Dims, Data: make([]float32, n)}
-		for i := range w.Data {
-			spread := 0.25
-			if len(p.Dims) == 2 {
-				spread = 0.45
-			}
-			w.Data[i] = float32(p.Init.Value + spread*rng.NormFloat64())
-		}
-		ws[p.Name] = w
-	}
-	m, err := lm.FromWeights(e, c, nil, ws)
-	if err != nil {
-		t.Fatalf("%+v: %v", c, err)
-	}
-	t.Cleanup(m.Close)
-	return m
-}
-
-// eachSwitched runs a test on models of random shapes.
-func eachSwitched(t *testing.T, e *backend.Engine, n int, test func(t *testing.T, m *lm.Model, rng *rand.Rand)) {
-	if testing.Short() {
-		n = (n + 3) / 4
-	}
-	for seed := range n {
-		rng := rand.New(rand.NewPCG(uint64(seed), 14))
-		c := someSwitches(rng)
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Cleanup(func() {
-				if t.Failed() {
-					t.Logf("%+v", c)
-				}
-			})
-			test(t, switched(t, e, c, rng), rng)
-		})
-	}
-}
 
 func ask(t *testing.T, m *lm.Model, q lm.Query) *lm.Answer {
 	t.Helper()
@@ -117,8 +30,8 @@ func logitOf(id token.ID) []lm.Objective {
 // Gradients are what central differences of the values come to, by the embeddings and by activations inside: along a
 // random direction, and so along all.
 func TestSwitchesGradients(t *testing.T) {
-	eachSwitched(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
-		row := someTokens(rng, 6, switchesVocab)
+	lmtest.EachRandom(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+		row := someTokens(rng, 6, lmtest.Vocab)
 		taps := []lm.Tap{"embed", "block.1.attn.k", "block.1.attn.v", "block.0.attn.scores", "block.1.mlp.post",
 			"block.1.resid.pre"}
 		for _, tap := range tapNames(m) {
@@ -158,10 +71,10 @@ func TestSwitchesGradients(t *testing.T) {
 
 // The program that computes one token's prediction alone gives what the whole one does, values and gradients.
 func TestSwitchesLastToken(t *testing.T) {
-	eachSwitched(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+	lmtest.EachRandom(t, backendtest.PureGo(t), 48, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
 		var rows [][]token.ID
 		for _, n := range []int{7, 3, 5} {
-			rows = append(rows, someTokens(rng, n, switchesVocab))
+			rows = append(rows, someTokens(rng, n, lmtest.Vocab))
 		}
 		q := lm.Query{Rows: rows, Of: logitOf(2), Wrt: []lm.Tap{"embed", "block.0.attn.k"}, Logits: lm.LastLogits}
 		last := ask(t, m, q)
@@ -181,8 +94,8 @@ func TestSwitchesLastToken(t *testing.T) {
 
 // Relevance is conserved, and DeepLIFT's contributions are complete, whatever the switches.
 func TestSwitchesRules(t *testing.T) {
-	eachSwitched(t, backendtest.PureGo(t), 32, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
-		row, base := someTokens(rng, 6, switchesVocab), someTokens(rng, 6, switchesVocab)
+	lmtest.EachRandom(t, backendtest.PureGo(t), 32, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+		row, base := someTokens(rng, 6, lmtest.Vocab), someTokens(rng, 6, lmtest.Vocab)
 		for _, rules := range []lm.Rules{lm.AttnLRP, lm.CPLRP} {
 			tap := lm.Tap("block.0.resid.pre")
 			a := ask(t, m, lm.Query{Rows: [][]token.ID{row}, Wrt: []lm.Tap{tap}, Rules: rules, Of: logitOf(4)})
@@ -201,8 +114,8 @@ func TestSwitchesRules(t *testing.T) {
 
 // Where all of an activation is copied from another row, the rest of the model goes on as in that row.
 func TestSwitchesPatchAll(t *testing.T) {
-	eachSwitched(t, backendtest.PureGo(t), 16, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
-		rows := [][]token.ID{someTokens(rng, 6, switchesVocab), someTokens(rng, 6, switchesVocab)}
+	lmtest.EachRandom(t, backendtest.PureGo(t), 16, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+		rows := [][]token.ID{someTokens(rng, 6, lmtest.Vocab), someTokens(rng, 6, lmtest.Vocab)}
 		for _, tap := range []lm.Tap{"embed", "block.1.resid.pre", "block.1.resid.post", "head.in"} {
 			a := ask(t, m, lm.Query{Rows: rows, Logits: lm.AllLogits,
 				Edits: []lm.Edit{{Tap: tap, Rows: []int{1}, With: lm.FromRow(0)}}})
@@ -213,8 +126,8 @@ func TestSwitchesPatchAll(t *testing.T) {
 
 // Reading on with what is kept of earlier tokens is reading at once: windows, rotations and all.
 func TestSwitchesDecode(t *testing.T) {
-	eachSwitched(t, backendtest.Either(t), 8, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
-		rows := [][]token.ID{someTokens(rng, 11, switchesVocab), someTokens(rng, 11, switchesVocab)}
+	lmtest.EachRandom(t, backendtest.Either(t), 8, func(t *testing.T, m *lm.Model, rng *rand.Rand) {
+		rows := [][]token.ID{someTokens(rng, 11, lmtest.Vocab), someTokens(rng, 11, lmtest.Vocab)}
 		cut := func(from, to int) (part [][]token.ID) {
 			for _, r := range rows {
 				part = append(part, r[from:to])

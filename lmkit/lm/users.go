@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 )
 
+// ErrClosed is the error of whatever is asked of a model that was closed.
+var ErrClosed = errors.New("the model is closed")
+
 // users counts who uses the engine's memory that a model holds.
 type users struct {
 	mu      sync.Mutex
@@ -23,7 +26,7 @@ func (m *Model) use() (done func(), err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed {
-		return nil, errors.New("the model is closed")
+		return nil, ErrClosed
 	}
 	u.active++
 	return func() { m.leave(&u.active) }, nil

@@ -61,7 +61,7 @@ func (m *Model) inUse() bool {
 
 // Work that ends is as if it had been called: its error, or its panic, is the caller's.
 func TestHeedReturnsWhatWorkDoes(t *testing.T) {
-	m := &Model{}
+	m := &Model{opened: &opened{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	wrong := errors.New("wrong")

@@ -2,7 +2,9 @@ package lm
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,13 +20,15 @@ import (
 	"lmkit.internal/lmkit/internal/number"
 	"lmkit.internal/lmkit/internal/program"
 	"lmkit.internal/lmkit/lm/format"
+	"lmkit.internal/lmkit/progress"
 	"lmkit.internal/lmkit/token"
 )
 
-// How weights are held in memory.
+// How weights are held in memory, and what products with them are computed in.
 const (
-	Float32 = "float32" // 4 bytes a number
-	AsFile  = "file"    // matrices as their file has them: 16-bit numbers, or quantised blocks
+	Float32  = "float32" // 4 bytes a number
+	AsFile   = "file"    // matrices as their file has them: 16-bit numbers, or quantised blocks
+	BFloat16 = "bf16"    // factors of 2 bytes, of which 8 bits are significant, and sums in float32
 )
 
 // Options says how a model is opened. The zero value has sane defaults.
@@ -32,12 +36,20 @@ type Options struct {
 	// Weights is Float32 or AsFile; "": Float32. What is held as the file has it takes less memory, and becomes float32
 	// in the program of each layer, whenever it runs: the results are those of Float32 to rounding.
 	Weights string
+	// Precision is Float32 or BFloat16; "": Float32. In BFloat16, both factors of each product of an activation and a
+	// matrix of weights are rounded to 8 significant bits, forward and backward, and what they add up to is float32; all
+	// else is float32. It is for Transformers on XLA, and faster where the processor has such products (AVX512-BF16, AMX).
+	// Explanations say what it changes of the input's value.
+	Precision string
 }
 
 // Validate says what is wrong with options, if anything.
 func (o Options) Validate() error {
 	if !slices.Contains([]string{"", Float32, AsFile}, o.Weights) {
 		return fmt.Errorf("weights are held as %s or %s, not as %q", Float32, AsFile, o.Weights)
+	}
+	if !slices.Contains([]string{"", Float32, BFloat16}, o.Precision) {
+		return fmt.Errorf("products are computed in %s or %s, not in %q", Float32, BFloat16, o.Precision)
 	}
 	return nil
 }
@@ -49,8 +61,8 @@ type source interface {
 	// Kind is how they are stored, if Raw writes them as they are; else F32.
 	Kind(p net.Param) number.Kind
 	Raw(p net.Param, to []byte) error
-	// Hash identifies the model. It may be called while others are.
-	Hash(c Config) (string, error)
+	// Hash identifies the model. It may be called while others are, and ends when ctx does.
+	Hash(ctx context.Context, c Config) (string, error)
 }
 
 // inMemory is a source of numbers that Go holds.
@@ -68,47 +80,86 @@ func (g inMemory) Raw(p net.Param, to []byte) error {
 	return nil
 }
 
-func (g inMemory) Hash(c Config) (string, error) {
+func (g inMemory) Hash(_ context.Context, c Config) (string, error) {
 	return format.HashOf(c, func(param string) []float32 { return g[param].Data })
 }
 
-// assemble makes a model of weights that it takes one at a time.
-func assemble(e *backend.Engine, c Config, tok token.Tokenizer, from source, o Options) (*Model, error) {
+// assemble makes a model of weights that it takes one at a time. The context's [progress.Func] hears how many of their
+// numbers are there. When ctx ends, nothing is left of the model.
+func assemble(
+	ctx context.Context, e *backend.Engine, c Config, tok token.Tokenizer, from source, o Options,
+) (*Model, error) {
 	c = c.WithDefaults()
-	if err := cmp.Or(c.Validate(), o.Validate()); err != nil {
+	if err := cmp.Or(c.Validate(), o.Validate(), o.computable(e, c)); err != nil {
 		return nil, err
 	}
-	if tok != nil && tok.Size() != c.Vocab {
+	if tok != nil && tok.Size() != c.Vocab && !lacksOnlySpecial(tok, c.Vocab) {
 		return nil, fmt.Errorf("the tokenizer has %d tokens, but the model's vocabulary %d", tok.Size(), c.Vocab)
 	}
-	m := &Model{
-		config: c, tokenizer: tok, engine: e, ends: token.Ends(tok), taps: tapsOf(c), weights: named{},
-		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2}),
+	if err := o.fitsAs(c, from); err != nil {
+		return nil, err
 	}
+	m := &Model{precision: o.Precision, opened: &opened{
+		config: c, tokenizer: tok, engine: e, ends: sortEnds(token.Ends(tok), c.Vocab), taps: tapsOf(c), weights: named{},
+		programs: program.NewCache(e, program.Bound{Bytes: defaultMemory() / 2}),
+	}}
 	var hashed sync.WaitGroup
 	var failed error
-	hashed.Go(func() { m.hash, failed = from.Hash(c) })
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	hashed.Go(func() { m.hash, failed = from.Hash(ctx, c) })
 	var err error
 	numbers := map[number.Kind]int{} // held as each kind
+	there, all := int64(0), int64(0)
 	for _, p := range c.Params() {
-		kind := number.F32
-		if o.Weights == AsFile {
-			kind = holdable(from.Kind(p))
+		all += int64(p.Size())
+	}
+	for _, p := range c.Params() {
+		progress.From(ctx).At("opening the model", there, all, "parameters")
+		if err = ctx.Err(); err != nil {
+			break
 		}
+		kind := o.kind(p, from)
 		var t *tensors.Tensor
 		if t, err = hold(e, p, kind, from); err != nil {
 			break
 		}
 		m.params, m.weights[p.Name] = append(m.params, t), t
 		numbers[kind] += p.Size()
+		there += int64(p.Size())
+	}
+	if err != nil {
+		cancel() // what is hashed now is not needed
 	}
 	hashed.Wait()
 	if err = cmp.Or(err, failed); err != nil {
 		program.Free(m.params...)
 		return nil, err
 	}
-	m.held = shares(numbers)
+	progress.From(ctx).At("opening the model", all, all, "parameters")
+	m.held, m.slices = shares(numbers), slicesOf(c, m.weights[c.OutputMatrix()].DType())
 	return m, nil
+}
+
+// computable says why an engine cannot compute a model in the precision, if it cannot.
+func (o Options) computable(e *backend.Engine, c Config) error {
+	switch {
+	case o.Precision != BFloat16:
+		return nil
+	case e.Kind == backend.Go:
+		return errors.New("the pure-Go engine computes in float32 alone: choose that precision, or the engine xla")
+	case c.Recurrent():
+		return errors.New("an LSTM is computed in float32 alone: choose that precision")
+	}
+	return nil
+}
+
+// kind is how a parameter is held.
+func (o Options) kind(p net.Param, from source) number.Kind {
+	if o.Weights == AsFile {
+		return holdable(from.Kind(p))
+	}
+	return number.F32
 }
 
 // holdable is the kind that a matrix is held as whose numbers are stored as k.

@@ -22,6 +22,7 @@ import (
 	"github.com/janpfeifer/gonb/gonbui/protocol"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/inspect"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 	"lmkit.internal/lmkit/train"
@@ -147,6 +148,10 @@ var things = map[string]struct {
 	"curves": {func() error {
 		return Show(plot.Curves{Lines: []plot.Line{{Name: "x", Points: []plot.Point{{X: 0, Y: 1}, {X: 1, Y: 2}}}}})
 	}, "2 points"},
+	"circuit": {func() error {
+		return Show(&inspect.Graph{Nodes: []inspect.GraphNode{{Name: "embed", Layer: -1}, {Name: "logits", Layer: 1}},
+			Edges: []inspect.GraphEdge{{From: "embed", To: "logits", Score: 2}}, Kept: 1, Of: 7, Faithfulness: 1})
+	}, "1 of 7 edges"},
 	"section": {func() error {
 		return Show(render.Section{Heading: "Both", Figures: render.Figures(sample("a"), sample("b"))})
 	}, "necessity"},
@@ -217,6 +222,7 @@ func TestErrors(t *testing.T) {
 		"compare nil": {func() error { return Compare(sample("a"), nil) }, "attribution 2 is nil"},
 		"compare":     {func() error { return Compare() }, "nothing to compare"},
 		"scores":      {func() error { return Show(bad) }, "cannot draw the attribution"},
+		"no circuit":  {func() error { return Show((*inspect.Graph)(nil)) }, "it is nil"},
 		"unknown":     {func() error { return Show(42) }, "no picture is known for a int"},
 		"figure":      {func() error { return Show(plot.Curves{}) }, "no point to draw"},
 		"table":       {func() error { return Table([]string{"a"}, []any{1, 2}) }, "2 cells for 1 columns"},

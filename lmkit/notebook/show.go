@@ -15,13 +15,14 @@ import (
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/surrogate"
+	"lmkit.internal/lmkit/inspect"
 	"lmkit.internal/lmkit/plot"
 	"lmkit.internal/lmkit/render"
 )
 
-// Show shows things under each other: a *explain.Attribution, any plot.Figure (Curves, Bars, Matrix, Grid, Tree, Table,
-// Waterfall, Force, Picker, a *render.Comparison), a *surrogate.Tree or *surrogate.Global, or a render.Section that
-// holds several of them.
+// Show shows things under each other: a *explain.Attribution or *explain.Matrix, any plot.Figure (Curves, Bars, Matrix,
+// Grid, Graph, Tree, Table, Waterfall, Force, Picker, a *render.Comparison), a *surrogate.Tree or *surrogate.Global, a
+// *inspect.Graph (of its edges at most the largest 80), or a render.Section that holds several of them.
 func Show(things ...any) error {
 	var errs []error
 	for _, x := range things {
@@ -197,6 +198,11 @@ func figureOf(x any) (plot.Figure, error) {
 			return nil, errors.New("there is no matrix: it is nil")
 		}
 		return render.Matrix{Matrix: x}, nil
+	case *inspect.Graph:
+		if x == nil {
+			return nil, errors.New("there is no circuit: it is nil")
+		}
+		return render.GraphOf(x, render.MostEdges), nil
 	case *surrogate.Tree:
 		return render.TreeOf("", x), nil
 	case *surrogate.Global:

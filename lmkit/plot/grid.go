@@ -86,9 +86,9 @@ func (g Grid) Draw() (*canvas.Canvas, error) {
 				canvas.Label{Size: 11, Fill: canvas.InkSoft},
 				printable.Shorten(printable.Line(m.Title), int(f.side/(11*canvas.SansEm))),
 			)
-			drawCells(c, m, f.left[k], top, cell, lo, hi, cells <= mostCells)
+			drawCells(c, m, f.left[k], top, size{cell, cell}, lo, hi, cells <= mostCells)
 			if cell >= 36 {
-				drawValues(c, m, f.left[k], top, cell, lo, hi)
+				drawValues(c, m, f.left[k], top, size{cell, cell}, lo, hi)
 			}
 			if f.labels {
 				drawTileLabels(c, m, k > 0 && slices.Equal(m.Rows, row[k-1].Rows), f.left[k], top, cell)

@@ -31,6 +31,7 @@ type Matrix struct {
 	// What rows and columns are, such as "query" and "key"; may be empty.
 	RowName, ColName string
 	Data             [][]float64 // [row][column]; NaN is drawn as a gap
+	Words            [][]string  // what is written in the cells in place of their numbers, or nil
 	Scale            Scale
 	Max              float64 // the end of the scale; 0 means the largest size in Data
 }
@@ -62,6 +63,11 @@ func (m Matrix) Validate() error {
 	if m.Max < 0 || math.IsNaN(m.Max) || math.IsInf(m.Max, 0) {
 		errs = append(errs, fmt.Errorf("the scale ends at %g: expected a finite number, 0 or more", m.Max))
 	}
+	if m.Words != nil && (len(m.Words) != rows || slices.ContainsFunc(m.Words, func(row []string) bool {
+		return len(row) != cols
+	})) {
+		errs = append(errs, errors.New("the words in the cells are not one a cell"))
+	}
 	for i, row := range m.Data {
 		if len(row) != cols {
 			errs = append(errs, fmt.Errorf("row %d has %d cells, row 0 has %d", i, len(row), cols))
@@ -89,58 +95,53 @@ func (m Matrix) Draw() (*canvas.Canvas, error) {
 	}
 	m.Scale = m.scale()
 	rows, cols := m.size()
-	cell := max(560/float64(max(cols, rows)), 1)
-	if cell = min(cell, 38); cell > 8 {
-		cell = math.Floor(cell)
-	}
-	font := max(min(11.5, cell*0.9), 7)
+	cell := m.cellSize()
+	font := max(min(11.5, cell.h*0.9), 7)
 	rowLabels, colLabels := labelsOf(m.Rows), labelsOf(m.Cols)
 	left := canvas.Margin + widest(rowLabels, font) + 6
 	if m.RowName != "" {
 		left += 18
 	}
-	barWidth := min(240, max(120, cell*float64(cols)))
-	c := canvas.New(max(left+cell*float64(cols)+canvas.Margin, left+barWidth+2*canvas.Margin, 300))
+	barWidth := min(240, max(120, cell.w*float64(cols)))
+	c := canvas.New(max(left+cell.w*float64(cols)+canvas.Margin, left+barWidth+2*canvas.Margin, 300))
 	c.Heading(m.Title)
 	if m.ColName != "" {
 		c.Y += 14
 		c.Text(
-			left+cell*float64(cols)/2,
+			left+cell.w*float64(cols)/2,
 			c.Y,
 			canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft},
 			printable.Line(m.ColName),
 		)
 		c.Y += 4
 	}
-	if len(colLabels) > 0 {
-		c.Y += widest(colLabels, font) + 6
-		for j := 0; j < cols; j += stride(cell, font) {
-			c.Text(left+(float64(j)+0.5)*cell+font*0.36, c.Y-4, canvas.Label{Size: font, Mono: true, Rotate: -90}, colLabels[j])
-		}
-	}
+	m.drawColumnLabels(c, left, cell, font, colLabels)
 	top := c.Y
 	if m.RowName != "" {
 		c.Text(
 			canvas.Margin+10,
-			top+cell*float64(rows)/2,
+			top+cell.h*float64(rows)/2,
 			canvas.Label{Size: 11, Anchor: "middle", Fill: canvas.InkSoft, Rotate: -90},
 			printable.Line(m.RowName),
 		)
 	}
-	for i := 0; i < rows && len(rowLabels) > 0; i += stride(cell, font) {
+	for i := 0; i < rows && len(rowLabels) > 0; i += stride(cell.h, font) {
 		c.Text(
 			left-6,
-			top+(float64(i)+0.5)*cell+font*0.36,
+			top+(float64(i)+0.5)*cell.h+font*0.36,
 			canvas.Label{Size: font, Mono: true, Anchor: "end"},
 			rowLabels[i],
 		)
 	}
 	lo, hi := m.limits()
 	drawCells(c, m, left, top, cell, lo, hi, rows*cols <= mostCells)
-	if cell >= 36 {
+	switch {
+	case m.Words != nil:
+		drawWords(c, m, left, top, cell, lo, hi)
+	case cell.w >= 36 && cell.h >= 11:
 		drawValues(c, m, left, top, cell, lo, hi)
 	}
-	c.Y = top + cell*float64(rows) + 14
+	c.Y = top + cell.h*float64(rows) + 14
 	c.ScaleBar(left, barWidth, lo, hi, m.color(lo, hi), printable.Number, "")
 	drawCut(c, slices.Concat(m.Rows, m.Cols))
 	return c.Done("heat map: " + printable.Line(m.Title))
@@ -222,9 +223,9 @@ func (m Matrix) color(lo, hi float64) func(float64) canvas.RGB {
 }
 
 // drawCells draws the body of a matrix at x, y: rectangles with tooltips, or one image.
-func drawCells(c *canvas.Canvas, m Matrix, x, y, cell, lo, hi float64, each bool) {
+func drawCells(c *canvas.Canvas, m Matrix, x, y float64, cell size, lo, hi float64, each bool) {
 	rows, cols := m.size()
-	width, height := cell*float64(cols), cell*float64(rows)
+	width, height := cell.w*float64(cols), cell.h*float64(rows)
 	paint := m.color(lo, hi)
 	c.Rect(x, y, width, height, canvas.Style{Fill: paint(0).Hex()}, "")
 	if !each {
@@ -232,22 +233,25 @@ func drawCells(c *canvas.Canvas, m Matrix, x, y, cell, lo, hi float64, each bool
 	}
 	for i := 0; each && i < rows; i++ {
 		for j, v := range m.Data[i] {
-			if v == 0 {
+			if v == 0 && m.Words == nil {
 				continue // half of a causal pattern: the ground has its colour already
 			}
 			fill := paint(v)
 			tip := cellName(m.Rows, i) + " × " + cellName(m.Cols, j) + ": " + printable.Number(v)
+			if m.Words != nil {
+				tip += " " + printable.Quoted(m.Words[i][j])
+			}
 			if math.IsNaN(v) {
 				fill, tip = gap, cellName(m.Rows, i)+" × "+cellName(m.Cols, j)+": no value"
 			}
-			c.Rect(x+float64(j)*cell, y+float64(i)*cell, cell, cell, canvas.Style{Fill: fill.Hex()}, tip)
+			c.Rect(x+float64(j)*cell.w, y+float64(i)*cell.h, cell.w, cell.h, canvas.Style{Fill: fill.Hex()}, tip)
 		}
 	}
 	c.Rect(x, y, width, height, canvas.Style{Stroke: "#b9bec7"}, "")
 }
 
 // drawValues prints the numbers into the cells, all with the same decimals: none where all are whole.
-func drawValues(c *canvas.Canvas, m Matrix, x, y, cell, lo, hi float64) {
+func drawValues(c *canvas.Canvas, m Matrix, x, y float64, cell size, lo, hi float64) {
 	paint, format := m.color(lo, hi), printable.ScoreFormat(max(hi, -lo))
 	if m.whole() {
 		format = func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
@@ -256,8 +260,8 @@ func drawValues(c *canvas.Canvas, m Matrix, x, y, cell, lo, hi float64) {
 		for j, v := range row {
 			if s := strings.TrimPrefix(format(v), "+"); !math.IsNaN(v) && len(s) <= 5 {
 				c.Text(
-					x+(float64(j)+0.5)*cell,
-					y+(float64(i)+0.5)*cell+3.5,
+					x+(float64(j)+0.5)*cell.w,
+					y+(float64(i)+0.5)*cell.h+3.5,
 					canvas.Label{Size: 10, Anchor: "middle", Fill: paint(v).Ink(), Behind: true},
 					s,
 				)
@@ -305,7 +309,7 @@ func pixels(m Matrix, paint func(float64) canvas.RGB) image.Image {
 // stride returns how many cells a label needs: 1 where every row can have its own.
 func stride(cell, font float64) int { return max(1, int(math.Ceil(font/cell))) }
 
-const mostLabel = 20 // columns of a label: the longest name of a method
+const mostLabel = 24 // columns of a label: the longest name of a method, or of a neuron
 
 func labelsOf(names []string) []string {
 	out := make([]string, len(names))

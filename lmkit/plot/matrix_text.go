@@ -27,10 +27,12 @@ func (m Matrix) Text(w io.Writer, o Options) error {
 	for _, l := range labelsOf(m.Cols) {
 		longest = max(longest, printable.Columns(l))
 	}
-	if 2+first+cols*(longest+2) <= t.Width {
-		wide = longest
+	if room := (t.Width-2-first)/cols - 2; room > wide { // as much of the columns' names as there is room for
+		wide = min(room, longest)
 	}
-	if 2+first+cols*(wide+2) > t.Width || rows > 60 {
+	if m.Words != nil {
+		writeWords(t, m)
+	} else if 2+first+cols*(wide+2) > t.Width || rows > 100 {
 		writeLargest(t, m, format)
 	} else {
 		writeNumbers(t, m, format, first, wide)

@@ -19,6 +19,8 @@ type Event struct {
 	// Seconds is how long the Done units took, without what is not repeated for the others, such as compiling; 0: that
 	// is not known. The others will take about Seconds * (Total-Done) / Done.
 	Seconds float64 `json:"seconds,omitempty"`
+	// Ahead is, before the first unit is done, how many seconds all of them may take, about; 0: that is not known.
+	Ahead float64 `json:"ahead,omitempty"`
 }
 
 // Func hears events. A nil Func is nobody, and its methods do nothing.

@@ -36,12 +36,16 @@ type turnView struct {
 	Tokens   []tokenView
 }
 
-// heat is a colour for a number: its class says which one, and Percent how strong it is.
-type heat struct{ Class, Percent string }
+// heat is a colour for a number, as classes of the style sheet: Class says which one, and Strength how strong it is, or
+// how long a bar. No element has a style of its own, so that pages may forbid them (Content-Security-Policy).
+type heat struct{ Class, Strength string }
+
+// strength is the class of a number from -1 to 1 by its size, in percent.
+func strength(x float64) string { return fmt.Sprintf("lmkit-%.0f", 100*math.Abs(x)) }
 
 // heatOf is the colour of a number from -1 to 1.
 func heatOf(x float64) heat {
-	h := heat{"lmkit-pos", canvas.Num(100 * math.Abs(x))}
+	h := heat{"lmkit-pos", strength(x)}
 	if x < 0 {
 		h.Class = "lmkit-neg"
 	}
@@ -54,7 +58,10 @@ type tokenView struct {
 	Break     bool // a line ends here
 }
 
-type barView struct{ Name, Value, Class, Percent string }
+type barView struct {
+	heat
+	Name, Value string
+}
 
 func (a Attribution) html() (template.HTML, error) {
 	if err := a.Validate(); err != nil {
@@ -104,14 +111,14 @@ func (a Attribution) html() (template.HTML, error) {
 }
 
 func barOf(a *explain.Attribution, f int, top float64, format func(float64) string) barView {
-	b := barView{Name: featureName(a, f, 60), Value: format(a.Scores[f]), Class: "lmkit-bar-pos"}
+	b := barView{Name: featureName(a, f, 60), Value: format(a.Scores[f])}
 	if len(a.Spread) > 0 {
 		b.Value += " ± " + strings.TrimPrefix(format(a.Spread[f]), "+")
 	}
 	x := canvas.Ratio(a.Scores[f], top)
+	b.heat = heat{"lmkit-bar-pos", strength(x)}
 	if x < 0 {
 		b.Class = "lmkit-bar-neg"
 	}
-	b.Percent = canvas.Num(100 * math.Abs(x))
 	return b
 }

@@ -15,7 +15,7 @@ import (
 // mostRanked bounds the list of ranked features; the rest is summed up in a line.
 const mostRanked = 12
 
-// Text writes an attribution for a terminal: warnings, the question, the tokens, coloured by score, the features from
+// Text writes an attribution for a terminal: the question, warnings, the tokens, coloured by score, the features from
 // the largest score to the smallest, and the evidence in words. Without colours the list has all features, so that each
 // score stands there once. It fails where a.Validate fails.
 func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
@@ -23,10 +23,10 @@ func Text(w io.Writer, a *explain.Attribution, o plot.Options) error {
 		return fmt.Errorf("cannot draw the attribution: %w", err)
 	}
 	t := printable.NewLines(o.Color, o.Width)
-	writeWarnings(t, a.Warnings)
 	name := printable.Shorten(printable.Line(a.Method.Name), t.Width/2)
 	t.Block(t.Paint("1", name), printable.Columns(name), question(a))
 	t.Line("")
+	writeWarnings(t, a.Warnings)
 	writeTokens(t, a)
 	t.Line("")
 	writeRanked(t, a)

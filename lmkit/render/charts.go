@@ -19,6 +19,9 @@ func SumOf(a *explain.Attribution) (plot.Sum, error) {
 		Title: heading(a), Unit: printable.Line(a.Unit),
 		BaseName: "baseline", Base: a.Base, ValueName: "input", Value: a.Value,
 	}
+	if a.BaseOf != "" {
+		s.BaseName = "base"
+	}
 	if p := a.Promised(); p != nil && p.Of != explain.Difference {
 		s.BaseName, s.ValueName, s.Base, s.Value = "nothing", "promised", 0, p.Total
 	}

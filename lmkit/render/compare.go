@@ -153,7 +153,7 @@ func firstChoice(a *explain.Attribution) fact {
 	switch {
 	case a.Choice == nil:
 		return fact{Text: "not stated"}
-	case a.Choice.ID == a.Target.ID:
+	case a.Asked().Chosen():
 		return fact{Text: "the target"}
 	}
 	return fact{Text: "not the target: " + printable.Quoted(a.Choice.Text)}

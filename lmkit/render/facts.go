@@ -17,17 +17,41 @@ type fact struct {
 }
 
 // question says what was asked.
-func question(a *explain.Attribution) string { return questionOf(a.Objective, a.Target, a.Foil) }
+func question(a *explain.Attribution) string { return questionOf(a.Objective, a.Asked()) }
 
-func questionOf(objective string, of explain.Token, foil *explain.Token) string {
-	target := printable.Quoted(of.Text)
+func questionOf(objective string, of explain.Asked) string {
+	target := textOf(of.Target, of.Answer, of.Any)
 	switch {
-	case foil != nil:
-		return fmt.Sprintf("why %s rather than %s", target, printable.Quoted(foil.Text))
+	case of.Foil != nil:
+		return fmt.Sprintf("why %s rather than %s", target, textOf(*of.Foil, of.FoilAnswer, of.Any))
 	case objective == explain.Loss:
 		return "why this loss on " + target
 	}
 	return fmt.Sprintf("why %s", target)
+}
+
+// textOf is a token, in quotes, or the tokens of an answer, or of a set, that begins with it.
+func textOf(first explain.Token, all []explain.Token, any bool) string {
+	if len(all) == 0 {
+		return printable.Quoted(first.Text)
+	}
+	var texts []string
+	for _, t := range all {
+		texts = append(texts, t.Text)
+	}
+	if !any {
+		return printable.Quoted(strings.Join(texts, ""))
+	}
+	for i, t := range texts {
+		texts[i] = printable.Quoted(t)
+	}
+	return "any of " + strings.Join(texts, ", ")
+}
+
+// precision says what the value is where products are not in float32, and what it is where they are.
+func precision(value, full float64, unit string) string {
+	return fmt.Sprintf("products with weights are in bfloat16: the value is %s, in float32 %s (%s)",
+		printable.Number(value), printable.Number(full), printable.Line(unit))
 }
 
 // facts says the evidence of an attribution in a fixed order. What was not measured is said too.
@@ -37,16 +61,7 @@ func facts(a *explain.Attribution) []fact {
 			Name: "asked",
 			Text: fmt.Sprintf("%s (objective: %s, in %s)", question(a), printable.Line(a.Objective), printable.Line(a.Unit)),
 		},
-		{
-			Name: "value",
-			Text: fmt.Sprintf(
-				"%s on the input, %s on the baseline%s: a difference of %s",
-				printable.Number(a.Value),
-				printable.Number(a.Base),
-				overBaselines(a.Baseline),
-				printable.Number(a.Value-a.Base),
-			),
-		},
+		{Name: "value", Text: value(a)},
 		{Name: "baseline", Text: baseline(a.Baseline)},
 		completeness(a),
 		deletion(a, "necessity", a.Evidence.Necessity),
@@ -55,7 +70,10 @@ func facts(a *explain.Attribution) []fact {
 	if h := a.Evidence.Held; h != nil {
 		fs = append(fs, fact{Name: "held", Text: held(a.Tokens, h)})
 	}
-	if note := choiceNote(a.Choice, a.Target); note != "" {
+	if v := a.Evidence.Float32; v != nil {
+		fs = append(fs, fact{Name: "precision", Text: precision(a.Value, *v, a.Unit)})
+	}
+	if note := choiceNote(a.Asked()); note != "" {
 		fs = slices.Insert(fs, 1, fact{Name: "note", Text: note})
 	}
 	if len(a.Spread) > 0 {
@@ -69,13 +87,25 @@ func facts(a *explain.Attribution) []fact {
 	return fs
 }
 
+// value says what the scores share out.
+func value(a *explain.Attribution) string {
+	base := fmt.Sprintf(", %s on the baseline%s", printable.Number(a.Base), overBaselines(a.Baseline))
+	if a.BaseOf != "" {
+		base = fmt.Sprintf("; the base, %s, is %s", printable.Line(a.BaseOf), printable.Number(a.Base))
+	}
+	return printable.Number(a.Value) + " on the input" + base + ": a difference of " + printable.Number(a.Value-a.Base)
+}
+
 // choiceNote says that it is not the model's first choice that is explained; "" where it is.
-func choiceNote(choice *explain.Token, target explain.Token) string {
-	if choice == nil || choice.ID == target.ID {
+func choiceNote(a explain.Asked) string {
+	if a.Chosen() {
 		return ""
 	}
-	return fmt.Sprintf("the model's first choice is %s, not the target %s", printable.Quoted(choice.Text),
-		printable.Quoted(target.Text))
+	not := "not the target " + textOf(a.Target, a.Answer, a.Any)
+	if a.Answer != nil && !a.Any {
+		not = "not " + printable.Quoted(a.Target.Text) + ", with which the answer begins"
+	}
+	return fmt.Sprintf("the model's first choice is %s, %s", printable.Quoted(a.Choice.Text), not)
 }
 
 // several reports whether a baseline is more than one, over which numbers are means.
@@ -140,6 +170,8 @@ func held(tokens []explain.InputToken, h *explain.Held) string {
 	who, its, it := "the first token, "+printable.Quoted(h.Text)+", stays and has no score", "its", "it"
 	why := "as was asked"
 	switch {
+	case h.Why == explain.HeldOutside:
+		who, it = "what is outside of the part asked about, "+printable.Count(n, "token")+", stays and has no score", "it all"
 	case h.Why == explain.HeldTemplate:
 		who, it = "what the model's chat template wrote, "+printable.Count(n, "token")+", stays and has no score", "it all"
 		why = "no person said it"

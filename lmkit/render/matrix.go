@@ -3,7 +3,7 @@ package render
 import (
 	"fmt"
 	"io"
-	"slices"
+	"strings"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/canvas"
@@ -65,30 +65,31 @@ func (m Matrix) Text(w io.Writer, o plot.Options) error {
 func (m Matrix) chart() plot.Matrix {
 	return plot.Matrix{
 		Title: matrixHeading(m.Matrix), Rows: m.Rows, Cols: m.Columns,
-		RowName: m.Axes[0], ColName: m.Axes[1], Data: m.Values,
+		RowName: m.Axes[0], ColName: m.Axes[1], Data: m.Values, Words: m.Words,
 	}
 }
 
 func matrixHeading(m *explain.Matrix) string {
-	return printable.Line(m.Method.Name) + ": " + questionOf(m.Objective, m.Target, m.Foil)
+	if m.About != "" {
+		return printable.Line(m.Method.Name) + ": " + printable.Line(m.About)
+	}
+	return printable.Line(m.Method.Name) + ": " + questionOf(m.Objective, m.Asked())
 }
 
 // matrixFacts says the evidence of a matrix in a fixed order. What was not measured is said too.
 func matrixFacts(m *explain.Matrix) []fact {
-	fs := []fact{
-		{
-			Name: "asked",
-			Text: fmt.Sprintf("%s (objective: %s)", questionOf(m.Objective, m.Target, m.Foil), printable.Line(m.Objective)),
-		},
-		{Name: "values", Text: fmt.Sprintf("%d x %d (%s by %s), in %s",
-			len(m.Rows), len(m.Columns), printable.Line(m.Axes[0]), printable.Line(m.Axes[1]), printable.Line(m.Unit))},
-		{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline%s: a difference of %s",
-			printable.Number(m.Value), printable.Number(m.Base), overBaselines(m.Baseline), printable.Number(m.Value-m.Base))},
-		{Name: "baseline", Text: baseline(m.Baseline)},
-		matrixCompleteness(m),
+	fs := matrixAsked(m)
+	for _, note := range m.Notes {
+		fs = append(fs, fact{Name: "found", Text: printable.Line(note)})
 	}
-	if note := choiceNote(m.Choice, m.Target); note != "" {
-		fs = slices.Insert(fs, 1, fact{Name: "note", Text: note})
+	if m.Promise != nil || len(m.Evidence.Identities) == 0 {
+		fs = append(fs, matrixCompleteness(m))
+	}
+	if len(m.Evidence.Rows) > 0 {
+		fs = append(fs, eachRow(m)...)
+	}
+	for _, i := range m.Evidence.Identities {
+		fs = append(fs, identity(i))
 	}
 	if m.Spread != nil {
 		largest := 0.0
@@ -103,11 +104,50 @@ func matrixFacts(m *explain.Matrix) []fact {
 	if h := m.Evidence.Held; h != nil {
 		fs = append(fs, fact{Name: "held", Text: held(m.Tokens, h)})
 	}
+	if v := m.Evidence.Float32; v != nil {
+		fs = append(fs, fact{Name: "precision", Text: precision(m.Value, *v, m.Unit)})
+	}
 	return append(
 		fs,
 		fact{Name: "cost", Text: cost(m.Cost)},
 		fact{Name: "origin", Text: origin(m.Seed, m.ModelHash, m.InputHash)},
 	)
+}
+
+// matrixAsked says what was asked of the model, if it was about a token, and what the values are.
+func matrixAsked(m *explain.Matrix) (fs []fact) {
+	values := fact{Name: "values", Text: fmt.Sprintf("%d x %d (%s by %s), in %s",
+		len(m.Rows), len(m.Columns), printable.Line(m.Axes[0]), printable.Line(m.Axes[1]), printable.Line(m.Unit))}
+	if m.Objective == "" {
+		return []fact{values}
+	}
+	asked := fact{Name: "asked", Text: questionOf(m.Objective, m.Asked())}
+	if m.About != "" {
+		asked = fact{Name: "followed", Text: strings.TrimPrefix(asked.Text, "why ")}
+	}
+	asked.Text += fmt.Sprintf(" (objective: %s)", printable.Line(m.Objective))
+	fs = append(fs, asked)
+	if note := choiceNote(m.Asked()); note != "" {
+		fs = append(fs, fact{Name: "note", Text: note})
+	}
+	fs = append(fs, values)
+	if m.Baseline == "none" {
+		return append(fs, fact{Name: "value", Text: printable.Number(m.Value) + " on the input"})
+	}
+	return append(fs, fact{Name: "value", Text: fmt.Sprintf("%s on the input, %s on the baseline%s: a difference of %s",
+		printable.Number(m.Value), printable.Number(m.Base), overBaselines(m.Baseline), printable.Number(m.Value-m.Base))},
+		fact{Name: "baseline", Text: baseline(m.Baseline)})
+}
+
+// identity says whether an identity holds.
+func identity(i explain.Identity) fact {
+	f := fact{Name: "identity", Bad: !i.Holds, Text: "holds"}
+	if f.Bad {
+		f.Text = "DOES NOT HOLD"
+	}
+	f.Text += fmt.Sprintf(": %s: %s, must be %s (within %s)", printable.Line(i.Name), printable.Number(i.Got),
+		printable.Number(i.Want), printable.Number(i.Tolerance))
+	return f
 }
 
 func matrixCompleteness(m *explain.Matrix) fact {
@@ -119,6 +159,9 @@ func matrixCompleteness(m *explain.Matrix) fact {
 	switch p.Each {
 	case explain.EachRow:
 		what, off = "every row adds up to", "the worst is off by"
+		if p.Totals != nil {
+			what = "every row adds up to its own total, all of them to"
+		}
 	case explain.Diagonal:
 		what = "the diagonal adds up to"
 	}

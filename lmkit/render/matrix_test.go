@@ -92,3 +92,32 @@ func TestMatrix(t *testing.T) {
 		t.Errorf("a broken promise is shown as\n%s (%v)", text.String(), err)
 	}
 }
+
+// On a page, each token of an answer holds the input and the answer before it, coloured by its own row, and the rows
+// whose evidence fails are named.
+func TestAnswerOnAPage(t *testing.T) {
+	m := matrix()
+	m.Method.Name, m.Axes, m.Rows, m.Columns = "answer", []string{"answer", "token"}, []string{" yes", " it"}, []string{
+		"Is", " it", " yes"}
+	m.Values, m.RowValues, m.Warnings = [][]float64{{0.5, -0.25, 0}, {0, 0.25, 1}}, []float64{-1, -0.5}, nil
+	m.Foil, m.Objective, m.Answer = nil, explain.LogProb, []explain.Token{{Text: " yes"}, {Text: " it"}}
+	m.Promise = &explain.Promise{Total: 1.5, Totals: []float64{0.25, 1.25}, Of: explain.Difference, Each: explain.EachRow}
+	m.Evidence.Rows = []explain.RowEvidence{{Top: 0, Drop: 2, Random: 1}, {Top: 2, Drop: 0.5, Random: 1}}
+	var page bytes.Buffer
+	r := render.Report{Title: "x", Sections: []render.Section{{Figures: []plot.Figure{render.Matrix{Matrix: m}}}}}
+	if err := r.HTML(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`class="lmkit-target" tabindex="0" title="-1">·yes<span`,
+		`<span class="lmkit-pos lmkit-100" title="&#43;0.50 logit">Is</span>`,
+		`<span class="lmkit-neg lmkit-50" title="-0.25 logit">·it</span>`,
+		`<span class="lmkit-pos lmkit-said lmkit-100" title="&#43;1.00 logit">·yes</span>`,
+		"every row adds up to its own total, all of them to 1.5",
+		"falls by 1.25 on average (without another one, by 1); no more than without another one: <code>` it`</code>",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page has no %q:\n%s", want, page.String())
+		}
+	}
+}

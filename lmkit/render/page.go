@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/canvas"
 	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/plot"
 )
@@ -52,6 +53,28 @@ func Fragment(w io.Writer, sections ...Section) error {
 	}{style, drawn})
 }
 
+// Body writes sections as a piece of HTML for an element of the class lmkit, in a page that links [StyleSheet] itself:
+// it holds no style of its own, and no script.
+func Body(w io.Writer, sections ...Section) error {
+	drawn, err := new(page).sections(sections)
+	if err != nil {
+		return err
+	}
+	return templates.ExecuteTemplate(w, "body", drawn)
+}
+
+// StyleSheet returns the style sheet of all that this package writes as HTML: report.css, and a class for each
+// percentage of strength.
+func StyleSheet() string {
+	var b strings.Builder
+	b.WriteString(styleSheet)
+	for i := range 101 {
+		fmt.Fprintf(&b, ".lmkit-%d{--s:%[1]d%%}", i)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
 // HTML writes a page with one or more attributions, one under the other.
 func HTML(w io.Writer, as ...*explain.Attribution) error {
 	r := Report{Title: "Explanation"}
@@ -65,7 +88,7 @@ func HTML(w io.Writer, as ...*explain.Attribution) error {
 var (
 	//go:embed report.css
 	styleSheet string
-	style      = template.CSS(styleSheet)
+	style      = template.CSS(StyleSheet())
 
 	//go:embed page.html
 	pageHTML  string
@@ -132,6 +155,14 @@ func (p *page) figure(f plot.Figure) (template.HTML, error) {
 		return f.html()
 	case Attribution:
 		return f.html()
+	case Matrix:
+		if err := f.Validate(); err == nil && f.aligns() {
+			chart, err := p.figure(f.chart())
+			if err != nil {
+				return "", err
+			}
+			return f.html(chart)
+		}
 	case plot.Table:
 		return tableHTML(f)
 	case plot.Picker:
@@ -145,7 +176,7 @@ func (p *page) figure(f plot.Figure) (template.HTML, error) {
 	if err := f.SVG(&svg); err != nil {
 		return "", err
 	}
-	return execute("figure", template.HTML(svg.String()))
+	return execute("figure", template.HTML(strings.Replace(svg.String(), canvas.Fluid, "", 1)))
 }
 
 // picker is the tabs of a picker, each with what it shows. A picker in a tab shares the form of the outer one.

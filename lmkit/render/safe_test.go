@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"math"
@@ -42,6 +43,7 @@ func anyAttribution(t *rapid.T) *explain.Attribution {
 	a := sample(n, "x")
 	a.Method.Name = "m" + str.Draw(t, "method")
 	a.Unit, a.Baseline, a.ModelHash = str.Draw(t, "unit"), str.Draw(t, "baseline"), str.Draw(t, "hash")
+	a.BaseOf = str.Draw(t, "base of")
 	a.Target.Text, a.Foil.Text = str.Draw(t, "target"), str.Draw(t, "foil")
 	a.Warnings = []string{str.Draw(t, "warning")}
 	a.Evidence.Necessity.Decision = str.Draw(t, "decision")
@@ -214,6 +216,14 @@ func TestAnyPageIsSafe(t *testing.T) {
 			ColName: text("columns"),
 			Data:    [][]float64{{1}},
 		}
+		said := []string{text("said"), text("said")}
+		answer := Matrix{Matrix: &explain.Matrix{
+			Schema: explain.Schema, Method: explain.MethodInfo{Name: "answer"}, Objective: explain.LogProb,
+			Answer: []explain.Token{{Text: said[0]}, {Text: said[1]}}, Axes: []string{"answer", "token"}, Rows: said,
+			Columns: []string{text("read"), said[0]}, Values: [][]float64{{1, 0}, {-0.5, 2}}, RowValues: []float64{1, 2},
+			Evidence: explain.MatrixEvidence{Rows: []explain.RowEvidence{{Top: 0, Drop: 1}, {Top: 1, Drop: -1}}},
+			Warnings: []string{text("warning")},
+		}}
 		sections := []Section{
 			{
 				Heading:    text("heading"),
@@ -221,6 +231,7 @@ func TestAnyPageIsSafe(t *testing.T) {
 				Figures: []plot.Figure{
 					table,
 					bars,
+					answer,
 					plot.Picker{
 						Title: text("title"),
 						Tabs:  []plot.Tab{{Name: text("tab"), Figure: heads}, {Name: text("tab"), Figure: matrix}},
@@ -231,12 +242,20 @@ func TestAnyPageIsSafe(t *testing.T) {
 		for name, draw := range map[string]func(io.Writer) error{
 			"page":     Report{Title: text("title"), Intro: text("intro"), Sections: sections}.HTML,
 			"fragment": func(w io.Writer) error { return Fragment(w, sections...) },
+			"body": func(w io.Writer) error {
+				fmt.Fprint(w, "<div>")
+				defer fmt.Fprint(w, "</div>")
+				return Body(w, sections...)
+			},
 		} {
 			var b bytes.Buffer
 			if err := draw(&b); err != nil {
 				rt.Fatal(err)
 			}
 			canvastest.Safe(rt, name, b.Bytes())
+			if at := styled(b.Bytes()); at != "" {
+				rt.Fatalf("%s: the element %s has a style of its own", name, at)
+			}
 			for _, r := range b.String() {
 				if r != '\n' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) && r != '\u200e' {
 					rt.Fatalf("%s: the character %U", name, r)
@@ -244,4 +263,21 @@ func TestAnyPageIsSafe(t *testing.T) {
 			}
 		}
 	})
+}
+
+// styled returns the name of an element that has a style of its own, which a strict page forbids, or "".
+func styled(markup []byte) string {
+	for d := xml.NewDecoder(bytes.NewReader(markup)); ; {
+		next, err := d.Token()
+		if err != nil {
+			return ""
+		}
+		if e, is := next.(xml.StartElement); is {
+			for _, a := range e.Attr {
+				if a.Name.Local == "style" {
+					return e.Name.Local
+				}
+			}
+		}
+	}
 }

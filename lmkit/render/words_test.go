@@ -132,3 +132,21 @@ func TestSeveralBaselinesAreSaid(t *testing.T) {
 		}
 	})
 }
+
+// A base that is not the objective on the baseline is said to be what it is, and "baseline" is a word for the other one
+// alone, which a deletion is compared with.
+func TestTheBaseIsNotTheBaseline(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := drawn(t)
+		a.BaseOf = "what no feature is credited with"
+		for form, text := range said(t, a) {
+			text = strings.Join(strings.Fields(text), " ")
+			if strings.Contains(text, "on the baseline") {
+				t.Fatalf("%s: the base is called the baseline: %s", form, text)
+			}
+			if (form == "text" || form == "html") && !strings.Contains(text, "the base, "+a.BaseOf+", is ") {
+				t.Fatalf("%s: nothing says what the base is: %s", form, text)
+			}
+		}
+	})
+}

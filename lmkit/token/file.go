@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"reflect"
+	"slices"
 
 	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // document is a tokenizer.json: the parts of the Hugging Face tokenizers format that decide which tokens a text has.
@@ -38,8 +42,8 @@ func (e addedEntry) token() addedToken {
 
 // orderedVocab is an object of tokens and their IDs, written in the order of the IDs.
 type orderedVocab struct {
-	tokens []string      // to be written
-	ids    map[string]ID // that were read
+	tokens []string // to be written
+	ids    idsOf    // that were read
 }
 
 func (v orderedVocab) MarshalJSON() ([]byte, error) {
@@ -57,7 +61,26 @@ func (v orderedVocab) MarshalJSON() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-func (v *orderedVocab) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &v.ids) }
+func (v *orderedVocab) UnmarshalJSON(data []byte) error { return strict.Decode(data, &v.ids) }
+
+// idsOf are tokens and their IDs.
+type idsOf map[string]ID
+
+// UnmarshalJSON reads an object of them. The error names the token whose ID is none.
+func (v *idsOf) UnmarshalJSON(data []byte) error {
+	err := strict.Decode(data, (*map[string]ID)(v))
+	var each map[string]json.RawMessage
+	if err == nil || json.Unmarshal(data, &each) != nil {
+		return err
+	}
+	for _, text := range slices.Sorted(maps.Keys(each)) {
+		if json.Unmarshal(each[text], new(ID)) != nil {
+			return fmt.Errorf("token %.80q has the ID %s, which is no whole number from 0 to %d", text,
+				printable.Short(string(each[text]), 40), math.MaxInt32)
+		}
+	}
+	return err
+}
 
 // encodeJSON leaves < and > readable.
 func encodeJSON(v any) ([]byte, error) {
@@ -120,7 +143,7 @@ func Unmarshal(data []byte) (Tokenizer, error) {
 
 func unmarshal(data []byte) (Tokenizer, error) {
 	var doc document
-	if err := json.Unmarshal(data, &doc); err != nil {
+	if err := unmarshalOnce(data, &doc); err != nil {
 		return nil, fmt.Errorf("%w: give a file of the Hugging Face tokenizers format", err)
 	}
 	if len(doc.Model) == 0 {
@@ -133,7 +156,7 @@ func unmarshal(data []byte) (Tokenizer, error) {
 		Type   string          `json:"type"`
 		Merges json.RawMessage `json:"merges"`
 	}
-	if err := json.Unmarshal(doc.Model, &head); err != nil {
+	if err := strict.Decode(doc.Model, &head); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	switch {
@@ -143,6 +166,14 @@ func unmarshal(data []byte) (Tokenizer, error) {
 		return readWordLevel(doc)
 	}
 	return nil, fmt.Errorf("model type %q is not supported: lmkit reads BPE and WordLevel", head.Type)
+}
+
+// unmarshalOnce reads a JSON value in which no key stands twice.
+func unmarshalOnce(data []byte, v any) error {
+	if err := strict.Once(data); err != nil {
+		return err
+	}
+	return strict.Decode(data, v)
 }
 
 // unsupported says which part of a file lmkit does not read, and what it reads in its place.
@@ -177,5 +208,5 @@ func sameJSON(got json.RawMessage, want string) bool {
 func strictJSON(data []byte, v any) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
-	return d.Decode(v)
+	return strict.Plain(d.Decode(v))
 }

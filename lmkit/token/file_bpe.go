@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 type bpeModel struct {
@@ -34,7 +37,7 @@ func (m mergeEntry) MarshalJSON() ([]byte, error) {
 func (m *mergeEntry) UnmarshalJSON(data []byte) error {
 	if data[0] == '"' {
 		var line string
-		if err := json.Unmarshal(data, &line); err != nil {
+		if err := strict.Decode(data, &line); err != nil {
 			return err
 		}
 		two, err := cutMerge(line)
@@ -43,7 +46,8 @@ func (m *mergeEntry) UnmarshalJSON(data []byte) error {
 	}
 	var two []string
 	if err := json.Unmarshal(data, &two); err != nil || len(two) != 2 {
-		return fmt.Errorf("merge %s: a merge is two tokens, \"a b\" or [\"a\", \"b\"]", data)
+		return fmt.Errorf("merge %s: a merge is two tokens, \"a b\" or [\"a\", \"b\"]",
+			printable.Short(string(data), 80))
 	}
 	*m = [2]string(two)
 	return nil

@@ -98,7 +98,7 @@ func TestUnmarshalRefuses(t *testing.T) {
 	char, word := string(must(Marshal(c))), string(must(Marshal(w)))
 	for _, test := range []struct{ file, old, new, want string }{
 		{"", "", "", "unexpected end"},
-		{"[]", "", "", "cannot unmarshal"},
+		{"[]", "", "", "expected an object, found an array"},
 		{"{}", "", "", "no model"},
 		{gpt2File, `"1.0"`, `"2.0"`, `version "2.0"`},
 		{gpt2File, `"normalizer":null`, `"normalizer":{"type":"NFKC"}`,
@@ -164,6 +164,8 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{word, `"decoder": null`, `"decoder": {"type":"Fuse"}`, "decoder"},
 		{word, `"unk_token": "<unk>"`, `"unk_token": "nope"`, `unk_token "nope"`},
 		{word, `"<unk>": 0`, `"<unk>": 1000000000`, "has ID 1000000000"},
+		{word, `"<unk>": 0`, `"<unk>": 0, "\u003cunk>": 0`, `"<unk>" is there twice`},
+		{word, `"unk_token"`, `"unk_token": "x", "unk_token"`, `"unk_token" is there twice`},
 	} {
 		if !strings.Contains(test.file, test.old) {
 			t.Fatalf("%q is not in the file", test.old)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"syscall"
 )
 
 // ReadFolder reads the tokenizer of a model's folder in the layout of Hugging Face: tokenizer.json, or in older
@@ -56,6 +57,8 @@ func ReadFolder(folder fs.FS) (Tokenizer, error) {
 func readRegular(folder fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(folder, name)
 	switch {
+	case errors.Is(err, syscall.ELOOP):
+		return nil, fmt.Errorf("%s is a link that leads back to itself: name the file that it should lead to", name)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
@@ -98,7 +101,7 @@ func (m *folderMarks) read(folder fs.FS) error {
 		entry.ID = ID(id)
 		m.added = append(m.added, entry.token())
 	}
-	var others map[string]ID
+	var others idsOf
 	if err := readOptional(folder, "added_tokens.json", &others); err != nil {
 		return err
 	}
@@ -147,9 +150,11 @@ func (n *markName) UnmarshalJSON(data []byte) error {
 	var object struct {
 		Content string `json:"content"`
 	}
-	err := json.Unmarshal(data, &object)
+	if json.Unmarshal(data, &object) != nil {
+		return errors.New("a token is a text, or an object with its content")
+	}
 	n.Content = object.Content
-	return err
+	return nil
 }
 
 // readOptional reads a JSON file, if there is one.
@@ -161,7 +166,7 @@ func readOptional(folder fs.FS, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	if err := unmarshalOnce(data, v); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -35,8 +34,8 @@ type namedFile struct {
 // gpt2Of makes the tokenizer of the two files. Of marks, which are added tokens, those with the ID -1 have that of the
 // vocabulary, and are left out if it lacks them.
 func gpt2Of(encoder, bpe namedFile, marks []addedToken) (*BPE, error) {
-	var vocab map[string]ID
-	if err := json.Unmarshal(encoder.data, &vocab); err != nil {
+	var vocab idsOf
+	if err := unmarshalOnce(encoder.data, &vocab); err != nil {
 		return nil, fmt.Errorf("%s: %w: give a JSON object of tokens and their IDs", encoder.name, err)
 	}
 	var merges [][2]string

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/unicode/norm"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // A normaliser changes a stretch before it is tokenized, one of the format's normalizers.
@@ -79,10 +81,10 @@ func eachStepWithin(
 	}
 	var s map[string]json.RawMessage
 	var steps []json.RawMessage
-	if err := json.Unmarshal(part, &s); err != nil {
+	if err := strict.Decode(part, &s); err != nil {
 		return fmt.Errorf("%s: %w", list, err)
 	}
-	if err := json.Unmarshal(s[list], &steps); err != nil {
+	if err := strict.Decode(s[list], &steps); err != nil {
 		return fmt.Errorf("%s: a Sequence lists its steps under this name: %w", list, err)
 	}
 	for _, step := range steps {

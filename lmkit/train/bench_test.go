@@ -41,7 +41,7 @@ func BenchmarkStep(b *testing.B) {
 			}
 			r := startRun(b, newModel(b, backendtest.Engine(b), size.model), d, recipe, "")
 			step := func() {
-				if err := r.advance(); err != nil {
+				if err := r.advance(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/plot"
@@ -290,7 +291,8 @@ func (r *Run) publish(arrays map[string]lm.Array) error {
 	if err := r.draw(); err != nil {
 		return err
 	}
-	if s.Best != nil && s.Best.Step != s.Step {
+	best := s.Best == nil || s.Best.Step == s.Step
+	if !best && !r.keepDue() {
 		return nil
 	}
 	training, err := r.training()
@@ -301,28 +303,17 @@ func (r *Run) publish(arrays map[string]lm.Array) error {
 	for _, p := range r.model.Params() {
 		ws[p.Name] = arrays[p.Name]
 	}
-	passing("model")
-	return lm.WriteDir(r.dir, r.model, r.tokenizer, ws, training)
-}
-
-// training is how the weights of the best model came about, as training.json says it.
-func (r *Run) training() ([]byte, error) {
-	s := r.state
-	data, err := json.MarshalIndent(struct {
-		Step       int      `json:"step"`
-		Loss       *float64 `json:"valid_loss,omitempty"`
-		Data       string   `json:"data"`
-		MetUnknown *bool    `json:"met_unknown,omitempty"` // nil: the tokenizer has no unknown token
-		Settings   Config   `json:"settings"`
-	}{s.Step, s.loss(), s.Data, r.metUnknown, s.Settings}, "", "  ")
-	return append(data, '\n'), err
-}
-
-func (s state) loss() *float64 {
-	if s.Best == nil {
+	if r.keepDue() {
+		passing("kept")
+		if err := r.retain(ws, training); err != nil {
+			return err
+		}
+	}
+	if !best {
 		return nil
 	}
-	return &s.Best.Loss
+	passing("model")
+	return lm.WriteDir(r.dir, r.model, r.tokenizer, ws, training)
 }
 
 // draw writes the loss curve.
@@ -364,7 +355,7 @@ func chart(events []Event) plot.Curves {
 func parseEvents(lines []byte) (events []Event, err error) {
 	for line := range bytes.Lines(lines) {
 		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
+		if err := strict.Decode(line, &e); err != nil {
 			return nil, fmt.Errorf("%s is damaged: %w", EventsFile, err)
 		}
 		events = append(events, e)

@@ -34,7 +34,7 @@ type Config struct {
 	Epochs int `json:"epochs,omitzero"`
 
 	// What [Text] cuts batches to. Rows 0: 20 for an LSTM, 12 for a Transformer; ValidRows 0: as Rows; Length 0: 35 for
-	// an LSTM, the context for a Transformer.
+	// an LSTM, the context for a Transformer, but 1,024 at most.
 	Rows      int `json:"rows,omitzero"`
 	ValidRows int `json:"valid_rows,omitzero"`
 	Length    int `json:"length,omitzero"`
@@ -57,6 +57,9 @@ type Config struct {
 	LogEvery  int `json:"log_every,omitzero"`
 	EvalEvery int `json:"eval_every,omitzero"`
 	SaveEvery int `json:"save_every,omitzero"`
+	// Keep is how many models are kept on the way, evenly over the run, the last one among them: see [Kept]. 0: none, as a
+	// checkpoint takes the place of the one before.
+	Keep int `json:"keep,omitzero"`
 
 	// Hide is the share of the words that [Text] hides from the model in training (corpus.Hide), if the tokenizer has an
 	// unknown token and the text does not.
@@ -79,6 +82,37 @@ func Recipe(m lm.Config) Config {
 	}
 	return Config{Optimizer: AdamW, LearningRate: 2e-3, Beta2: 0.99, WeightDecay: 0.1, Clip: 1, Schedule: Cosine,
 		Warmup: 100, MinRate: 2e-4, Hide: 0.05}
+}
+
+// HeldOut is the share of examples that is held out to judge a model that learns answers.
+const HeldOut = 0.1
+
+// AnswerRecipe is [Recipe] for learning answers, in ten passes over the examples. An answer comes once a text, so that
+// a step has few of them to learn from.
+func AnswerRecipe(m lm.Config) Config {
+	c := Recipe(m)
+	c.Epochs = 10
+	if m.Recurrent() {
+		c.LearningRate, c.Clip = 5e-3, 1
+	}
+	return c
+}
+
+// longestAnswer bounds the context that [ForAnswers] chooses.
+const longestAnswer = 1024
+
+// ForAnswers gives a Transformer the context that its examples take, up to 1,024 tokens, unless one was asked for.
+func ForAnswers(m lm.Config, asked int, parts ...[]corpus.Example) lm.Config {
+	if m.Recurrent() || asked > 0 {
+		return m
+	}
+	longest := 0
+	for _, part := range parts {
+		_, _, n := corpus.Within(part, 0)
+		longest = max(longest, n)
+	}
+	m.Context = min(longest, longestAnswer)
+	return m
 }
 
 // Small fills in, where a model's shape is 0, that of a small model which learns in minutes.
@@ -107,7 +141,7 @@ func Llama(m lm.Config) lm.Config {
 
 // WithDefaults fills in the zero values that do not depend on the data.
 func (c Config) WithDefaults(m lm.Config) Config {
-	rows, length := 12, m.Context
+	rows, length := 12, min(m.Context, longestDefault)
 	if m.Recurrent() {
 		rows, length = 20, 35
 	}
@@ -123,6 +157,9 @@ func (c Config) WithDefaults(m lm.Config) Config {
 	c.Gamma = or(c.Gamma, 0.95)
 	return c
 }
+
+// longestDefault is how many tokens a row has where nobody says it: what is computed grows faster than its length.
+const longestDefault = 1024
 
 // plan fills in the rest: how many steps there are, and when there are events. epoch is the number of steps of an
 // epoch, or 0 for data without end.
@@ -142,6 +179,9 @@ func (c Config) plan(epoch int) (Config, error) {
 		c.EvalEvery = or(c.EvalEvery, max(1, c.Steps/10))
 	}
 	c.LogEvery = or(c.LogEvery, max(1, c.Steps/100))
+	if c.Keep > c.Steps {
+		return c, fmt.Errorf("a run of %d steps has no %d models to keep", c.Steps, c.Keep)
+	}
 	if c.Warmup >= c.Steps {
 		return c, fmt.Errorf("a warm-up of %d steps does not fit in a run of %d", c.Warmup, c.Steps)
 	}
@@ -166,7 +206,7 @@ func (c Config) Validate() error {
 	}{{"steps", c.Steps}, {"epochs", c.Epochs}, {"rows", c.Rows}, {"rows of validation", c.ValidRows},
 		{"length", c.Length}, {"devices", c.Devices}, {"warm-up", c.Warmup},
 		{"steps from log to log", c.LogEvery}, {"steps from evaluation to evaluation", c.EvalEvery},
-		{"steps from checkpoint to checkpoint", c.SaveEvery}, {"patience", c.Patience}} {
+		{"steps from checkpoint to checkpoint", c.SaveEvery}, {"models to keep", c.Keep}, {"patience", c.Patience}} {
 		if n.v < 0 {
 			say("%s is %d; it cannot be negative", n.name, n.v)
 		}
@@ -181,7 +221,7 @@ func (c Config) Validate() error {
 		{"the least learning rate", c.MinRate, math.Inf(1)}, {"gamma", c.Gamma, math.Inf(1)},
 		{"the share of hidden words", c.Hide, 1}} {
 		if !(n.v >= 0 && n.v < n.below) {
-			say("%s is %v; it must be at least 0 and below %v", n.name, n.v, n.below)
+			say("%s is %v; it must be at least 0 and %s", n.name, n.v, below(n.below))
 		}
 	}
 	if c.Steps > 0 && c.Epochs > 0 {
@@ -203,6 +243,14 @@ func (c Config) Validate() error {
 		say("there is no schedule %q; there are %s, %s and %s", c.Schedule, Constant, StepLR, Cosine)
 	}
 	return errors.Join(errs...)
+}
+
+// below is a bound that is not reached, in words.
+func below(bound float64) string {
+	if math.IsInf(bound, 1) {
+		return "finite"
+	}
+	return fmt.Sprintf("below %v", bound)
 }
 
 // rate is the learning rate of a step, counted from 0.

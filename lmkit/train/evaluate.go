@@ -63,8 +63,9 @@ func Evaluate(ctx context.Context, m *lm.Model, batches corpus.Batches, bytesPer
 
 type evaluator struct {
 	feeder
-	program *program.Program
-	unknown token.ID // the tokenizer's; -1: it has none
+	program  *program.Program
+	compiled [3]int   // the shape of the last batch: rows, length, targets
+	unknown  token.ID // the tokenizer's; -1: it has none
 }
 
 // newEvaluator makes the evaluator of a model. tok may be nil.
@@ -73,7 +74,7 @@ func newEvaluator(engine *backend.Engine, m lm.Config, tok token.Tokenizer) (*ev
 	if err != nil {
 		return nil, err
 	}
-	e := &evaluator{feeder{engine, m, 1}, p, -1}
+	e := &evaluator{feeder: feeder{engine, m, 1}, program: p, unknown: -1}
 	if tok != nil {
 		if id, ok := tok.Unknown(); ok {
 			e.unknown = id
@@ -109,7 +110,7 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 			}
 			rows = b.Rows
 		}
-		sum, count, next, err := e.batch(params, state, b)
+		sum, count, next, err := e.batch(ctx, params, state, b)
 		if err != nil {
 			return n, fmt.Errorf("batch %d: %w", i, err)
 		}
@@ -130,8 +131,8 @@ func (e *evaluator) run(ctx context.Context, params []*tensors.Tensor, batches c
 }
 
 // batch is the sum of the losses of one batch, the number of its targets, and the states after it.
-func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum float64, count int,
-	next []*tensors.Tensor, err error) {
+func (e *evaluator) batch(ctx context.Context, params, state []*tensors.Tensor, b corpus.Batch) (sum float64,
+	count int, next []*tensors.Tensor, err error) {
 	args, count, err := e.feed(b)
 	if err != nil {
 		return 0, 0, nil, err
@@ -144,7 +145,17 @@ func (e *evaluator) batch(params, state []*tensors.Tensor, b corpus.Batch) (sum 
 	if err := place(args, e.engine, program.Whole, []float32{carried}); err != nil {
 		return 0, 0, nil, err
 	}
-	outs, _, err := e.program.Run(slices.Concat(params, state, args[0]))
+	in := slices.Concat(params, state, args[0])
+	if shape := [3]int{b.Rows, b.Length, len(b.Targets)}; shape != e.compiled {
+		if err := lm.PredictionsFit(e.model, b.Rows, b.Length); err != nil {
+			return 0, 0, nil, err
+		}
+		if _, err := e.program.Ready(ctx, in); err != nil {
+			return 0, 0, nil, err
+		}
+		e.compiled = shape
+	}
+	outs, _, err := e.program.Run(in)
 	if err != nil {
 		return 0, 0, nil, err
 	}

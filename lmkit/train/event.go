@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // Event is what a run tells of a step.
@@ -107,7 +109,7 @@ func ReadReports(lines []byte) ([]Report, error) {
 			break
 		}
 		var end End
-		if err := json.Unmarshal(line, &end); err != nil {
+		if err := strict.Decode(line, &end); err != nil {
 			return all, fmt.Errorf("line %d is no report of a training: %w", len(all)+1, err)
 		}
 		if end.End != "" {
@@ -115,7 +117,7 @@ func ReadReports(lines []byte) ([]Report, error) {
 			continue
 		}
 		var event Event
-		if err := json.Unmarshal(line, &event); err != nil {
+		if err := strict.Decode(line, &event); err != nil {
 			return all, fmt.Errorf("line %d is no report of a training: %w", len(all)+1, err)
 		}
 		all = append(all, Report{Event: &event})

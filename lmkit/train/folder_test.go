@@ -63,6 +63,7 @@ func TestLaterEnd(t *testing.T) {
 	long.Steps = 45
 	long.EvalEvery, long.LogEvery, long.SaveEvery = 9, 9, 9
 	c.Steps, c.EvalEvery, c.LogEvery, c.SaveEvery = 27, 9, 9, 9
+	long.Keep, c.Keep = 0, 0 // which models are kept goes by the end, too
 	for dir, config := range map[string]Config{whole: long, extended: c} {
 		r := startRun(t, m, d, config, dir)
 		finish(t, r)

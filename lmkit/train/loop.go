@@ -49,7 +49,7 @@ func (r *Run) loop(ctx context.Context, yield func(Event) bool) error {
 		if err := ctx.Err(); err != nil {
 			return r.stop(ctx, err)
 		}
-		if err := r.advance(); err != nil {
+		if err := r.advance(ctx); err != nil {
 			return r.stop(ctx, fmt.Errorf("step %d: %w", r.state.Step+1, err))
 		}
 	}
@@ -76,18 +76,27 @@ func (r *Run) evalDue() bool {
 }
 
 func (r *Run) saveDue() bool {
-	return r.evalDue() || r.config.SaveEvery > 0 && r.state.Step%r.config.SaveEvery == 0
+	return r.evalDue() || r.config.SaveEvery > 0 && r.state.Step%r.config.SaveEvery == 0 || r.keepDue()
 }
 
-// advance does one step.
-func (r *Run) advance() error {
+// advance does one step. When ctx ends while the step is compiled, before the first one, nothing is done.
+func (r *Run) advance(ctx context.Context) error {
 	s := &r.state
 	b := r.batch(s.Step)
 	if b.err != nil {
 		return b.err
 	}
 	defer b.args.free()
-	outs, compile, err := r.program.Run(along(r.kept, b.args))
+	args := along(r.kept, b.args)
+	if !r.compiled {
+		compile, err := r.program.Ready(ctx, args)
+		r.watch.less += compile
+		if err != nil {
+			return err
+		}
+		r.compiled = true
+	}
+	outs, compile, err := r.program.Run(args)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/internal/whole"
 	"lmkit.internal/lmkit/lm"
 	"lmkit.internal/lmkit/lm/format"
@@ -134,8 +135,22 @@ func (s state) sameData(checkpoint state) error {
 
 // tidy removes what a killed process was about to rename.
 func (r *Run) tidy() error {
-	for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.GenerationFile, lm.WeightsFile,
-		CurveFile, SourceFile, chat.TemplateFile, chat.SettingsFile, filepath.Join(lastDir, stateFile)} {
+	names := []string{CurveFile, SourceFile, lm.GenerationFile, chat.TemplateFile, chat.SettingsFile,
+		filepath.Join(lastDir, stateFile)}
+	folders := []string{""}
+	entries, err := os.ReadDir(filepath.Join(r.dir, keptDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		folders = append(folders, filepath.Join(keptDir, e.Name()))
+	}
+	for _, folder := range folders {
+		for _, name := range []string{lm.ConfigFile, lm.TokenizerFile, lm.TrainingFile, lm.WeightsFile} {
+			names = append(names, filepath.Join(folder, name))
+		}
+	}
+	for _, name := range names {
 		if err := whole.Clean(filepath.Join(r.dir, name)); err != nil {
 			return err
 		}
@@ -152,7 +167,7 @@ func readState(dir string) (s state, err error) {
 	if err != nil {
 		return s, err
 	}
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := strict.Decode(data, &s); err != nil {
 		return s, fmt.Errorf("%s is damaged: %s", stateFile, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	if s.Version != stateVersion {

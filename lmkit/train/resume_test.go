@@ -30,7 +30,7 @@ import (
 // and checkpoints that do not fall together.
 func resumable(arch string) (lm.Config, Config) {
 	c := Config{Steps: 37, Rows: 4, Length: 8, LearningRate: 0.01, Clip: 1, LogEvery: 3, EvalEvery: 9, SaveEvery: 7,
-		Seed: 5}
+		Keep: 3, Seed: 5}
 	if arch == lm.LSTM {
 		c.Schedule, c.Gamma = StepLR, 0.7
 		return tinyLSTM, c

@@ -24,6 +24,7 @@ type Run struct {
 	dir        string // "": nothing is written
 	lock       *flock.Flock
 	program    *program.Program
+	compiled   bool // program is
 	eval       *evaluator
 	kept       placed // named by keptNames
 	rows       int    // of a batch

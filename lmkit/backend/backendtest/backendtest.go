@@ -3,9 +3,9 @@ package backendtest
 
 import (
 	"context"
+	"fmt"
 	"os"
-	"runtime"
-	"strconv"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -14,6 +14,27 @@ import (
 
 // EnvEngine names the engine that tests run on, as [backend.Options.Name] does.
 const EnvEngine = "LMKIT_TEST_ENGINE"
+
+// EnvTuneChild is set in a test program that is started to find out what [backend.Tune] does.
+const EnvTuneChild = "LMKIT_TUNE_CHILD"
+
+// A test keeps what it compiles in a folder for tests alone, unless LMKIT_CACHE says otherwise, so that packages and
+// runs share it. It tests no other program for that: a program is found by the checksum of all that it is made from.
+//
+// Tune is what lets a child of the test try whether the plugin's programs can be kept. It is told to change nothing of
+// the process, which would start again otherwise, except in the program that TestTune starts: that calls Tune itself.
+func init() {
+	if os.Getenv(EnvTuneChild) != "" {
+		return
+	}
+	if os.Getenv(backend.EnvCache) == "" {
+		os.Setenv(backend.EnvCache, filepath.Join(os.TempDir(), fmt.Sprintf("lmkit-test-programs-%d", os.Getuid())))
+	}
+	if os.Getenv(backend.EnvTune) == "" {
+		os.Setenv(backend.EnvTune, "off")
+	}
+	backend.Tune()
+}
 
 // Engine is the engine for tests, opened once a process: XLA, which is installed when it is missing, or what
 // LMKIT_TEST_ENGINE or else GOMLX_BACKEND names. A test fails when it cannot be had.
@@ -74,14 +95,6 @@ var open = sync.OnceValues(func() (*backend.Engine, error) {
 	}
 	if name == "" || name == backend.Auto {
 		name = "xla" // never the fallback: a test that needs XLA would fail for the wrong reason
-	}
-	// As backend.Tune does: not more threads than Go may use.
-	if os.Getenv("PJRT_NPROC") == "" {
-		os.Setenv("PJRT_NPROC", strconv.Itoa(runtime.GOMAXPROCS(0)))
-	}
-	// What an earlier run compiled is not what is tested.
-	if os.Getenv(backend.EnvCache) == "" {
-		os.Setenv(backend.EnvCache, "off")
 	}
 	return backend.Open(context.Background(), backend.Options{Name: name})
 })

@@ -1,13 +1,15 @@
 // Package attention explains a prediction of a Transformer by what its tokens read of each other.
 //
 // Every method makes a matrix [T][T] over tokens, a row for each reader and a column for each token that is read; an
-// attribution is the row of the last token, which makes the prediction. Only grad-attention depends on what is
-// predicted. Scores are shares; they do not promise to add up to a change of the prediction: read the evidence.
+// attribution is the row of the last token, which makes the prediction, or the mean of the rows that predict the tokens
+// of an answer (of grad-attention, their sum). Only grad-attention depends on what is predicted. Scores are shares;
+// they do not promise to add up to a change of the prediction: read the evidence.
 package attention
 
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
@@ -42,26 +44,88 @@ func (r Raw) Score(ctx context.Context, p *explain.Problem) (explain.Scores, err
 	return lastRow(ctx, p, r)
 }
 
-// Matrix implements explain.MatrixMethod: values are [T][T].
+// Matrix implements explain.MatrixMethod: values are [T][T]. Of one layer, the pattern of each of its heads is beside
+// their mean.
 func (x Raw) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
-	return matrix(ctx, p, x)
+	var each [][][]float64
+	s, err := matrixBy(p, x, func() (mean [][]float64, err error) {
+		mean, each, err = x.read(ctx, p)
+		return mean, err
+	})
+	if err != nil {
+		return s, err
+	}
+	s.About = "what each token reads, " + x.of()
+	if len(each) > 1 {
+		heads, _ := chosen("head", x.Heads, p.Model.Config().Heads)
+		for i, pattern := range each {
+			s.More = append(s.More, explain.Measure{Name: fmt.Sprintf("head %d", heads[i]), Unit: s.Unit, Values: pattern})
+		}
+	}
+	return s, nil
+}
+
+// of says which layers and heads the mean is over.
+func (r Raw) of() string {
+	of := func(what string, chosen []int) string {
+		switch len(chosen) {
+		case 0:
+			return "all " + what + "s"
+		case 1:
+			return fmt.Sprintf("%s %d", what, chosen[0])
+		}
+		return fmt.Sprintf("%ss %s", what, strings.Trim(fmt.Sprint(chosen), "[]"))
+	}
+	if len(r.Layers) == 1 && len(r.Heads) == 1 {
+		return fmt.Sprintf("by head %d of layer %d", r.Heads[0], r.Layers[0])
+	}
+	return "the mean of " + of("head", r.Heads) + " of " + of("layer", r.Layers)
 }
 
 // weights returns the patterns' mean [T][T]. Rows add up to 1.
 func (r Raw) weights(ctx context.Context, p *explain.Problem) ([][]float64, error) {
+	mean, _, err := r.read(ctx, p)
+	return mean, err
+}
+
+// read returns the patterns' mean [T][T], and of one layer those of its heads.
+func (r Raw) read(ctx context.Context, p *explain.Problem) (mean [][]float64, each [][][]float64, err error) {
 	layers, err := chosen("layer", r.Layers, p.Model.Config().Layers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	heads, err := chosen("head", r.Heads, p.Model.Config().Heads)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	patterns, err := patterns(ctx, p, layers, heads)
+	if len(layers) == 1 {
+		if each, err = patternsOf(ctx, p, layers[0], heads); err != nil {
+			return nil, nil, err
+		}
+		return Mean(each...), each, nil
+	}
+	all, err := patterns(ctx, p, layers, heads)
+	if err != nil {
+		return nil, nil, err
+	}
+	return Mean(all...), nil, nil
+}
+
+// patternsOf are the attention patterns [T][T] of some heads of a layer.
+func patternsOf(ctx context.Context, p *explain.Problem, layer int, heads []int) (each [][][]float64, err error) {
+	a, err := p.Run(ctx, lm.Query{Rows: [][]token.ID{p.IDs}, Taps: []lm.Tap{patternTap(layer)}})
 	if err != nil {
 		return nil, err
 	}
-	return Mean(patterns...), nil
+	return ofHeads(a.At[patternTap(layer)], heads), nil
+}
+
+// ofHeads are the patterns [T][T] of some heads of a layer's [1, H, T, T].
+func ofHeads(layer lm.Array, heads []int) (each [][][]float64) {
+	for _, h := range heads {
+		each = append(each, floats(layer.Index(0, h)))
+	}
+	return each
 }
 
 // Rollout is attention rollout (Abnar and Zuidema, 2020): the product over all layers of the mean pattern mixed
@@ -142,8 +206,14 @@ type Gradient struct{}
 // Name implements explain.Method.
 func (Gradient) Name() string { return gradientName }
 
-// Suits implements explain.Selective: the model must be a Transformer.
-func (x Gradient) Suits(m *lm.Model, _ explain.Question) error { return suits(m, x.Name()) }
+// Suits implements explain.Selective: the model must be a Transformer, and the objective about one text.
+func (x Gradient) Suits(m *lm.Model, q explain.Question) error {
+	if q.TwoTexts() {
+		return fmt.Errorf("%s weighs the attention of one text, and two answers are contrasted: choose the "+
+			"objective logprob and no foil, or the method deeplift", x.Name())
+	}
+	return suits(m, x.Name())
+}
 
 // Score implements explain.Method. Scores are in units of the objective to first order. Cost: one row forward and
 // backward.
@@ -163,7 +233,7 @@ func (Gradient) weights(ctx context.Context, p *explain.Problem) ([][]float64, e
 	for l := range c.Layers {
 		taps = append(taps, patternTap(l))
 	}
-	a, err := p.Run(ctx, lm.Query{Rows: [][]token.ID{p.IDs}, Of: []lm.Objective{p.Objective}, Wrt: taps})
+	a, err := p.Evaluate(ctx, lm.Query{Rows: [][]token.ID{p.IDs}, Wrt: taps})
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +264,16 @@ type method interface {
 
 // matrix returns a method's weights with what they mean.
 func matrix(ctx context.Context, p *explain.Problem, of method) (explain.MatrixScores, error) {
-	x, err := of.weights(ctx, p)
+	return matrixBy(p, of, func() ([][]float64, error) { return of.weights(ctx, p) })
+}
+
+// matrixBy is matrix with weights that are found in another way.
+func matrixBy(p *explain.Problem, of method, weights func() ([][]float64, error)) (explain.MatrixScores, error) {
+	if p.Question.TwoTexts() {
+		return explain.MatrixScores{}, fmt.Errorf("%s looks at the attention of one text, and two answers are contrasted: "+
+			"leave the foil out", of.Name())
+	}
+	x, err := weights()
 	if err != nil {
 		return explain.MatrixScores{}, fmt.Errorf("%s: %w", of.Name(), err)
 	}
@@ -217,12 +296,12 @@ func meaning(p *explain.Problem, of method, x [][]float64) explain.MatrixScores 
 	return s
 }
 
-// lastRow scores features by the last row of a method's matrix: what the token that makes the prediction reads.
+// lastRow scores features by what the token reads that makes the prediction; of an answer of several, all that do.
 func lastRow(ctx context.Context, p *explain.Problem, of method) (explain.Scores, error) {
 	weights := of.weights
 	if f, ok := of.(Flow); ok { // every row takes as long as the last one
 		weights = func(ctx context.Context, p *explain.Problem) ([][]float64, error) {
-			return f.from(ctx, p, len(p.IDs)-1)
+			return f.from(ctx, p, p.Input-1)
 		}
 	}
 	x, err := weights(ctx, p)
@@ -231,10 +310,16 @@ func lastRow(ctx context.Context, p *explain.Problem, of method) (explain.Scores
 	}
 	m := meaning(p, of, x)
 	s := explain.Scores{Values: make([]float64, len(p.Features)), Unit: m.Unit, Settings: of}
-	last := m.Values[len(p.IDs)-1]
-	for f, feature := range p.Features {
-		for _, t := range feature.Tokens {
-			s.Values[f] += last[t]
+	places := p.Places()
+	share := 1 / float64(len(places))
+	if m.Promise == nil { // gradients by a sum are sums
+		share = 1
+	}
+	for _, at := range places {
+		for f, feature := range p.Features {
+			for _, t := range feature.Tokens {
+				s.Values[f] += share * m.Values[at][t]
+			}
 		}
 	}
 	return s, nil
@@ -249,7 +334,7 @@ func suits(m *lm.Model, method string) error {
 	return nil
 }
 
-func patternTap(layer int) lm.Tap { return fmt.Sprintf("block.%d.attn.pattern", layer) }
+func patternTap(layer int) lm.Tap { return in(layer, "attn.pattern") }
 
 // patterns is, for each of some layers, the mean over some heads of the attention patterns [T][T].
 func patterns(ctx context.Context, p *explain.Problem, layers, heads []int) ([][][]float64, error) {
@@ -263,11 +348,7 @@ func patterns(ctx context.Context, p *explain.Problem, layers, heads []int) ([][
 	}
 	var out [][][]float64
 	for _, tap := range taps {
-		var each [][][]float64
-		for _, h := range heads {
-			each = append(each, floats(a.At[tap].Index(0, h)))
-		}
-		out = append(out, Mean(each...))
+		out = append(out, Mean(ofHeads(a.At[tap], heads)...))
 	}
 	return out, nil
 }

@@ -279,7 +279,7 @@ func TestOnlyGradientDependsOnTheTarget(t *testing.T) {
 	for _, method := range methods {
 		var scores [][]float64
 		for _, target := range []token.ID{2, 6} {
-			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: &target,
+			a, err := explaintest.Explain(bg, m, explain.Question{IDs: explaintest.IDs(), Target: []token.ID{target},
 				Objective: explain.LogProb}, method)
 			if err != nil {
 				t.Fatal(err)
@@ -345,5 +345,35 @@ func TestErrors(t *testing.T) {
 		if _, err := explaintest.Explain(bg, gpt2, q, tt.method); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: got error %v, want one with %q", tt.method, err, tt.want)
 		}
+	}
+}
+
+// Of one layer the matrix has each head's pattern beside their mean, and each is what the head alone gives.
+func TestHeadsOfALayer(t *testing.T) {
+	m := explaintest.Models(t)["gpt2"]
+	q := explain.Question{IDs: explaintest.IDs()}
+	for _, x := range []Raw{{Layers: []int{1}}, {Layers: []int{0}, Heads: []int{1, 0}}} {
+		all, err := explain.ExplainMatrix(bg, m, q, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		heads, err := chosen("head", x.Heads, m.Config().Heads)
+		if err != nil || len(all.More) != len(heads) {
+			t.Fatalf("%d heads of %d (%v)", len(all.More), len(heads), err)
+		}
+		var patterns [][][]float64
+		for i, h := range heads {
+			one, err := explain.ExplainMatrix(bg, m, q, Raw{Layers: x.Layers, Heads: []int{h}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, all.More[i].Values, one.Values)
+			if want := fmt.Sprintf("head %d of layer %d", h, x.Layers[0]); !strings.HasSuffix(one.About, want) ||
+				all.More[i].Name != fmt.Sprintf("head %d", h) || len(one.More) > 0 {
+				t.Errorf("%q, beside %q: want %s", one.About, all.More[i].Name, want)
+			}
+			patterns = append(patterns, one.Values)
+		}
+		equal(t, all.Values, Mean(patterns...))
 	}
 }

@@ -40,7 +40,7 @@ func Follow(ctx context.Context, m *lm.Model, all []facts.Fact) ([]Followed, err
 	if m.Tokenizer() == nil {
 		return nil, errors.New("facts are texts: they need a model with a tokenizer")
 	}
-	sink, _, err := m.Sink(ctx)
+	sink, _, err := m.Sink(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func Follow(ctx context.Context, m *lm.Model, all []facts.Fact) ([]Followed, err
 			q.Rows = append(q.Rows, row)
 			c := out[i].Case.Question
 			q.Of = append(q.Of, lm.Objective{Unit: lm.Logit, Terms: []lm.Term{
-				{Pos: -1, ID: *c.Target, Weight: 1}, {Pos: -1, ID: *c.Foil, Weight: -1}}})
+				{Pos: -1, ID: c.Target[0], Weight: 1}, {Pos: -1, ID: c.Foil[0], Weight: -1}}})
 		}
 	}
 	if whose == nil {
@@ -72,7 +72,7 @@ func Follow(ctx context.Context, m *lm.Model, all []facts.Fact) ([]Followed, err
 	}
 	for k, i := range whose {
 		out[i].judge(m, a.Values[2*k], a.Values[2*k+1])
-		out[i].First = explain.Best(a.Logits[2*k].Data) == *out[i].Case.Question.Target
+		out[i].First = explain.Best(a.Logits[2*k].Data) == out[i].Case.Question.Target[0]
 	}
 	return out, nil
 }
@@ -113,8 +113,9 @@ func (f *Followed) read(m *lm.Model, held bool) (rows [2][]token.ID, err error) 
 		return rows, fmt.Errorf("the word %q is the first token, which is the model's attention sink and held", f.Fact.Word)
 	}
 	f.Case.Followed = true
-	f.Case.Question = explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast,
-		By: explain.ByWord}
+	f.Case.Question = explain.Question{Prompt: text, Target: []token.ID{target}, Foil: []token.ID{foil},
+		Objective: explain.Contrast,
+		By:        explain.ByWord}
 	return rows, nil
 }
 
@@ -136,7 +137,7 @@ func overlapping(enc token.Encoding, part token.Span) (at []int) {
 // judge says whether the model follows.
 func (f *Followed) judge(m *lm.Model, margin, changed float64) {
 	f.Margin, f.Changed = margin, changed
-	answer, other := m.TokenText(*f.Case.Question.Target), m.TokenText(*f.Case.Question.Foil)
+	answer, other := m.TokenText(f.Case.Question.Target[0]), m.TokenText(f.Case.Question.Foil[0])
 	switch {
 	case !(margin > 0):
 		f.Lost, f.Why = Wrong, fmt.Sprintf("the model prefers %q to %q", other, answer)

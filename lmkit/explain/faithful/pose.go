@@ -67,7 +67,8 @@ func (s Scoring) poseOne(tok token.Tokenizer, it plant.Item) (Case, error) {
 	if err != nil {
 		return Case{}, err
 	}
-	c := Case{Question: explain.Question{Prompt: text, Target: &target, Foil: &foil, Objective: explain.Contrast}}
+	c := Case{Question: explain.Question{Prompt: text, Target: []token.ID{target}, Foil: []token.ID{foil},
+		Objective: explain.Contrast}}
 	causes := 0
 	for w, word := range it.Tokens {
 		isCause := slices.Contains(it.Cause, w)

@@ -173,7 +173,7 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, c Case, rows []*r
 	if err != nil {
 		return ItemScore{}, err
 	}
-	margin := p.GameOfLogits(lead(p.Target))
+	margin := p.GameOfLogits(lead(p.Target[0]))
 	if c.Followed { // the two answers are compared with each other alone
 		margin = p.Game()
 	}
@@ -182,7 +182,8 @@ func (s Scoring) item(ctx context.Context, m *lm.Model, i int, c Case, rows []*r
 		return ItemScore{}, err
 	}
 	score.Verified = c.Followed || score.Verification.Holds()
-	likely := explain.Remember(p.GameOf(lm.Objective{Unit: lm.Prob, Terms: []lm.Term{{Pos: -1, ID: p.Target, Weight: 1}}}))
+	likely := explain.Remember(p.GameOf(lm.Objective{Unit: lm.Prob, Terms: []lm.Term{
+		{Pos: -1, ID: p.Target[0], Weight: 1}}}))
 	answers, err := answer(ctx, p, rows)
 	if err != nil {
 		return ItemScore{}, err

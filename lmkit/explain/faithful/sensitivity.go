@@ -136,12 +136,7 @@ func pinned(ctx context.Context, m *lm.Model, q explain.Question) (explain.Quest
 	if err != nil {
 		return q, nil, err
 	}
-	target := p.Target
-	q.Target = &target
-	if p.Question.Objective == explain.Contrast {
-		foil := p.Foil
-		q.Foil = &foil
-	}
+	q.Target, q.Foil = p.Target, p.Foil
 	return q, p, nil
 }
 

@@ -25,8 +25,12 @@ type Activation struct {
 // Name implements explain.MatrixMethod.
 func (Activation) Name() string { return "activation" }
 
-// Suits implements explain.Selective: the activation must exist, and be computed from tokens.
-func (x Activation) Suits(m *lm.Model, _ explain.Question) error {
+// Suits implements explain.Selective: the activation must exist, and be computed from tokens, and the objective be
+// about one text.
+func (x Activation) Suits(m *lm.Model, q explain.Question) error {
+	if err := oneText(x.Name(), q); err != nil {
+		return err
+	}
 	if err := checkSteps(x.Name(), x.Steps, x.MaxSteps); err != nil {
 		return err
 	}
@@ -49,7 +53,7 @@ func (x Activation) Matrix(ctx context.Context, p *explain.Problem) (explain.Mat
 	s := explain.MatrixScores{
 		Axes: [2]string{"token", "all"}, Rows: texts(p.Tokens), Columns: []string{"all"}, Values: f.scores, Base: &f.base,
 		Settings: x,
-		Promise:  &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps, x.MaxSteps)},
+		Promise:  &explain.Promise{Total: p.Value - f.base, Of: asOnBaseline, Cure: cure(x.Steps)},
 	}
 	if f.info.Heads() > 0 {
 		s.Axes[1], s.Columns = "head", nil
@@ -75,8 +79,11 @@ type Layers struct {
 // Name implements explain.MatrixMethod.
 func (Layers) Name() string { return "layers" }
 
-// Suits implements explain.Selective.
-func (x Layers) Suits(*lm.Model, explain.Question) error {
+// Suits implements explain.Selective: the objective must be about one text.
+func (x Layers) Suits(_ *lm.Model, q explain.Question) error {
+	if err := oneText(x.Name(), q); err != nil {
+		return err
+	}
 	return checkSteps(x.Name(), x.Steps, x.MaxSteps)
 }
 
@@ -94,7 +101,7 @@ func (x Layers) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixS
 	s := explain.MatrixScores{
 		Axes: [2]string{"layer", "token"}, Rows: rows, Columns: texts(p.Tokens), Settings: x,
 		Promise: &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Each: explain.EachRow,
-			Cure: cure(x.Steps, x.MaxSteps)},
+			Cure: cure(x.Steps)},
 	}
 	for _, f := range found {
 		row := make([]float64, len(f.scores))
@@ -126,8 +133,12 @@ type Heads struct {
 // Name implements explain.MatrixMethod.
 func (Heads) Name() string { return "heads" }
 
-// Suits implements explain.Selective: the model must be a Transformer, and have the layers.
-func (x Heads) Suits(m *lm.Model, _ explain.Question) error {
+// Suits implements explain.Selective: the model must be a Transformer, and have the layers, and the objective be about
+// one text.
+func (x Heads) Suits(m *lm.Model, q explain.Question) error {
+	if err := oneText(x.Name(), q); err != nil {
+		return err
+	}
 	if !m.Config().Attends() {
 		return fmt.Errorf("%s: this model is an LSTM, which has no attention heads: use layers", x.Name())
 	}
@@ -161,7 +172,7 @@ func (x Heads) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixSc
 		return explain.MatrixScores{}, err
 	}
 	s.Promise = &explain.Promise{Of: "sum over the layers of value - value with its heads as on the " +
-		"baseline", Cure: cure(x.Steps, x.MaxSteps)}
+		"baseline", Cure: cure(x.Steps)}
 	for _, f := range found {
 		s.Promise.Total += p.Value - f.base
 		row := make([]float64, len(f.scores[0]))
@@ -289,7 +300,7 @@ func (w way) gauss(ctx context.Context, n int) (scores [][]float64, base float64
 		}
 	}
 	tap := w.info.Name
-	a, err := w.p.Run(ctx, lm.Query{Rows: w.p.Rows(len(points)), Of: []lm.Objective{w.p.Objective}, Wrt: []lm.Tap{tap},
+	a, err := w.p.Evaluate(ctx, lm.Query{Rows: w.p.Rows(len(points)), Wrt: []lm.Tap{tap},
 		Edits: []lm.Edit{{Tap: tap, With: lm.FromValues(values)}}})
 	if err != nil {
 		return nil, 0, err

@@ -100,7 +100,7 @@ func (c Carried) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 			scores[0] += state[tap] / float64(len(p.Baselines))
 		}
 	}
-	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(c.Steps, c.MaxSteps)}
+	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(c.Steps)}
 	return explain.Scores{Values: scores, Promise: promise, Settings: s}, nil
 }
 
@@ -186,7 +186,7 @@ func (c Carried) integrate(
 	}
 	slices.Sort(behind)
 	first := lm.Query{Final: true}
-	last := lm.Query{Of: []lm.Objective{p.Objective}, Wrt: append(stateTaps(p.Model), embed)}
+	last := lm.Query{Wrt: append(stateTaps(p.Model), embed)}
 	for i, x := range points {
 		for _, at := range []float64{x.at - aside, x.at, x.at + aside} {
 			first.Edits = append(first.Edits, lm.Edit{Tap: embed, Rows: []int{len(first.Rows)}, Positions: p.Features[0].Tokens,
@@ -204,7 +204,7 @@ func (c Carried) integrate(
 	for i := range points {
 		last.States = append(last.States, states.States[3*i+1])
 	}
-	a, err := p.Run(ctx, last)
+	a, err := p.Evaluate(ctx, last)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -31,7 +31,7 @@ func (s Saliency) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	if s.Norm != 1 && s.Norm != 2 {
 		return explain.Scores{}, fmt.Errorf("saliency: there is no norm %d; there are 1 and 2", s.Norm)
 	}
-	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}})
+	a, err := atInput(ctx, p)
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -49,7 +49,7 @@ func (InputXGradient) Name() string { return "input-x-gradient" }
 
 // Score implements explain.Method. Cost: one row forward and backward.
 func (x InputXGradient) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}})
+	a, err := atInput(ctx, p)
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -58,6 +58,13 @@ func (x InputXGradient) Score(ctx context.Context, p *explain.Problem) (explain.
 
 // embed is the activation that all methods here attribute to.
 const embed = lm.Tap("embed")
+
+// atInput asks for the gradient of the objective by the input's embeddings. It edits nothing, so that the program is
+// that of gradients along a path.
+func atInput(ctx context.Context, p *explain.Problem) (*lm.Answer, error) {
+	nothing := lm.Edit{Tap: embed, Rows: []int{0}, Positions: []int{}, With: lm.FromValues(p.Embeddings.Index(0))}
+	return p.Evaluate(ctx, lm.Query{Rows: p.Rows(1), Wrt: []lm.Tap{embed}, Edits: []lm.Edit{nothing}})
+}
 
 // dots is, for each feature, the sum of a*b over its tokens and dimensions; a and b are [T, D].
 func dots(p *explain.Problem, a, b lm.Array) []float64 {

@@ -97,14 +97,14 @@ func TestIntegratedAgainstMidpoints(t *testing.T) {
 func TestIntegratedAxioms(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		target, foil := token.ID(2), token.ID(6)
-		q := explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: &target, Foil: &foil}
+		q := explain.Question{IDs: explaintest.IDs(), Baseline: "#7", Target: []token.ID{target}, Foil: []token.ID{foil}}
 		a := run(t, m, gradient.Integrated{}, q)
 		for _, p := range []int{3, 4} { // these are token 7
 			if a.Scores[p] != 0 {
 				t.Errorf("%s: token %d is its own baseline, but has %v", name, p, a.Scores[p])
 			}
 		}
-		q.Target, q.Foil = &foil, &target
+		q.Target, q.Foil = []token.ID{foil}, []token.ID{target}
 		b := run(t, m, gradient.Integrated{}, q)
 		for i := range a.Scores {
 			if !near(a.Scores[i], -b.Scores[i], 1e-5) {
@@ -249,6 +249,26 @@ func TestExpected(t *testing.T) {
 	}
 }
 
+// A budget holds, and one that is below the first round is said to.
+func TestBudget(t *testing.T) {
+	for name, m := range explaintest.Models(t) {
+		for _, tolerance := range []float64{0.01, 1e-9} {
+			q := explain.Question{IDs: explaintest.IDs(), Tolerance: tolerance, FirstToken: explain.ScoreFirst}
+			for _, budget := range []int{1, 13, 14, 64, 500} {
+				a := run(t, m, gradient.Integrated{Budget: budget}, q)
+				filling, others := 2*95, 20 // points that fill up a query, and the rows of preparation and evidence
+				if rows := a.Cost.ForwardRows + a.Cost.BackwardRows; rows > max(budget, 32)+filling+others {
+					t.Errorf("%s: %d rows, where the budget is %d", name, rows, budget)
+				}
+				said := slices.ContainsFunc(a.Warnings, func(w string) bool { return strings.Contains(w, "takes at least the 14") })
+				if said != (budget < 14) {
+					t.Errorf("%s: budget %d: warnings %q", name, budget, a.Warnings)
+				}
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	m := explaintest.Models(t)["lstm"]
 	q := explain.Question{IDs: explaintest.IDs()}
@@ -259,7 +279,7 @@ func TestErrors(t *testing.T) {
 		{gradient.Saliency{Norm: 3}, "no norm 3"},
 		{gradient.Integrated{Steps: -1}, "must be positive"},
 		{gradient.Integrated{Steps: 1e9}, "more than any integral needs"},
-		{gradient.Sequential{MaxSteps: -1}, "must be positive"},
+		{gradient.Sequential{Budget: -1}, "must be positive"},
 		{gradient.Smooth{Samples: 2}, "at least 5"},
 		{gradient.Expected{Samples: 1}, "at least 2"},
 		{gradient.Expected{References: [][]token.ID{{1}}}, "has 1 tokens, the input 7"},

@@ -1,6 +1,7 @@
 package gradient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,15 +14,20 @@ import (
 	"lmkit.internal/lmkit/lm"
 )
 
-// defaultBudget bounds the gradients of adaptive refinement, a line.
-const defaultBudget = 2048
+// The rows forward and backward that a refinement may take, where no budget is given: of one line, and of each line
+// where there is one for each feature, besides that. The latter is enough for the finest rule.
+const (
+	defaultBudget = 4096
+	lineBudget    = 64
+)
 
 // Integrated is integrated gradients (Sundararajan et al., 2017): (x-x') times the integral of the gradient on the
 // straight line from the baseline x' to the input x. The scores add up to f(x)-f(x').
 type Integrated struct {
 	// points of one Gauss-Legendre rule; 0: refine until the error is below the tolerance
-	Steps    int `json:"steps,omitempty"`
-	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a baseline; 0: 2048
+	Steps int `json:"steps,omitempty"`
+	// rows forward and backward that the refinement may take after its first round, about; 0: 4096 a baseline
+	Budget int `json:"budget,omitempty"`
 }
 
 // Name implements explain.Method.
@@ -30,28 +36,31 @@ func (Integrated) Name() string { return "integrated-gradients" }
 // Score implements explain.Method. Several baselines are averaged, and Spread is the standard error over them. Cost:
 // Steps rows forward and backward, a baseline; when refined, 7 or more.
 func (ig Integrated) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	if err := checkSteps(ig.Name(), ig.Steps, ig.MaxSteps); err != nil {
+	if err := checkSteps(ig.Name(), ig.Steps, ig.Budget); err != nil {
 		return explain.Scores{}, err
 	}
 	lines, totals := make([]line, len(p.Baselines)), make([]float64, len(p.Baselines))
 	for b := range lines {
-		lines[b], totals[b] = line{p.Positions(p.AllFeatures()), p.Baselines[b].Vector}, p.Value-p.Bases[b]
+		lines[b] = line{positions: p.Positions(p.AllFeatures()), baseline: p.Baselines[b].Vector}
+		totals[b] = p.Value - p.Bases[b]
 	}
-	per, err := integrals(ctx, p, lines, totals, ig.Steps, ig.MaxSteps)
+	per, err := integrals(ctx, p, lines, totals, ig.Steps, cmp.Or(ig.Budget, len(lines)*defaultBudget), 0)
 	if err != nil {
 		return explain.Scores{}, err
 	}
 	mean, spread := numerics.MeanAndError(per)
-	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cure(ig.Steps, ig.MaxSteps)}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig}, nil
+	promise := &explain.Promise{Total: p.Value - p.Base(), Of: explain.Difference, Cure: cureIntegral(ig.Steps)}
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: ig,
+		Warnings: tooSmall(ig.Steps, ig.Budget, len(lines))}, nil
 }
 
 // Sequential is sequential integrated gradients (Enguehard, 2023): for each feature the integral on the line along
 // which that feature alone goes from the baseline to the input, all others staying. Each score is f(x) minus f of x
 // without the feature, so that they add up to the sum of those.
 type Sequential struct {
-	Steps    int `json:"steps,omitempty"`     // points of one Gauss-Legendre rule, a feature; 0: refine
-	MaxSteps int `json:"max_steps,omitempty"` // bound of the refinement, a feature; 0: 2048
+	Steps int `json:"steps,omitempty"` // points of one Gauss-Legendre rule, a feature; 0: refine
+	// rows forward and backward that the refinement may take, about; 0: 4096 and 64 a feature, a baseline
+	Budget int `json:"budget,omitempty"`
 }
 
 // eachAlone is what the scores of Sequential add up to.
@@ -62,7 +71,7 @@ func (Sequential) Name() string { return "sequential-ig" }
 
 // Score implements explain.Method. Cost: as Integrated, for each feature.
 func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	if err := checkSteps(s.Name(), s.Steps, s.MaxSteps); err != nil {
+	if err := checkSteps(s.Name(), s.Steps, s.Budget); err != nil {
 		return explain.Scores{}, err
 	}
 	M := len(p.Features)
@@ -70,7 +79,7 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	var single []explain.Replacement
 	for b := range p.Baselines {
 		for f := range p.Features {
-			lines = append(lines, line{p.Features[f].Tokens, p.Baselines[b].Vector})
+			lines = append(lines, line{positions: p.Features[f].Tokens, baseline: p.Baselines[b].Vector})
 			single = append(single, explain.Replacement{Features: []int{f}, Baseline: b})
 		}
 	}
@@ -82,7 +91,8 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 	for l := range lines {
 		totals[l] = p.Value - without[l]
 	}
-	scores, err := integrals(ctx, p, lines, totals, s.Steps, s.MaxSteps)
+	budget := cmp.Or(s.Budget, len(p.Baselines)*defaultBudget+len(lines)*lineBudget)
+	scores, err := integrals(ctx, p, lines, totals, s.Steps, budget, len(single))
 	if err != nil {
 		return explain.Scores{}, err
 	}
@@ -95,10 +105,22 @@ func (s Sequential) Score(ctx context.Context, p *explain.Problem) (explain.Scor
 		}
 	}
 	mean, spread := numerics.MeanAndError(per)
-	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cure(s.Steps, s.MaxSteps)}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s}, nil
+	promise := &explain.Promise{Total: total, Of: eachAlone, Cure: cureIntegral(s.Steps)}
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Settings: s,
+		Warnings: tooSmall(s.Steps, s.Budget, len(lines))}, nil
 }
 
+// tooSmall returns a warning where a budget of rows forward and backward is below what the first round over so many
+// lines takes.
+func tooSmall(steps, budget, lines int) (warnings []string) {
+	if least := 2 * rules[1] * lines; steps == 0 && budget > 0 && budget < least {
+		warnings = append(warnings, fmt.Sprintf("the budget is %d rows, and an integral takes at least the %d that were "+
+			"run: raise the budget, or take another method", budget, least))
+	}
+	return warnings
+}
+
+// checkSteps reports a number of steps that no integral needs, and a bound that is none.
 func checkSteps(name string, steps, most int) error {
 	if steps < 0 || most < 0 {
 		return fmt.Errorf("%s: the number of steps must be positive, or 0 for as many as needed", name)
@@ -110,32 +132,46 @@ func checkSteps(name string, steps, most int) error {
 	return nil
 }
 
-func cure(steps, most int) string {
+// cureIntegral says what helps where the scores of a refined integral, or of one of so many steps, do not add up.
+func cureIntegral(steps int) string {
 	if steps > 0 {
 		return "leave the number of steps out, so that it is refined until it holds"
 	}
-	return "choose another baseline (mean, or a token), or allow more steps"
+	return "the budget is spent: raise it, choose another baseline (mean, or a token), or take owen, whose scores add " +
+		"up however the model behaves"
 }
 
-// integrals integrates each line by a fixed rule or by refinement. totals is what the scores of each line must add up
-// to.
+// cure says what helps where the scores of an integral by one rule, which was doubled if no steps were given, do not
+// add up.
+func cure(steps int) string {
+	if steps > 0 {
+		return "give more steps, or leave their number out"
+	}
+	return "choose another baseline (mean, or a token), or give a number of steps above 256"
+}
+
+// integrals integrates each line by a fixed rule, or by refinement within a budget of rows forward and backward. totals
+// is what the scores of each line must add up to, and before the rows that the method has run already.
 func integrals(
-	ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, most int,
+	ctx context.Context, p *explain.Problem, lines []line, totals []float64, steps, budget, before int,
 ) (scores [][]float64, err error) {
 	if steps > 0 {
 		var points []point
 		for l := range lines {
 			points = append(points, gauss(l, steps, 0, 1)...)
 		}
+		p.Expect(before + 2*len(points))
 		return integrate(ctx, p, lines, points)
 	}
-	if most == 0 {
-		most = defaultBudget
-	}
 	size := rules[firstRule(p.Question.Tolerance)] + 1
+	asked, computed := 0, 0 // points with those that fill up queries, and without
 	return refine(func(points []point) ([][]float64, error) {
+		asked += filledUp(len(points), size)
+		computed += len(points)
 		return inQueries(points, size, func(points []point) ([][]float64, error) { return slopes(ctx, p, lines, points) })
-	}, totals, p.Question.Tolerance, most*len(lines))
+	}, totals, p.Question.Tolerance, budget/2, func(points int) {
+		p.Expect(before + 2*(asked+filledUp(points-computed, size)))
+	})
 }
 
 // Smooth is SmoothGrad (Smilkov et al., 2017): saliency of the mean gradient around the input, under normal noise on
@@ -171,16 +207,17 @@ func (s Smooth) Score(ctx context.Context, p *explain.Problem) (explain.Scores, 
 	p.Expect(2 * s.Samples)
 	sd := s.Noise * deviation(p.Embeddings.Data)
 	for chunk := range slices.Chunk(numbers(s.Samples), 64) {
-		query := lm.Query{Rows: p.Rows(len(chunk)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
+		query := lm.Query{Rows: p.Rows(len(chunk)), Wrt: []lm.Tap{embed}}
 		for i, k := range chunk {
 			rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
 			noisy := lm.Array{Dims: p.Embeddings.Dims, Data: make([]float32, len(p.Embeddings.Data))}
-			for d, v := range p.Embeddings.Data {
-				noisy.Data[d] = v + float32(sd*rng.NormFloat64())
+			copy(noisy.Data, p.Embeddings.Data)
+			for d := range p.Input * p.Embeddings.Dims[1] {
+				noisy.Data[d] += float32(sd * rng.NormFloat64())
 			}
 			query.Edits = append(query.Edits, lm.Edit{Tap: embed, Rows: []int{i}, With: lm.FromValues(noisy)})
 		}
-		a, err := p.Run(ctx, query)
+		a, err := p.Evaluate(ctx, query)
 		if err != nil {
 			return explain.Scores{}, err
 		}
@@ -246,9 +283,9 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 		return explain.Scores{}, errors.New("expected-gradients: it takes at least 2 samples")
 	}
 	for i, r := range x.References {
-		if len(r) != len(p.IDs) {
+		if len(r) != p.Input {
 			return explain.Scores{}, fmt.Errorf("expected-gradients: reference %d has %d tokens, the "+
-				"input %d", i, len(r), len(p.IDs))
+				"input %d", i, len(r), p.Input)
 		}
 	}
 	p.Expect(3 * x.Samples)
@@ -267,7 +304,8 @@ func (x Expected) Score(ctx context.Context, p *explain.Problem) (explain.Scores
 	mean, spread := numerics.MeanAndError(per)
 	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
 		Cure: "draw more samples: the error of a mean falls with the root of their number"}
-	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base, Settings: x}, nil
+	return explain.Scores{Values: mean, Spread: spread, Promise: promise, Base: &base,
+		BaseOf: "the mean on the method's own baselines", Settings: x}, nil
 }
 
 // draw computes the objective at, and the gradient on the way from, some random baselines.
@@ -275,14 +313,14 @@ func (x Expected) draw(
 	ctx context.Context, p *explain.Problem, samples []int,
 ) (bases []float64, scores [][]float64, err error) {
 	n := len(samples)
-	at := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}}
-	way := lm.Query{Rows: p.Rows(n), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
+	at := lm.Query{Rows: p.Rows(n)}
+	way := lm.Query{Rows: p.Rows(n), Wrt: []lm.Tap{embed}}
 	positions := p.Positions(p.AllFeatures())
 	var baselines []lm.Array
 	for i, k := range samples {
 		rng := rand.New(rand.NewPCG(p.Question.Seed, uint64(k)))
-		ids := make([]tokenID, len(p.IDs))
-		for t := range ids {
+		ids := slices.Clone(p.IDs)
+		for t := range p.Input {
 			ids[t] = tokenID(rng.IntN(p.Model.Config().Vocab))
 			if x.References != nil {
 				ids[t] = x.References[k%len(x.References)][t]
@@ -298,11 +336,11 @@ func (x Expected) draw(
 		way.Edits = append(way.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: positions, Keep: alpha,
 			With: lm.FromValues(b)})
 	}
-	a, err := p.Run(ctx, at)
+	a, err := p.Evaluate(ctx, at)
 	if err != nil {
 		return nil, nil, err
 	}
-	w, err := p.Run(ctx, way)
+	w, err := p.Evaluate(ctx, way)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -35,7 +35,7 @@ func TestPredictions(t *testing.T) {
 		for _, objective := range explain.Objectives {
 			for _, x := range []gradient.Predictions{{}, {Norm: 1}, {TimesInput: true}} {
 				target := token.ID(11)
-				all, err := matrix(m, x, explain.Question{IDs: ids, Target: &target, Objective: objective})
+				all, err := matrix(m, x, explain.Question{IDs: ids, Target: []token.ID{target}, Objective: objective})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -49,7 +49,7 @@ func TestPredictions(t *testing.T) {
 					if x.TimesInput {
 						method = gradient.InputXGradient{}
 					}
-					one := run(t, m, method, explain.Question{IDs: ids[:i+1], Target: &next, Objective: objective})
+					one := run(t, m, method, explain.Question{IDs: ids[:i+1], Target: []token.ID{next}, Objective: objective})
 					if !near(all.RowValues[i], one.Value, 1e-5) || all.Rows[i] != one.Target.Text || all.Unit != one.Unit {
 						t.Errorf("%s: prediction %d is %v of %s (%s), alone %v of %s (%s)", name, i, all.RowValues[i], all.Rows[i],
 							all.Unit, one.Value, one.Target.Text, one.Unit)

@@ -15,7 +15,8 @@ type tokenID = token.ID
 // other tokens stay.
 type line struct {
 	positions []int
-	baseline  lm.Array // [D]
+	baseline  lm.Array      // [D]
+	of        *explain.Part // whose objective is integrated; nil: the problem's
 }
 
 // point is a place on a line, and its weight in an integral.
@@ -28,13 +29,20 @@ type point struct {
 // slopes is, for each point, the derivative of the objective along its line, split over the features: the gradient
 // times (input - baseline) [points][features].
 func slopes(ctx context.Context, p *explain.Problem, lines []line, points []point) ([][]float64, error) {
-	q := lm.Query{Rows: p.Rows(len(points)), Of: []lm.Objective{p.Objective}, Wrt: []lm.Tap{embed}}
+	q := lm.Query{Rows: p.Rows(len(points)), Wrt: []lm.Tap{embed}}
 	for i, x := range points {
 		l := lines[x.line]
 		q.Edits = append(q.Edits, lm.Edit{Tap: embed, Rows: []int{i}, Positions: l.positions, Keep: x.at,
 			With: lm.FromValues(l.baseline)})
 	}
-	a, err := p.Run(ctx, q)
+	ask := p.Evaluate
+	if len(points) > 0 && lines[0].of != nil { // all lines have one, or none has
+		ask = p.Run
+		for _, x := range points {
+			q.Of = append(q.Of, lines[x.line].of.Objective)
+		}
+	}
+	a, err := ask(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -88,15 +96,27 @@ func gauss(line, n int, from, to float64) []point {
 	return ps
 }
 
-// inQueries asks for slopes in queries of few different sizes, since another number of rows is another program to
-// compile, which takes longer than running it: up to four queries of size points, or queries of 48, 96, 192 ...
-// points, enough for all at once. Points that fill up a query are computed and dropped.
-func inQueries(points []point, size int, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
-	if len(points) > 4*size {
-		for size = 48; size < len(points); {
-			size *= 2
-		}
+// querySize returns how many points inQueries asks for at once, where there are n. Another number of rows is another
+// program to compile, which takes longer than running it: so there are few sizes, size itself for few points.
+func querySize(n, size int) int {
+	switch {
+	case n <= 4*size:
+		return size
+	case n <= 48:
+		return 48
 	}
+	return 96
+}
+
+// filledUp returns how many points inQueries asks for in all, where there are n.
+func filledUp(n, size int) int {
+	size = querySize(n, size)
+	return (n + size - 1) / size * size
+}
+
+// inQueries asks for slopes in queries of querySize points. Points that fill up a query are computed and dropped.
+func inQueries(points []point, size int, slopes func([]point) ([][]float64, error)) (all [][]float64, err error) {
+	size = querySize(len(points), size)
 	for chunk := range slices.Chunk(points, size) {
 		n := len(chunk)
 		for len(chunk) < size {

@@ -54,33 +54,39 @@ func TestPatterson(t *testing.T) {
 }
 
 // Refined scores are within sqrt(M) tolerances of the truth, for what is smooth, steep or oscillating, and within
-// twice that for what is kinked; what is smooth takes few points.
+// twice that for what is kinked; what is smooth takes few points. All lines together add up within the tolerance, also
+// where they nearly cancel out, or the budget is spent.
 func TestRefine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		tolerance := math.Pow(10, -rapid.Float64Range(1, 4).Draw(t, "digits"))
 		n := rapid.IntRange(1, 3).Draw(t, "lines")
-		kind, a, k := make([]int, n), make([]float64, n), make([]float64, n)
+		kind, a, k, sign := make([]int, n), make([]float64, n), make([]float64, n), make([]float64, n)
 		totals, want := make([]float64, n), make([][]float64, n)
 		for l := range n {
 			kind[l] = rapid.IntRange(0, 2).Draw(t, "kind")
 			a[l] = rapid.Float64Range(0.05, 0.95).Draw(t, "place")
 			k[l] = rapid.Float64Range(0.5, 20).Draw(t, "steepness")
-			want[l] = []float64{integralOf(kind[l], a[l], k[l]), integralOf(kind[l], 1-a[l], k[l])}
+			sign[l] = rapid.SampledFrom([]float64{-1, 1}).Draw(t, "sign")
+			want[l] = []float64{sign[l] * integralOf(kind[l], a[l], k[l]), sign[l] * integralOf(kind[l], 1-a[l], k[l])}
 			totals[l] = want[l][0] + want[l][1]
 		}
+		const budget = 20_000
 		spent := 0
 		got, err := refine(func(points []point) (out [][]float64, _ error) {
 			spent += len(points)
 			for _, x := range points {
 				l := x.line
-				out = append(out, []float64{slope(kind[l], a[l], k[l], x.at), slope(kind[l], 1-a[l], k[l], x.at)})
+				out = append(out, []float64{sign[l] * slope(kind[l], a[l], k[l], x.at),
+					sign[l] * slope(kind[l], 1-a[l], k[l], x.at)})
 			}
 			return out, nil
-		}, totals, tolerance, 100_000)
+		}, totals, tolerance, budget, func(int) {})
 		if err != nil {
 			t.Fatal(err)
 		}
+		sum, total := 0.0, 0.0
 		for l := range n {
+			sum, total = sum+got[l][0]+got[l][1], total+totals[l]
 			size := math.Sqrt2 * (math.Abs(want[l][0]) + math.Abs(want[l][1]))
 			if kind[l] == 1 {
 				size *= 2
@@ -93,6 +99,9 @@ func TestRefine(t *testing.T) {
 			if kind[l] == 0 && n == 1 && k[l] < 2 && tolerance > 1e-3 && spent > 15 {
 				t.Fatalf("%d points for a line that is smooth", spent)
 			}
+		}
+		if off := math.Abs(sum - total); off > tolerance*max(math.Abs(total), smallest) && spent < budget-200 {
+			t.Fatalf("the lines add up to %v, should to %v: off by more than %v of it", sum, total, tolerance)
 		}
 	})
 }
@@ -118,22 +127,45 @@ func integralOf(kind int, a, k float64) float64 {
 	return math.Cos(a) - math.Cos(k+a) + 1
 }
 
-// A total that the slopes do not add up to costs the budget, and no more than a round above it.
+// Slopes that are far from settled, or that do not add up to the total, never cost more than the budget (but for the
+// first round), and nearly all of it. What is foreseen is never less than what has been asked for, nor more than the
+// budget. What is left of the budget goes where the slopes are worst.
 func TestRefineStops(t *testing.T) {
-	spent := 0
-	got, err := refine(func(points []point) (out [][]float64, _ error) {
-		spent += len(points)
-		for _, x := range points {
-			out = append(out, []float64{math.Sin(1e5 * x.at)})
+	rapid.Check(t, func(t *rapid.T) {
+		budget := rapid.IntRange(0, 400).Draw(t, "budget")
+		tolerance := math.Pow(10, -rapid.Float64Range(1, 4).Draw(t, "digits"))
+		wild := rapid.Float64Range(1e3, 1e6).Draw(t, "how fast it turns")
+		lines := rapid.IntRange(1, 3).Draw(t, "lines")
+		spent, foreseen := 0, 0
+		got, err := refine(func(points []point) (out [][]float64, _ error) {
+			spent += len(points)
+			for _, x := range points {
+				s := 1.
+				if x.line == 0 && x.at < 0.5 {
+					s = math.Sin(wild * x.at)
+				} else if spent > 2*31*lines && x.line > 0 {
+					t.Fatalf("line %d is straight, and computed again", x.line)
+				}
+				out = append(out, []float64{s})
+			}
+			if spent > foreseen {
+				t.Fatalf("%d points, where %d were foreseen", spent, foreseen)
+			}
+			return out, nil
+		}, []float64{7, 1, 1}[:lines], tolerance, budget, func(points int) {
+			if first := rules[firstRule(tolerance)] * lines; points > max(budget, first) {
+				t.Fatalf("%d points are foreseen, where %d are allowed", points, budget)
+			}
+			foreseen = points
+		})
+		if err != nil || len(got) != lines || len(got[0]) != 1 {
+			t.Fatalf("got %v, %v", got, err)
 		}
-		return out, nil
-	}, []float64{1}, 0.01, 100)
-	if err != nil || len(got) != 1 || len(got[0]) != 1 {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if spent < 100 || spent > 200 {
-		t.Errorf("%d points, where 100 are allowed", spent)
-	}
+		first := lines * rules[firstRule(tolerance)]
+		if spent > max(budget, first) || spent < min(budget, 200)-16 {
+			t.Fatalf("%d points, where %d are allowed", spent, budget)
+		}
+	})
 }
 
 func TestInQueries(t *testing.T) {

@@ -3,7 +3,6 @@ package gradient
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/lm"
@@ -20,8 +19,14 @@ type Predictions struct {
 // Name implements explain.MatrixMethod.
 func (Predictions) Name() string { return "predictions" }
 
-// Suits implements explain.Selective: the norm must be 1 or 2.
-func (x Predictions) Suits(*lm.Model, explain.Question) error {
+// Suits implements explain.Selective: the norm must be 1 or 2, and one text is predicted.
+func (x Predictions) Suits(_ *lm.Model, q explain.Question) error {
+	if q.Any {
+		return fmt.Errorf("%s: each place predicts one token: give one target", x.Name())
+	}
+	if err := oneText(x.Name(), q); err != nil {
+		return err
+	}
 	if x.Norm < 0 || x.Norm > 2 {
 		return fmt.Errorf("%s: there is no norm %d; there are 1 and 2", x.Name(), x.Norm)
 	}
@@ -63,10 +68,19 @@ func (x Predictions) Matrix(ctx context.Context, p *explain.Problem) (explain.Ma
 	return s, nil
 }
 
+// oneText refuses a contrast of two answers, which have activations of their own.
+func oneText(name string, q explain.Question) error {
+	if q.TwoTexts() {
+		return fmt.Errorf("%s looks at the activations of one text, and two answers are contrasted: leave the foil out",
+			name)
+	}
+	return nil
+}
+
 // everyPrediction returns the problem's objective after each token of the input, and what is predicted there.
 func everyPrediction(ctx context.Context, p *explain.Problem) (of []lm.Objective, labels []string, err error) {
 	T := len(p.IDs)
-	targets := append(append([]tokenID{}, p.IDs[1:]...), p.Target)
+	targets := append(append([]tokenID{}, p.IDs[1:]...), p.Target[len(p.Target)-1])
 	foils := make([]tokenID, T)
 	if p.Question.Objective == explain.Contrast {
 		a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Logits: lm.AllLogits})
@@ -76,16 +90,13 @@ func everyPrediction(ctx context.Context, p *explain.Problem) (of []lm.Objective
 		for i := range foils {
 			foils[i] = explain.Best(a.Logits[0].Index(i).Data, targets[i])
 		}
-		foils[T-1] = p.Foil
+		foils[T-1] = p.Foil[0]
 	}
 	for i, id := range targets {
-		o := lm.Objective{Unit: p.Objective.Unit, Terms: slices.Clone(p.Objective.Terms)}
-		for k := range o.Terms {
-			o.Terms[k].Pos = i
-		}
-		o.Terms[0].ID = id
+		weight := p.Objective.Terms[0].Weight
+		o := lm.Objective{Unit: p.Objective.Unit, Terms: []lm.Term{{Pos: i, ID: id, Weight: weight}}}
 		if p.Question.Objective == explain.Contrast {
-			o.Terms[1].ID = foils[i]
+			o.Terms = append(o.Terms, lm.Term{Pos: i, ID: foils[i], Weight: -weight})
 		}
 		of, labels = append(of, o), append(labels, p.Model.TokenText(id))
 	}

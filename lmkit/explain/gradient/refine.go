@@ -40,19 +40,44 @@ func (x *panel) change() (size float64) {
 	return size
 }
 
-// halves returns the two halves of a panel, on which nothing is computed yet.
-func (x *panel) halves() []*panel {
-	middle := (x.from + x.to) / 2
-	return []*panel{{line: x.line, from: x.from, to: middle}, {line: x.line, from: middle, to: x.to}}
+// size is the sum of |score| over the features.
+func (x *panel) size() (size float64) {
+	for _, score := range x.scores(x.rule) {
+		size += math.Abs(score)
+	}
+	return size
+}
+
+// price returns how many points it takes to compute a panel more finely: those of the next rule, or the first ones of
+// both halves where there is none.
+func (x *panel) price() int {
+	if x.rule < len(rules)-1 {
+		return rules[x.rule+1] - len(x.slopes)
+	}
+	return 2 * rules[1]
+}
+
+// outlook returns how many points it will take until a panel is settled, as far as that can be told, or rest where it
+// cannot. A change below the size of the scores will be much smaller by the next rule. A larger one says nothing: if
+// even the finest rule leaves one, the panel may have to be halved any number of times.
+func (x *panel) outlook(rest int) int {
+	switch {
+	case x.change() <= x.size():
+		return x.price()
+	case x.rule < len(rules)-1:
+		return rules[len(rules)-1] - len(x.slopes)
+	}
+	return rest
 }
 
 // refine integrates slopes along lines, and returns the scores of each line [lines][features]. It computes each line
 // by two rules, then every panel that is not settled by the next finer rule, and halves those that the finest rule
-// does not settle, until all are settled or budget points are spent (the first round is always computed). totals is
-// what the scores of each line must add up to. docs/quadrature.md derives when a panel is settled, and what the
-// tolerance then promises.
+// does not settle, until all are settled, and the lines add up together, too. It asks for no more than budget points
+// (but for the first round, which is always computed): what is left of them goes to the panels that change most. totals
+// is what the scores of each line must add up to. foresees hears, before each round, how many points there will be in
+// all, as far as that can be told. docs/quadrature.md derives when a panel is settled, and what the tolerance promises.
 func refine(
-	slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int,
+	slopes func([]point) ([][]float64, error), totals []float64, tolerance float64, budget int, foresees func(points int),
 ) ([][]float64, error) {
 	lines := make([]integral, len(totals))
 	var open []*panel
@@ -61,20 +86,31 @@ func refine(
 		lines[l] = integral{[]*panel{whole}, total}
 		open = append(open, whole)
 	}
-	for spent := 0; ; {
+	spent := 0
+	foresees(len(lines) * rules[firstRule(tolerance)])
+	for len(open) > 0 {
 		computed, err := deepen(open, slopes)
 		if err != nil {
 			return nil, err
 		}
-		if spent += computed; spent >= budget {
-			break
+		spent += computed
+		var unsettled []*panel
+		for l := range lines {
+			unsettled = append(unsettled, lines[l].unsettled(tolerance)...)
+		}
+		if len(unsettled) == 0 {
+			unsettled = together(lines, tolerance)
+		}
+		foreseen := spent
+		for _, x := range unsettled {
+			foreseen += x.outlook(budget)
 		}
 		open = nil
-		for l := range lines {
-			open = append(open, lines[l].unsettled(tolerance)...)
+		for _, x := range affordable(unsettled, budget-spent) {
+			open = append(open, lines[x.line].refined(x)...)
 		}
-		if len(open) == 0 {
-			break
+		if len(open) > 0 {
+			foresees(min(foreseen, budget))
 		}
 	}
 	out := make([][]float64, len(lines))
@@ -82,6 +118,52 @@ func refine(
 		out[l] = lines[l].scores()
 	}
 	return out, nil
+}
+
+// together returns the panels that must be computed more finely though each line is settled by itself: none where the
+// scores of all lines add up to the sum of their totals within the tolerance, and else those that change most. Where
+// totals have different signs their sum is small, and errors that are small for each line are not for the sum.
+func together(lines []integral, tolerance float64) (open []*panel) {
+	sum, total, largest := 0.0, 0.0, 0.0
+	for _, l := range lines {
+		total += l.total
+		for _, s := range l.scores() {
+			sum += s
+		}
+		for _, x := range l.panels {
+			largest = max(largest, x.change())
+		}
+	}
+	if math.Abs(sum-total) <= tolerance*max(math.Abs(total), smallest) {
+		return nil
+	}
+	for _, l := range lines {
+		for _, x := range l.panels {
+			if x.change() >= largest/2 {
+				open = append(open, x)
+			}
+		}
+	}
+	return open
+}
+
+// affordable returns the panels that budget points are enough for, in the order in which they were given: where they
+// are not enough for all, those that change most.
+func affordable(panels []*panel, budget int) (chosen []*panel) {
+	worst := slices.SortedStableFunc(slices.Values(panels), func(a, b *panel) int {
+		return cmp.Compare(b.change(), a.change())
+	})
+	most := 0
+	for most < len(worst) && worst[most].price() <= budget {
+		budget -= worst[most].price()
+		most++
+	}
+	for _, x := range panels {
+		if slices.Contains(worst[:most], x) {
+			chosen = append(chosen, x)
+		}
+	}
+	return chosen
 }
 
 // deepen computes panels by the next finer rule, all in one call of slopes, and returns how many points that took: only
@@ -105,26 +187,32 @@ func deepen(panels []*panel, slopes func([]point) ([][]float64, error)) (compute
 	return len(points), nil
 }
 
-// unsettled returns the panels that must be computed more finely. A panel for which there is no finer rule is
-// replaced by its halves, which are among them.
+// unsettled returns the panels that must be computed more finely.
 func (l *integral) unsettled(tolerance float64) (open []*panel) {
 	allowed := l.allowance(tolerance)
-	var panels []*panel
 	for _, x := range l.panels {
-		replaced := []*panel{x}
-		switch {
-		case x.change() <= allowed:
-		case x.rule < len(rules)-1:
+		if x.change() > allowed {
 			open = append(open, x)
-		default:
-			replaced = x.halves()
-			open = append(open, replaced...)
 		}
-		panels = append(panels, replaced...)
 	}
-	l.panels = panels
 	return open
 }
+
+// refined returns what must be computed next of a panel: the panel itself, or its halves, which take its place, where
+// there is no finer rule for it.
+func (l *integral) refined(x *panel) []*panel {
+	if x.rule < len(rules)-1 {
+		return []*panel{x}
+	}
+	middle := (x.from + x.to) / 2
+	halves := []*panel{{line: x.line, from: x.from, to: middle}, {line: x.line, from: middle, to: x.to}}
+	at := slices.Index(l.panels, x)
+	l.panels = slices.Replace(l.panels, at, at+1, halves...)
+	return halves
+}
+
+// smallest is the size below which scores are rounding.
+const smallest = 1e-6
 
 // allowance returns the largest change by which a panel counts as settled. With M features, P panels and scores of the
 // size S = sum of |score|, that is
@@ -134,7 +222,6 @@ func (l *integral) unsettled(tolerance float64) (open []*panel) {
 // since the finest rule's error is about the square of its change (docs/quadrature.md). Where the scores do not add up
 // to the total within the tolerance, it is at most half the largest change, so that the worst panels are not settled.
 func (l *integral) allowance(tolerance float64) float64 {
-	const smallest = 1e-6 // sizes below this are rounding
 	scores := l.scores()
 	sum, size := 0.0, 0.0
 	for _, s := range scores {

@@ -40,6 +40,31 @@ func (o Occlusion) Score(ctx context.Context, p *explain.Problem) (explain.Score
 	return explain.Scores{Settings: o, Values: scores}, nil
 }
 
+// ScoreEach implements explain.EachToken. Cost: as Score, whatever the number of the tokens.
+func (o Occlusion) ScoreEach(
+	ctx context.Context, p *explain.Problem, parts []explain.Part,
+) (all []explain.Scores, err error) {
+	var sets []explain.Replacement
+	for f := range p.Features {
+		for b := range p.Baselines {
+			sets = append(sets, explain.Replacement{Features: []int{f}, Baseline: b})
+		}
+	}
+	p.Expect(len(sets))
+	without, err := p.PartValues(ctx, parts, sets)
+	if err != nil {
+		return nil, err
+	}
+	for k, x := range parts {
+		s := explain.Scores{Settings: Occlusion{Window: 1, Stride: 1}, Values: make([]float64, len(p.Features))}
+		for i, set := range sets {
+			s.Values[set.Features[0]] += (x.Value - without[i][k]) / float64(len(p.Baselines))
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
 // Play scores the features of any game, and says how many of its values it asked for.
 func (o Occlusion) Play(ctx context.Context, g explain.Game) (scores []float64, asked int, err error) {
 	M := g.Features()
@@ -87,25 +112,25 @@ func (LeaveOneOut) Name() string { return "leave-one-out" }
 
 // Score implements explain.Method. Cost: one row forward a feature.
 func (l LeaveOneOut) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
-	query := lm.Query{Of: []lm.Objective{p.Objective}}
+	var query lm.Query
 	for f, feature := range p.Features {
 		gone := map[int]bool{}
 		for _, t := range feature.Tokens {
 			gone[t] = true
 		}
-		var row []token.ID
+		row := make([]token.ID, 0, len(p.IDs))
 		for t, id := range p.IDs {
 			if !gone[t] {
 				row = append(row, id)
 			}
 		}
-		if row == nil {
+		if len(row) == len(p.IDs)-p.Input {
 			return explain.Scores{}, fmt.Errorf("leave-one-out: nothing is left without feature %d (%q): group the "+
 				"input into more features", f, feature.Text)
 		}
 		query.Rows = append(query.Rows, row)
 	}
-	a, err := p.Run(ctx, query)
+	a, err := p.Evaluate(ctx, query)
 	if err != nil {
 		return explain.Scores{}, err
 	}

@@ -16,6 +16,9 @@ func TestTheHeldTokensShare(t *testing.T) {
 			q.FirstToken = explain.HoldFirst
 			a := run(t, m, method, q)
 			held := a.Evidence.Held
+			if a.BaseOf == "" {
+				t.Errorf("%s: nothing says what the base is", method.Name())
+			}
 			if held == nil || held.Share == nil || !near(*held.Share, all.Scores[0], 1e-5) {
 				t.Fatalf("%s: %+v, should have the share %v", method.Name(), held, all.Scores[0])
 			}

@@ -39,6 +39,13 @@ func (x AttnLRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 	return propagate(ctx, p, lm.AttnLRP, x.Name())
 }
 
+// ScoreEach implements explain.EachToken. Cost: a row forward and backward a token.
+func (x AttnLRP) ScoreEach(
+	ctx context.Context, p *explain.Problem, parts []explain.Part,
+) ([]explain.Scores, error) {
+	return propagateEach(ctx, p, lm.AttnLRP, x.Name(), parts)
+}
+
 // CPLRP is conservative propagation for Transformers (Ali et al., 2022): as AttnLRP, but attention patterns are
 // constants, so that all relevance goes through the values that are attended to.
 type CPLRP struct{}
@@ -54,6 +61,13 @@ func (x CPLRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores, e
 	return propagate(ctx, p, lm.CPLRP, x.Name())
 }
 
+// ScoreEach implements explain.EachToken. Cost: a row forward and backward a token.
+func (x CPLRP) ScoreEach(
+	ctx context.Context, p *explain.Problem, parts []explain.Part,
+) ([]explain.Scores, error) {
+	return propagateEach(ctx, p, lm.CPLRP, x.Name(), parts)
+}
+
 // LRP is layer-wise relevance propagation for LSTMs (Arras et al., 2017): linear layers and the sum in the cell share
 // in proportion, stabilised by 0.001; of a gate times a signal the signal takes all.
 type LRP struct{}
@@ -67,6 +81,13 @@ func (x LRP) Suits(m *lm.Model, q explain.Question) error { return suits(m, q, l
 // Score implements explain.Method; see AttnLRP.
 func (x LRP) Score(ctx context.Context, p *explain.Problem) (explain.Scores, error) {
 	return propagate(ctx, p, lm.LRP, x.Name())
+}
+
+// ScoreEach implements explain.EachToken. Cost: a row forward and backward a token.
+func (x LRP) ScoreEach(
+	ctx context.Context, p *explain.Problem, parts []explain.Part,
+) ([]explain.Scores, error) {
+	return propagateEach(ctx, p, lm.LRP, x.Name(), parts)
 }
 
 // LRPHalf is LRP with the other rule for products (Arras et al., 2019): gate and signal take half each.
@@ -85,10 +106,21 @@ func (x LRPHalf) Score(ctx context.Context, p *explain.Problem) (explain.Scores,
 	return propagate(ctx, p, lm.LRPHalf, x.Name())
 }
 
+// ScoreEach implements explain.EachToken. Cost: a row forward and backward a token.
+func (x LRPHalf) ScoreEach(
+	ctx context.Context, p *explain.Problem, parts []explain.Part,
+) ([]explain.Scores, error) {
+	return propagateEach(ctx, p, lm.LRPHalf, x.Name(), parts)
+}
+
 // suits refuses an architecture that the rules are not for, and an objective that is not in logits.
 func suits(m *lm.Model, q explain.Question, rules lm.Rules, name string) error {
 	if err := rules.Check(m.Config()); err != nil {
 		return err
+	}
+	if q.TwoTexts() || q.Any {
+		return fmt.Errorf("%s shares out logits, and the objective is in probabilities: leave the foil out and choose the "+
+			"objective logit, or the method deeplift", name)
 	}
 	if slices.Contains([]string{explain.LogProb, explain.Prob, explain.Loss}, q.Objective) {
 		return fmt.Errorf("%s shares out logits, and the objective is %s: choose %s or %s, or the method deeplift",
@@ -99,26 +131,60 @@ func suits(m *lm.Model, q explain.Question, rules lm.Rules, name string) error {
 
 // propagate runs a method of the LRP family.
 func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name string) (explain.Scores, error) {
-	tokens, states := entrance(p.Model), stateTaps(p)
-	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Of: []lm.Objective{p.Objective}, Wrt: append(states, tokens),
-		Rules: rules})
+	all, err := propagateEach(ctx, p, rules, name, []explain.Part{{Objective: p.Objective, Value: p.Value}})
 	if err != nil {
 		return explain.Scores{}, err
 	}
-	each := perToken(a.At[tokens].Index(0), nil, a.Grad[tokens].Index(0))
+	return all[0], nil
+}
+
+// propagateEach runs a method of the LRP family on each part of the objective.
+func propagateEach(
+	ctx context.Context, p *explain.Problem, rules lm.Rules, name string, parts []explain.Part,
+) (all []explain.Scores, err error) {
+	tokens, states := entrance(p.Model), stateTaps(p)
+	p.Expect(2 * len(parts))
+	for chunk := range slices.Chunk(parts, max(8, heldNumbers/len(p.Embeddings.Data))) {
+		q := lm.Query{Rows: p.Rows(len(chunk)), Wrt: append(states, tokens), Rules: rules}
+		for _, x := range chunk {
+			q.Of = append(q.Of, x.Objective)
+		}
+		a, err := p.Run(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for k, x := range chunk {
+			s, err := shares(p, a, k, x.Value, name)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// heldNumbers bounds the relevances that a query of many rows returns.
+const heldNumbers = 64 << 20
+
+// shares returns what a row of the answer says of the features' share of a value.
+func shares(p *explain.Problem, a *lm.Answer, row int, value float64, name string) (explain.Scores, error) {
+	tokens := entrance(p.Model)
+	each := perToken(a.At[tokens].Index(row), nil, a.Grad[tokens].Index(row))
 	scores := sums(p, each)
 	size := floats.Norm(each, 1)
 	if math.IsNaN(size) || math.IsInf(size, 0) {
 		return explain.Scores{}, fmt.Errorf("%s: relevance grew beyond all numbers on its way back through this "+
 			"model: use deeplift", name)
 	}
-	base := a.Constants[0] + floats.Sum(each) - floats.Sum(scores)
-	for _, s := range states {
-		base += dot(a.At[s].Data, a.Grad[s].Data)
+	constants := a.Constants[row]
+	base := constants + floats.Sum(each) - floats.Sum(scores)
+	for _, s := range stateTaps(p) {
+		base += dot(a.At[s].Index(row).Data, a.Grad[s].Index(row).Data)
 	}
-	promise := &explain.Promise{Total: p.Value - base, Of: explain.Difference,
+	promise := &explain.Promise{Total: value - base, Of: explain.Difference,
 		Cure: "relevances that are much larger than their sum cancel, and rounding shows: compare with deeplift"}
-	s := explain.Scores{Values: scores, Promise: promise, Base: &base}
+	s := explain.Scores{Values: scores, Promise: promise, Base: &base, BaseOf: "what no feature is credited with"}
 	if held := p.Held(); held != nil {
 		sum := 0.0
 		for _, t := range held {
@@ -127,13 +193,13 @@ func propagate(ctx context.Context, p *explain.Problem, rules lm.Rules, name str
 		s.Held = &sum
 	}
 	switch {
-	case size > 100*math.Abs(p.Value):
+	case size > 100*math.Abs(value):
 		s.Warnings = append(s.Warnings, fmt.Sprintf("relevances of both signs, %.3g in all, share out a value of %.3g: "+
-			"they grew on their way back, and say little; use deeplift", size, p.Value))
-	case math.Abs(a.Constants[0]) > math.Abs(p.Value)/2:
+			"they grew on their way back, and say little; use deeplift", size, value))
+	case math.Abs(constants) > math.Abs(value)/2:
 		s.Warnings = append(s.Warnings, fmt.Sprintf("of the value %.3g, constants of the model (bias terms above "+
 			"all) took %.3g, "+
-			"which no token is credited with: compare with deeplift, where they take nothing", p.Value, a.Constants[0]))
+			"which no token is credited with: compare with deeplift, where they take nothing", value, constants))
 	}
 	return s, nil
 }

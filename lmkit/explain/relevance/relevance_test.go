@@ -41,6 +41,33 @@ var family = map[string][]explain.Method{
 
 func ids(n int) []token.ID { return append(explaintest.IDs(), 3, 1, 11, 2, 8)[:n] }
 
+// Scores of GIM are its gradient times the difference from the baseline: turned round, the question gets the opposite
+// answer, and a token that is the baseline has nothing.
+func TestGIM(t *testing.T) {
+	ms := explaintest.Models(t)
+	target, foil := []token.ID{2}, []token.ID{6}
+	q := explain.Question{IDs: ids(7), Target: target, Foil: foil, Baseline: "#7"}
+	a := run(t, ms["gpt2"], relevance.GIM{}, q)
+	q.Target, q.Foil = foil, target
+	b := run(t, ms["gpt2"], relevance.GIM{}, q)
+	for i, f := range a.Features {
+		if !near(a.Scores[i], -b.Scores[i], 1e-4) {
+			t.Errorf("token %d has %v one way and %v the other", i, a.Scores[i], b.Scores[i])
+		}
+		if is := a.Tokens[f.Tokens[0]].ID == 7; is != (a.Scores[i] == 0) {
+			t.Errorf("token %d, #%d, has %v against the baseline #7", i, a.Tokens[f.Tokens[0]].ID, a.Scores[i])
+		}
+	}
+	q.Baseline = "#7,mean"
+	if c := run(t, ms["gpt2"], relevance.GIM{}, q); len(c.Spread) != len(c.Scores) {
+		t.Error("several baselines have no spread")
+	}
+	_, err := explaintest.Explain(context.Background(), ms["lstm"], explain.Question{IDs: ids(4)}, relevance.GIM{})
+	if err == nil || !strings.Contains(err.Error(), "is for a Transformer") {
+		t.Error(err)
+	}
+}
+
 // Tokens and constants share the value without loss, for inputs of any length; turned round, the question gets the
 // opposite answer.
 func TestRelevanceIsConserved(t *testing.T) {
@@ -48,12 +75,13 @@ func TestRelevanceIsConserved(t *testing.T) {
 		for _, method := range family[name] {
 			for n := 1; n <= 12; n += 3 {
 				target, foil := token.ID(n), token.ID((n+5)%13)
-				a := run(t, m, method, explain.Question{IDs: ids(n), Target: &target, Foil: &foil, Tolerance: 1e-3})
+				a := run(t, m, method, explain.Question{IDs: ids(n), Target: []token.ID{target},
+					Foil: []token.ID{foil}, Tolerance: 1e-3})
 				c := a.Evidence.Completeness
 				if c == nil || !c.Holds || !near(sum(a.Scores), a.Value-a.Base, 1e-3) {
 					t.Errorf("%s of %d tokens: scores %v, value %v, base %v: %+v", method.Name(), n, a.Scores, a.Value, a.Base, c)
 				}
-				b := run(t, m, method, explain.Question{IDs: ids(n), Target: &foil, Foil: &target})
+				b := run(t, m, method, explain.Question{IDs: ids(n), Target: []token.ID{foil}, Foil: []token.ID{target}})
 				for i := range a.Scores {
 					if !near(a.Scores[i], -b.Scores[i], 1e-4) {
 						t.Errorf("%s: token %d has %v one way and %v the other", method.Name(), i, a.Scores[i], b.Scores[i])
@@ -69,9 +97,9 @@ func TestRelevanceIsLinear(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		for _, method := range family[name] {
 			target, foil := token.ID(2), token.ID(6)
-			contrast := run(t, m, method, explain.Question{IDs: ids(7), Target: &target, Foil: &foil})
-			a := run(t, m, method, explain.Question{IDs: ids(7), Target: &target, Objective: explain.Logit})
-			b := run(t, m, method, explain.Question{IDs: ids(7), Target: &foil, Objective: explain.Logit})
+			contrast := run(t, m, method, explain.Question{IDs: ids(7), Target: []token.ID{target}, Foil: []token.ID{foil}})
+			a := run(t, m, method, explain.Question{IDs: ids(7), Target: []token.ID{target}, Objective: explain.Logit})
+			b := run(t, m, method, explain.Question{IDs: ids(7), Target: []token.ID{foil}, Objective: explain.Logit})
 			for i, s := range contrast.Scores {
 				if !near(a.Scores[i]-b.Scores[i], s, 1e-4) {
 					t.Errorf("%s: token %d has %v - %v, in the contrast %v", method.Name(), i, a.Scores[i], b.Scores[i], s)
@@ -120,7 +148,7 @@ func TestRelevanceOfAState(t *testing.T) {
 	}
 	target, foil := token.ID(2), token.ID(6)
 	for _, method := range append(family["lstm"], relevance.DeepLIFT{}) {
-		q := explain.Question{IDs: ids(12), Target: &target, Foil: &foil, Tolerance: 1e-3}
+		q := explain.Question{IDs: ids(12), Target: []token.ID{target}, Foil: []token.ID{foil}, Tolerance: 1e-3}
 		whole := run(t, m, method, q)
 		q.IDs, q.State = after, &ran.States[0]
 		part := run(t, m, method, q)

@@ -64,7 +64,8 @@ func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate
 			sampled++
 		}
 	}
-	if est.Scores, err = fit(pairs, weights, est.Full-est.Empty); err != nil {
+	whole := gather(M, pairs, weights)
+	if est.Scores, err = whole.fit(est.Full - est.Empty); err != nil {
 		return Estimate{}, err
 	}
 	if sampled < 2 {
@@ -72,7 +73,7 @@ func (k Kernel) Play(ctx context.Context, g explain.Game, seed uint64) (Estimate
 			"features, and nothing can tell how far the scores are off: raise the budget", budget, M))
 		return est, nil
 	}
-	est.Spread, err = spread(pairs, sampled, est.Full-est.Empty)
+	est.Spread, err = spread(whole, pairs, sampled, est.Full-est.Empty)
 	return est, err
 }
 
@@ -164,13 +165,22 @@ func (s stratum) random(M int, rng *rand.Rand, drawn map[string]bool) explain.Co
 	}
 }
 
-// fit returns the φ that minimises Σ weights[k] (pairs[k].half - x_k·φ)² under the constraint Σφ = total. Here x_k is
-// +1/2 for the features in the coalition and -1/2 for the others: this is what the fit to single coalitions comes to
-// when each is there together with its complement, as the constant of the fit cancels. With A = Σ weights[k] x_k x_kᵀ
-// and b = Σ weights[k] half_k x_k, φ = A⁻¹b + λ A⁻¹1, where λ is such that the constraint holds.
-func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
-	M := len(pairs[0].in)
-	scaled, b := mat.NewDense(len(pairs), M, nil), mat.NewVecDense(M, nil)
+// moments are the sums over pairs that a fit needs: A = Σ weights[k] x_k x_kᵀ and b = Σ weights[k] half_k x_k. Here x_k
+// is +1/2 for the features in coalition k and -1/2 for the others.
+type moments struct {
+	a *mat.SymDense
+	b *mat.VecDense
+}
+
+func zeroMoments(M int) moments { return moments{mat.NewSymDense(M, nil), mat.NewVecDense(M, nil)} }
+
+// gather returns the moments of pairs of M features under weights.
+func gather(M int, pairs []pair, weights []float64) moments {
+	m := zeroMoments(M)
+	if len(pairs) == 0 {
+		return m
+	}
+	scaled := mat.NewDense(len(pairs), M, nil)
 	for k, p := range pairs {
 		row := scaled.RawRowView(k)
 		for i, in := range p.in {
@@ -178,22 +188,37 @@ func fit(pairs []pair, weights []float64, total float64) ([]float64, error) {
 			if in {
 				row[i] = 0.5
 			}
-			b.SetVec(i, b.AtVec(i)+weights[k]*p.half*row[i])
+			m.b.SetVec(i, m.b.AtVec(i)+weights[k]*p.half*row[i])
 			row[i] *= math.Sqrt(weights[k])
 		}
 	}
-	A := mat.NewSymDense(M, nil)
-	A.SymOuterK(1, scaled.T())
+	m.a.SymOuterK(1, scaled.T())
+	return m
+}
+
+// add adds other moments, times a number.
+func (m moments) add(times float64, other moments) {
+	var part mat.SymDense
+	part.ScaleSym(times, other.a)
+	m.a.AddSym(m.a, &part)
+	m.b.AddScaledVec(m.b, times, other.b)
+}
+
+// fit returns the φ that minimises Σ weights[k] (half_k - x_k·φ)² under the constraint Σφ = total. This is what the fit
+// to single coalitions comes to when each is there together with its complement, as the constant of the fit cancels:
+// φ = A⁻¹b + λ A⁻¹1, where λ is such that the constraint holds.
+func (m moments) fit(total float64) ([]float64, error) {
 	var chol mat.Cholesky
-	if !chol.Factorize(A) {
+	if !chol.Factorize(m.a) {
 		return nil, errors.New("kernel-shap: the fit has no unique solution: raise the budget")
 	}
+	M := m.b.Len()
 	ones := mat.NewVecDense(M, nil)
 	for i := range M {
 		ones.SetVec(i, 1)
 	}
 	var free, back mat.VecDense
-	if err := errors.Join(chol.SolveVecTo(&free, b), chol.SolveVecTo(&back, ones)); err != nil {
+	if err := errors.Join(chol.SolveVecTo(&free, m.b), chol.SolveVecTo(&back, ones)); err != nil {
 		return nil, fmt.Errorf("kernel-shap: the fit is close to singular (%w): raise the budget", err)
 	}
 	free.AddScaledVec(&free, (total-mat.Sum(&free))/mat.Sum(&back), &back)
@@ -207,26 +232,35 @@ const jackknifeParts = 20
 // another, while the weights of the other parts grow to make up for it, and the scatter of these fits tells how much
 // the scores depend on what was drawn. Of a size of which nearly all pairs were drawn, another sample would be nearly
 // the same: so the change of a weight is multiplied by sqrt(missing), the correction for sampling without repetition.
-func spread(pairs []pair, sampled int, total float64) ([]float64, error) {
+//
+// A fit without part g has the moments whole + change (Σ parts - part g) - part g, where whole are those of all pairs,
+// and a part has those of its pairs with their weights times sqrt(missing): every pair is looked at twice, however many
+// fits there are.
+func spread(whole moments, pairs []pair, sampled int, total float64) ([]float64, error) {
 	groups := min(jackknifeParts, sampled)
-	var estimates [][]float64
-	for g := range groups {
-		inGroup := (sampled - g + groups - 1) / groups
-		weights := make([]float64, len(pairs))
-		k := 0
-		for i, p := range pairs {
-			weights[i] = p.weight
-			if !p.sampled {
-				continue
-			}
-			change := float64(inGroup) / float64(sampled-inGroup)
-			if k%groups == g {
-				change = -1
-			}
-			weights[i] *= 1 + math.Sqrt(p.missing)*change
+	members, weights := make([][]pair, groups), make([][]float64, groups)
+	k := 0
+	for _, p := range pairs {
+		if p.sampled {
+			g := k % groups
+			members[g], weights[g] = append(members[g], p), append(weights[g], p.weight*math.Sqrt(p.missing))
 			k++
 		}
-		scores, err := fit(pairs, weights, total)
+	}
+	M := whole.b.Len()
+	all, parts := zeroMoments(M), make([]moments, groups)
+	for g := range parts {
+		parts[g] = gather(M, members[g], weights[g])
+		all.add(1, parts[g])
+	}
+	var estimates [][]float64
+	for g, part := range parts {
+		change := float64(len(members[g])) / float64(sampled-len(members[g]))
+		without := zeroMoments(M)
+		without.add(1, whole)
+		without.add(change, all)
+		without.add(-change-1, part)
+		scores, err := without.fit(total)
 		if err != nil {
 			return nil, err
 		}

@@ -196,8 +196,8 @@ func (s *sharing) shareRest() string {
 			most, at = groups[name], name
 		}
 	}
-	return fmt.Sprintf("the budget ended before %d groups of features were told apart: within them, credit is "+
-		"shared equally (at most %.3g, for features %s); raise the budget", len(groups), most, at)
+	return fmt.Sprintf("the budget ended before all features were told apart: within some groups, of which there are "+
+		"%d here, credit is shared equally (at most %.3g, for features %s); raise the budget", len(groups), most, at)
 }
 
 // queue is a heap of shares: the one with the most to share out is first, and of equal ones the older.

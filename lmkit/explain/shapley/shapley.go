@@ -117,8 +117,12 @@ func checkBudget(name string, budget, M, least int) (int, error) {
 		least = min(least, 1<<M)
 	}
 	if least = max(2, least); budget < least {
-		return 0, fmt.Errorf("%s: a budget of %d coalitions is too small for %d features: it takes at least %d; "+
-			"raise the budget, or group the input into fewer features", name, budget, M, least)
+		features := "features"
+		if M == 1 {
+			features = "feature"
+		}
+		return 0, fmt.Errorf("%s: a budget of %d coalitions is too small for %d %s: it takes at least %d; "+
+			"raise the budget, or group the input into fewer features", name, budget, M, features, least)
 	}
 	return budget, nil
 }

@@ -42,9 +42,9 @@ type Global struct {
 }
 
 // Explain asks a model which of some tokens comes after each input, and fits a tree to their probabilities, among each
-// other. Cost: one row forward an input.
+// other. Held tokens of an input are read, and no test asks for them. Cost: one row forward an input.
 func (g GlobalTree) Explain(
-	ctx context.Context, m *lm.Model, inputs [][]token.ID, choices []token.ID,
+	ctx context.Context, m *lm.Model, inputs []token.Encoding, choices []token.ID,
 ) (*Global, error) {
 	if len(choices) < 2 {
 		return nil, errors.New("a global tree needs two tokens or more to choose from")
@@ -56,23 +56,29 @@ func (g GlobalTree) Explain(
 		}
 		names = append(names, m.TokenText(id))
 	}
-	for i, row := range inputs {
-		if err := m.CheckRow(row); err != nil {
+	for i, input := range inputs {
+		if err := m.CheckRow(input.IDs); err != nil {
 			return nil, fmt.Errorf("input %d: %w", i, err)
 		}
 	}
 	var values [][]float64
 	var texts [][]string
-	for rows := range slices.Chunk(inputs, 256) { // all logits of these are in memory at once
-		answer, err := m.Run(ctx, lm.Query{Rows: rows, Logits: lm.LastLogits})
+	for some := range slices.Chunk(inputs, 256) { // all logits of these are in memory at once
+		q := lm.Query{Logits: lm.LastLogits}
+		for _, input := range some {
+			q.Rows = append(q.Rows, input.IDs)
+		}
+		answer, err := m.Run(ctx, q)
 		if err != nil {
 			return nil, err
 		}
-		for i, row := range rows {
+		for i, input := range some {
 			values = append(values, among(answer.Logits[i].Data, choices))
 			var words []string
-			for _, id := range row {
-				words = append(words, m.TokenText(id))
+			for k, id := range input.IDs {
+				if input.Held == nil || !input.Held[k] {
+					words = append(words, m.TokenText(id))
+				}
 			}
 			texts = append(texts, words)
 		}
@@ -174,8 +180,9 @@ func (g GlobalTree) defaults() GlobalTree {
 func (g GlobalTree) check(inputs [][]string, values [][]float64, outputs []string) error {
 	if g.Depth < 1 || g.Depth > 20 || g.MinRows < 1 || g.MinCount < 1 || g.MaxTests < 1 ||
 		!(g.HeldOut > 0 && g.HeldOut < 1) {
-		return fmt.Errorf("a global tree with these settings cannot be: %+v; depth is 1 to 20, counts are positive, "+
-			"the share held out is between 0 and 1", g)
+		return fmt.Errorf("a global tree of depth %d, of %d inputs a leaf and %d a test, with %d tests and a share of %g "+
+			"held out cannot be: the depth is 1 to 20, the numbers are above 0, the share is between 0 and 1",
+			g.Depth, g.MinRows, g.MinCount, g.MaxTests, g.HeldOut)
 	}
 	if len(inputs) < 2 || len(inputs) != len(values) || len(outputs) == 0 {
 		return fmt.Errorf("a global tree of %d inputs, values for %d of them, and %d outputs: there must be at least "+

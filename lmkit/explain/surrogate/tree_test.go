@@ -180,13 +180,13 @@ func TestGlobalTreeErrors(t *testing.T) {
 func TestGlobalTreeOnModels(t *testing.T) {
 	for name, m := range explaintest.Models(t) {
 		rng := rand.New(rand.NewPCG(1, 1))
-		var inputs [][]token.ID
+		var inputs []token.Encoding
 		for range 60 {
-			row := make([]token.ID, 2+rng.IntN(5))
-			for i := range row {
-				row[i] = token.ID(rng.IntN(m.Config().Vocab))
+			row := []token.ID{7} // held: in every input, and nothing to ask for
+			for range 2 + rng.IntN(5) {
+				row = append(row, token.ID(rng.IntN(m.Config().Vocab)))
 			}
-			inputs = append(inputs, row)
+			inputs = append(inputs, token.Encoding{IDs: row, Held: append([]bool{true}, make([]bool, len(row)-1)...)})
 		}
 		g, err := surrogate.GlobalTree{Seed: 1}.Explain(ctx, m, inputs, []token.ID{2, 5, 8})
 		if err != nil {

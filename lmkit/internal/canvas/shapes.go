@@ -177,7 +177,7 @@ func (p picture) svg(b *strings.Builder) {
 		return // a bytes.Buffer takes everything
 	}
 	const element = `<image x="%s" y="%s" width="%s" height="%s" preserveAspectRatio="none" ` +
-		`style="image-rendering:pixelated" href="data:image/png;base64,%s"/>` + "\n"
+		`image-rendering="pixelated" href="data:image/png;base64,%s"/>` + "\n"
 	encoded := base64.StdEncoding.EncodeToString(data.Bytes())
 	fmt.Fprintf(b, element, Num(p.x), Num(p.y), Num(p.w), Num(p.h), encoded)
 }

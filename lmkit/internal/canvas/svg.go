@@ -9,6 +9,10 @@ import (
 	"strings"
 )
 
+// Fluid is the attribute of a picture that lets it shrink with what it is shown in. A page with a rule of its own for
+// that, and no styles in its elements, leaves it out.
+const Fluid = ` style="max-width:100%;height:auto"`
+
 // SVG writes the picture: a light background, so that it reads in a dark viewer, and a label for who cannot see it.
 func (c *Canvas) SVG(w io.Writer) error {
 	var b strings.Builder
@@ -16,11 +20,11 @@ func (c *Canvas) SVG(w io.Writer) error {
 		s.svg(&b)
 	}
 	_, err := fmt.Fprintf(w, `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="%s" `+
-		`viewBox="0 0 %s %s" width="%[2]s" height="%[3]s" style="max-width:100%%;height:auto" `+
-		`font-family="%[4]s" font-size="12" fill="%[5]s">
+		`viewBox="0 0 %s %s" width="%[2]s" height="%[3]s"%[4]s `+
+		`font-family="%[5]s" font-size="12" fill="%[6]s">
 <rect width="100%%" height="100%%" rx="6" fill="#ffffff"/>
-%[6]s</svg>
-`, html.EscapeString(c.about), Num(c.Width), Num(c.Height()), sansFont, InkDark, b.String())
+%[7]s</svg>
+`, html.EscapeString(c.about), Num(c.Width), Num(c.Height()), Fluid, sansFont, InkDark, b.String())
 	return err
 }
 

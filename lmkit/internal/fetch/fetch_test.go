@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,7 +219,7 @@ func put(t *testing.T, path string, b []byte) {
 // Where the size is known, a server that ends too early is asked for the rest, and one that does not end is left.
 func TestSizeIsKnown(t *testing.T) {
 	body := data(1, 300_000)
-	sent := 0
+	var sent atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer me" {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -234,7 +235,7 @@ func TestSizeIsKnown(t *testing.T) {
 				if n, err := w.Write(body); err != nil {
 					return
 				} else {
-					sent += n
+					sent.Add(int64(n))
 				}
 			}
 			return
@@ -263,8 +264,8 @@ func TestSizeIsKnown(t *testing.T) {
 	if err := File(t.Context(), endless); err == nil || !strings.Contains(err.Error(), "more than the 300000 bytes") {
 		t.Errorf("endless: %v", err)
 	}
-	if sent > 100_000_000 {
-		t.Errorf("%d bytes were taken", sent)
+	if n := sent.Load(); n > 100_000_000 {
+		t.Errorf("%d bytes were taken", n)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"lmkit.internal/lmkit/internal/fetch"
 	"lmkit.internal/lmkit/internal/safetensors"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // client gives up soon on a host that does not answer, and is patient with one that sends.
@@ -148,7 +149,7 @@ func (r repo) ask(ctx context.Context) (about description, err error) {
 	if answer.StatusCode != http.StatusOK {
 		return about, explained(&fetch.StatusError{Code: answer.StatusCode})
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, 16<<20)).Decode(&about); err != nil {
+	if err := strict.Plain(json.NewDecoder(io.LimitReader(answer.Body, 16<<20)).Decode(&about)); err != nil {
 		return about, fmt.Errorf("%s sends no description that can be read: %w", endpoint(), err)
 	}
 	if !validCommit.MatchString(about.Commit) {

@@ -83,6 +83,8 @@ func Weights(name string) string {
 		return "rename it to model.safetensors.index.json"
 	case end == ".safetensors" && strings.Contains(name, "-of-"):
 		return "a part of a model needs the index model.safetensors.index.json, which was beside it"
+	case name == "model.safetensors":
+		return "config.json belongs beside it, which says what its numbers are"
 	case end == ".safetensors":
 		return "rename it to model.safetensors if it holds the weights"
 	case end == ".gguf":

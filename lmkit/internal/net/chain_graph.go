@@ -33,8 +33,16 @@ func (k Embed) Signature(c Config) Signature {
 		s.Outputs = outputs(k.Wrt, k.Wrt)
 		return s
 	}
-	s.Outputs = append([]string{Stream}, outputs(k.Taps, nil)...)
+	s.Outputs = append(append([]string{Stream}, k.read()...), outputs(k.Taps, nil)...)
 	return s
+}
+
+// read lists the part of the objective that a forward pass adds up.
+func (o Opening) read() []string {
+	if len(o.Linear) == 0 {
+		return nil
+	}
+	return []string{Objective}
 }
 
 func (k Embed) graph(p *pass, in values) values {
@@ -49,11 +57,22 @@ func (k Embed) graph(p *pass, in values) values {
 	out := values{Stream: entry(p, p.weights.embed(ids))}
 	if k.Back {
 		p.record(k.Wrt, out)
-		p.differentiate(Mul(out[Stream], in[ByStream]), k.Wrt, nil, out)
+		p.differentiate(p.upTo(k.Linear, in, out[Stream]), k.Wrt, nil, out)
 		return out
 	}
 	p.record(k.Taps, out)
+	out[Objective] = p.read(k.Linear, nil)
 	return out
+}
+
+// upTo returns what a stage with a residual stream as its result differentiates: the stream times the gradient by it
+// that came from above, and the objective's linear part within the stage. Only its gradient means something.
+func (p *pass) upTo(reads []string, in values, stream *Node) *Node {
+	y := Mul(stream, in[ByStream])
+	if len(reads) == 0 {
+		return y
+	}
+	return Add(ReduceAllSum(y), ReduceAllSum(p.read(reads, nil)))
 }
 
 // Layer is one layer of the residual stream.
@@ -120,7 +139,7 @@ func (k Layer) Signature(c Config) Signature {
 		}
 		return s
 	}
-	s.Outputs = append(append([]string{Stream}, residuals...), outputs(k.Taps, nil)...)
+	s.Outputs = append(append(append([]string{Stream}, residuals...), k.read()...), outputs(k.Taps, nil)...)
 	if k.Memory.returns() {
 		s.Outputs = append(s.Outputs, Keys, Vals)
 	}
@@ -148,15 +167,16 @@ func (k Layer) graph(p *pass, in values) values {
 	}
 	out := values{Stream: block(p, x)}
 	if k.Back {
-		if !k.Below {
-			x = nil
+		by := values{}
+		if k.Below {
+			by[ByStream] = x
 		}
-		y := Mul(out[Stream], in[ByStream])
 		p.record(k.Wrt, out)
-		p.differentiate(y, k.Wrt, x, out)
+		p.differentiate(p.upTo(k.Linear, in, out[Stream]), k.Wrt, by, out)
 		return out
 	}
 	p.record(k.Taps, out)
+	out[Objective] = p.read(k.Linear, nil)
 	if k.Keep {
 		for _, t := range p.config.residuals() {
 			out[kept(t)] = p.recorded(t)
@@ -165,6 +185,50 @@ func (k Layer) graph(p *pass, in values) values {
 	if k.Memory.returns() {
 		out[Keys], out[Vals] = p.cache.keys[p.layer], p.cache.vals[p.layer]
 	}
+	return out
+}
+
+// Layers are layers of a step of generation that stand one after the other, as one program: what calling a
+// program costs is a quarter of the time in which a layer reads one token.
+type Layers struct {
+	Kinds string // a letter a layer, as in Config.Pattern
+}
+
+// Key names the program.
+func (k Layers) Key() string { return "layers " + k.Kinds }
+
+// Signature lists the residual stream and, of each layer, its parameters (ParamOf) and what it knows of earlier tokens
+// (MemoryOf), counted from the first of these layers; to the next stream and memories.
+func (k Layers) Signature(c Config) Signature {
+	s := Signature{Inputs: []string{Stream, CacheAt}, Outputs: []string{Stream}}
+	for i := range k.Kinds {
+		for _, name := range c.blockParams() {
+			s.Inputs = append(s.Inputs, ParamOf(i, name))
+		}
+		first, second := MemoryOf(i)
+		s.Inputs, s.Outputs = append(s.Inputs, first, second), append(s.Outputs, first, second)
+	}
+	return s
+}
+
+// ParamOf returns the name of a parameter of layer i of Layers.
+func ParamOf(i int, name string) string { return fmt.Sprintf("%d.%s", i, name) }
+
+func (k Layers) graph(p *pass, in values) values {
+	x, n := in[Stream], len(k.Kinds)
+	p.open(Opening{}, in, x.Graph(), x.Shape().Dimensions[0])
+	p.config.Pattern, p.weights = k.Kinds, Weights(in)
+	p.cache = &cache{at: in[CacheAt], keys: make([]*Node, n), vals: make([]*Node, n)}
+	out := values{}
+	for i := range n {
+		first, second := MemoryOf(i)
+		p.cache.keys[i], p.cache.vals[i] = in[first], in[second]
+		layer := *p
+		layer.scope, layer.layer = ParamOf(i, ""), i
+		x = block(&layer, x)
+		out[first], out[second] = p.cache.keys[i], p.cache.vals[i]
+	}
+	out[Stream] = x
 	return out
 }
 
@@ -185,62 +249,15 @@ func (k Layer) recall(p *pass, in values) {
 	p.cache.keys[p.layer], p.cache.vals[p.layer] = keys, vals
 }
 
-// End is what follows the last layer: the final norm, and what is asked about the next tokens.
-type End struct {
-	Opening
-	Prediction
-	Back bool // the gradient of the objective by the residual stream is asked for, too
-}
+// Some is the residual stream at the tokens of Places alone.
+type Some struct{}
 
 // Key names the program.
-func (k End) Key() string { return fmt.Sprintf("end %+v", k) }
+func (Some) Key() string { return "some" }
 
-// Signature lists the residual stream, terms and edits, to objective and logits, activations and gradients.
-func (k End) Signature(c Config) Signature {
-	s := Signature{Params: c.endParams(), Inputs: append([]string{Stream}, k.Opening.inputs()...)}
-	if k.Logits == "last" && !k.Last {
-		s.Inputs = append(s.Inputs, Length)
-	}
-	s.Inputs = append(s.Inputs, k.Prediction.inputs()...)
-	s.Outputs = append(k.Prediction.outputs(), outputs(k.Taps, k.Wrt)...)
-	if k.Back {
-		s.Outputs = append(s.Outputs, ByStream)
-	}
-	if k.Rules.Conserve() && (k.Back || len(k.Wrt) > 0) {
-		s.Outputs = append(s.Outputs, ByOne)
-	}
-	return s
+// Signature lists the stream and the places, to a stream [B, P, D].
+func (Some) Signature(Config) Signature {
+	return Signature{nil, []string{Stream, Places}, []string{Stream}}
 }
 
-func (k End) graph(p *pass, in values) values {
-	x := leaf(in[Stream])
-	p.open(k.Opening, in, x.Graph(), x.Shape().Dimensions[0])
-	out := values{}
-	k.answer(p, exit(p, x), in, out)
-	p.record(k.Taps, out)
-	if !k.Back {
-		x = nil
-	}
-	if k.Back || len(k.Wrt) > 0 {
-		p.differentiate(out[Objective], k.Wrt, x, out)
-	}
-	return out
-}
-
-// EndChoice is what follows the last layer in a step of generation.
-type EndChoice struct{ Choice }
-
-// Key names the program.
-func (k EndChoice) Key() string { return fmt.Sprintf("end choice %+v", k) }
-
-// Signature lists the residual stream and the numbers of the choice, to the choice and the logits [B, V].
-func (k EndChoice) Signature(c Config) Signature {
-	return Signature{c.endParams(), append([]string{Stream, Length}, k.inputs()...), []string{Report, Chosen, Logits}}
-}
-
-func (k EndChoice) graph(p *pass, in values) values {
-	out := values{}
-	h := exit(p, ExpandAxes(pick(in[Stream], AddScalar(in[Length], -1)), 1)) // [B, 1, D]
-	k.choose(Squeeze(p.output(h), 1), in, out)
-	return out
-}
+func (Some) graph(_ *pass, in values) values { return values{Stream: pickMany(in[Stream], in[Places])} }

@@ -11,6 +11,7 @@ import (
 
 // Step is one step of generation as one program: it reads the newest tokens of each row, and chooses the next one.
 type Step struct {
+	Opening // edits alone
 	Choice
 	Memory bool // earlier tokens are not read again: what they left is taken, and returned with what these leave
 }
@@ -24,9 +25,10 @@ func (k Step) Key() string { return fmt.Sprintf("step %+v", k) }
 func (k Step) Signature(c Config) Signature {
 	s := Signature{
 		Params:  c.paramsOf(func(Param) bool { return true }),
-		Inputs:  append([]string{IDs, Length, Chosen}, k.inputs()...),
+		Inputs:  append([]string{IDs, Length, Chosen}, k.Choice.inputs()...),
 		Outputs: []string{Report, Chosen, Logits},
 	}
+	s.Inputs = append(s.Inputs, k.Opening.inputs()...)
 	if k.Memory && c.Attends() {
 		s.Inputs = append(s.Inputs, CacheAt)
 	}
@@ -55,6 +57,7 @@ func (k Step) graph(p *pass, in values) values {
 	case k.Memory:
 		p.cache = &cache{at: in[CacheAt], keys: first, vals: second}
 	}
+	p.open(k.Opening, in, in[IDs].Graph(), in[IDs].Shape().Dimensions[0])
 	h := forward(p, p.weights.embed(chosen(in[IDs], in[Chosen]))) // [B, T, D]
 	out := values{}
 	k.choose(p.output(pick(h, AddScalar(in[Length], -1))), in, out)

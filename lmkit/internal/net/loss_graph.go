@@ -26,11 +26,16 @@ type LossOf struct {
 
 // Loss runs the model on a batch. loops says whether the engine has While and DynamicSlice.
 func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
-	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops), state: &state{hidden: b.Hidden, cell: b.Cell}}
+	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops)}
 	if b.Seed != nil && c.Dropout > 0 {
 		p.drop = dropout(c.Dropout, b.Seed)
 	}
-	h := forward(p, w.embed(b.IDs)) // [B, T, D]
+	return p.loss(b)
+}
+
+func (p *pass) loss(b Batch) LossOf {
+	p.state = &state{hidden: b.Hidden, cell: b.Cell}
+	h := forward(p, p.weights.embed(b.IDs)) // [B, T, D]
 	targets := b.Targets
 	if targets.Rank() == 3 { // only these tokens need the head
 		h = pickMany(h, Squeeze(Slice(targets, AxisRange(), AxisRange(), AxisElem(1)), -1))
@@ -49,11 +54,20 @@ func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
 
 // output returns the head: hidden states [..., D] to logits [..., V].
 func (p *pass) output(h *Node) *Node {
-	matrix, bias := p.weights.head(p.config)
+	matrix, _ := p.weights.head(p.config)
+	return p.logits(p.times(h, floats(matrix)))
+}
+
+// times returns h·Wᵀ for h [..., D] and a matrix W [C, D]: [..., C].
+func (p *pass) times(h, w *Node) *Node {
 	d := h.Shape().Dimensions
-	y := matmul(Reshape(h, -1, d[len(d)-1]), floats(matrix))
-	y = Reshape(y, append(append([]int{}, d[:len(d)-1]...), -1)...)
-	if bias != nil {
+	y := p.matmul(Reshape(h, -1, d[len(d)-1]), w)
+	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), -1)...)
+}
+
+// logits returns what products with the output matrix [..., V] come to, with the bias and the cap.
+func (p *pass) logits(y *Node) *Node {
+	if bias := p.weights[outputBias]; bias != nil {
 		y = Add(y, lift(bias, y))
 	}
 	return p.capped(y, p.config.LogitCap)

@@ -136,8 +136,9 @@ func (a *adjoint) onHidden(h *Node) *Node {
 // run takes the gradient of the hidden states from above [T, B, H], and returns it with what the later steps add.
 func (a *adjoint) run(v *Node) *Node {
 	z, cPrev := leaf(a.z), leaf(a.cPrev)
-	l := &adjoint{local: true}
-	h, _ := lstmCell(a.pass.silent(), z, cPrev, l)
+	l, q := &adjoint{local: true}, a.pass.reading()
+	h, _ := lstmCell(q, z, cPrev, l)
+	own := q.ownReads(z)
 	byCell := Gradient(ReduceAllSum(l.cellOut), z, cPrev) // d cell/d z [T, B, 4H], d cell/d cPrev [T, B, H]
 	byHidden := Gradient(ReduceAllSum(h), z, l.cut)       // d hidden/d z, d hidden/d cell
 	// The cell depends on gates i, f, g; hidden, given the cell, on o alone: one array holds both.
@@ -148,14 +149,59 @@ func (a *adjoint) run(v *Node) *Node {
 	gates := shapes.Make(v.DType(), a.z.Shape().Dimensions[1:]...)
 	zero := Zeros(v.Graph(), state)
 	turn := func(s step, next []*Node) (carry, emit []*Node) {
-		dh := Add(s.of(v), next[0])
-		dc := Add(Mul(s.of(byHidden[1]), dh), next[1])
-		dz := Mul(s.of(local), Concatenate([]*Node{dc, dc, dc, dh}, -1))
-		return []*Node{Einsum("bg,gh->bh", dz, a.wh), Mul(s.of(byCell[1]), dc)}, []*Node{dh, next[1], dz}
+		later := Add(s.of(v), next[0]) // what comes to the hidden state from above and from later steps
+		dh := plusRead(later, s, own.hidden)
+		dc := plusRead(Add(Mul(s.of(byHidden[1]), dh), next[1]), s, own.cell)
+		dz := plusRead(Mul(s.of(local), Concatenate([]*Node{dc, dc, dc, dh}, -1)), s, own.gates)
+		return []*Node{Einsum("bg,gh->bh", dz, a.wh), Mul(s.of(byCell[1]), dc)}, []*Node{later, next[1], dz}
 	}
 	first, out := a.pass.loop(T, true, []*Node{zero, zero}, []shapes.Shape{state, state, gates}, turn)
 	a.fromCell, a.dz, a.dh0, a.dc0 = out[1], out[2], first[0], first[1]
 	return out[0]
+}
+
+// ownReads is the gradient of what an objective reads inside a recurrence, by what is read itself. The replay passes it
+// on to the layer below, and the adjoint to earlier steps.
+type ownReads struct {
+	hidden, cell *Node // [T, B, H]; nil: nothing is read there
+	gates        *Node // by the pre-activations, of what is read of these and of gates [T, B, 4H]
+}
+
+// reading returns the same walk, recording no more than what the objective reads.
+func (p *pass) reading() *pass {
+	q := *p
+	q.want, q.seen = map[string]bool{}, map[string]*Node{}
+	for tap := range p.coefficients {
+		q.want[tap] = true
+	}
+	return &q
+}
+
+// ownReads returns what is read in the layer where the pass stands, after a walk from pre-activations z.
+func (p *pass) ownReads(z *Node) (own ownReads) {
+	var inGates *Node
+	for _, name := range []string{"pre", "gate.i", "gate.f", "gate.g", "gate.o"} {
+		if x := p.seen[p.scope+name]; x != nil {
+			x = ReduceAllSum(Mul(x, p.coefficients[p.scope+name]))
+			if inGates != nil {
+				x = Add(inGates, x)
+			}
+			inGates = x
+		}
+	}
+	if inGates != nil {
+		own.gates = Gradient(inGates, z)[0]
+	}
+	own.hidden, own.cell = p.coefficients[p.scope+"hidden"], p.coefficients[p.scope+"cell"]
+	return own
+}
+
+// plusRead adds the step's part of what is read, if anything is.
+func plusRead(x *Node, s step, read *Node) *Node {
+	if read == nil {
+		return x
+	}
+	return Add(x, s.of(read))
 }
 
 // quarter returns the k-th gate's part of z [..., 4H].

@@ -16,16 +16,23 @@ type pass struct {
 	weights Weights
 	scope   string // "block.2.attn."
 	layer   int    // the number of the layer
+	// bfloat16 says that products with weights take both factors as bfloat16.
+	bfloat16 bool
 
 	// What is recorded and replaced, and what gradients do.
 	want  map[string]bool   // names to record; a set "*" records everything
 	seen  map[string]*Node  // recorded: shared by all scopes of the walk
 	edits map[string][]edit // replacements, by tap name
-	rules Rules             // how gradients pass what is not linear
-	one   *Node             // [B] ones that constants are multiplied by where relevance is conserved: see bias
-	from  int               // the first layer whose constants are counted
-	known map[string]*Node  // values that are not to be computed again; gradients go through to what they are of
-	drop  func(*Node) *Node // dropout; nil: none
+	// places are the tokens whose activations and gradients are returned [B, P]; nil: all.
+	places *Node
+
+	// coefficients are those of activations that the objective is linear in; of an LSTM's [T, B, ...].
+	coefficients map[string]*Node
+	rules        Rules             // how gradients pass what is not linear
+	one          *Node             // [B] ones that constants are multiplied by where relevance is conserved: see bias
+	from         int               // the first layer whose constants are counted
+	known        map[string]*Node  // values that are not to be computed again; gradients go through to what they are of
+	drop         func(*Node) *Node // dropout; nil: none
 
 	// What is known of a text besides its tokens.
 	cache *cache // generation: what earlier tokens left; nil: the whole text is there
@@ -74,28 +81,52 @@ func (p *pass) dropout(x *Node) *Node {
 	return p.drop(x)
 }
 
-// edit replaces an activation by a weighted mean of itself and a source: keep*x + weight*source.
-// Weights 0 and 1 are exact. The source is either given (add = weight*values) or another row's activation.
+// edit puts a source into an activation: keep*x + weight*source, or x + weight*source where there is no keep. Weights
+// 0 and 1 are exact. The source is given (add = weight*values), another row's activation, or x's own part along a
+// direction.
 type edit struct {
-	keep, weight *Node // broadcast to the tap's shape; keep = 1-weight
+	keep, weight *Node // broadcast to the tap's shape; keep = 1-weight, or nil
 	add          *Node // weight*values, or nil
 	donors       *Node // int32 [B]: the row to copy from, or nil
+	along        *Node // [D], of length 1, or nil
 }
 
 func (e edit) apply(x *Node, rowAxis int) *Node {
-	if e.donors == nil {
-		return Add(Mul(x, e.keep), e.add)
+	put := e.add
+	switch {
+	case e.donors != nil:
+		put = Mul(StopGradient(takeRows(x, e.donors, rowAxis)), e.weight)
+	case e.along != nil:
+		put = Mul(alongDirection(x, e.along), e.weight)
 	}
-	return Add(Mul(x, e.keep), Mul(StopGradient(takeRows(x, e.donors, rowAxis)), e.weight))
+	if e.keep != nil {
+		x = Mul(x, e.keep)
+	}
+	return Add(x, put)
+}
+
+// alongDirection returns the part of x [..., D] along v [D] of length 1: (x.v) v.
+func alongDirection(x, v *Node) *Node {
+	D := v.Shape().Dimensions[0]
+	y := Reshape(x, -1, D)
+	v = Reshape(v, 1, D)
+	size := Einsum("nd,md->nm", y, v) // [N, 1]
+	return Reshape(Einsum("nm,md->nd", size, v), x.Shape().Dimensions...)
 }
 
 // at returns the edit at one step of a recurrence: its time axis (0) sliced away.
 func (e edit) at(s step) edit {
-	e.keep, e.weight = s.of(e.keep), s.of(e.weight)
-	if e.add != nil {
+	e.weight = s.of(e.weight)
+	if e.keep != nil {
+		e.keep = s.of(e.keep)
+	}
+	switch {
+	case e.add != nil:
 		e.add = s.of(e.add)
-	} else {
+	case e.donors != nil:
 		e.donors = s.bring(e.donors)
+	default:
+		e.along = s.bring(e.along)
 	}
 	return e
 }

@@ -48,24 +48,40 @@ func (q Prediction) outputs() (names []string) {
 	return names
 }
 
-// answer adds objective and logits to the outputs, from hidden states h [B, T, D], or [B, 1, D] of the last tokens.
-func (q Prediction) answer(p *pass, h *Node, in, out values) {
+// Normalised reports whether the objective depends on the logits of all tokens.
+func (q Prediction) Normalised() bool { return q.Unit != "" && q.Unit != Logit }
+
+// asked returns the hidden states that are asked about, of h [B, T, D], or of h [B, 1, D] of the last tokens: those of
+// the terms [B, N, D], and the others whose logits are returned [B, T, D] or [B, 1, D]. What there is none of is nil.
+func (q Prediction) asked(h *Node, in values) (terms, others *Node) {
 	if q.Unit != "" {
 		position := in[Position]
 		if q.Last {
 			position = ZerosLike(in[Token])
 		}
-		terms := terms(p, q.Unit, h, position, in[Token])
-		out[Objective] = ReduceSum(Mul(in[Share], terms), -1)
+		terms = pickMany(h, position)
+	}
+	switch {
+	case q.Logits == "last" && !q.Last:
+		others = ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1)
+	case q.Logits != "":
+		others = h
+	}
+	return terms, others
+}
+
+// answer adds objective and logits to the outputs, from the hidden states that are asked about; output returns the
+// logits of either.
+func (q Prediction) answer(p *pass, terms, others *Node, output func(h *Node) *Node, in, out values) {
+	if terms != nil {
+		each := q.each(p, terms, in[Token], output)
+		out[Objective] = ReduceSum(Mul(in[Share], each), -1)
 		if q.Each {
-			out[Terms] = terms
+			out[Terms] = each
 		}
 	}
-	if q.Logits == "last" && !q.Last {
-		h = ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1)
-	}
-	if q.Logits != "" {
-		out[Logits] = p.output(h)
+	if others != nil {
+		out[Logits] = output(others)
 	}
 }
 
@@ -91,6 +107,9 @@ func (k Whole) Signature(c Config) Signature {
 	}
 	s.Inputs = append(s.Inputs, k.Opening.inputs()...)
 	s.Outputs = k.Prediction.outputs()
+	if k.Unit == "" && len(k.Linear) > 0 {
+		s.Outputs = append(s.Outputs, Objective)
+	}
 	if k.StateOut {
 		s.Outputs = append(s.Outputs, Hidden, Cell)
 	}
@@ -116,7 +135,13 @@ func (k Whole) graph(p *pass, in values) values {
 		p.last = AddScalar(length, -1)
 	}
 	out := values{}
-	k.answer(p, forward(p, p.weights.embed(ids)), in, out)
+	h := forward(p, p.weights.embed(ids))
+	terms, others := k.asked(h, in)
+	k.answer(p, terms, others, p.output, in, out)
+	if out[Objective] = p.read(k.Linear, out[Objective]); len(k.Linear) > 0 {
+		// Gradients of recurrences are found on the way back from the end: see adjoint.
+		out[Objective] = Add(out[Objective], MulScalar(ReduceSum(Reshape(h, h.Shape().Dimensions[0], -1), -1), 0))
+	}
 	if k.StateOut {
 		out[Hidden], out[Cell] = Stack(p.state.lastHidden, 0), Stack(p.state.lastCell, 0)
 	}
@@ -167,29 +192,28 @@ func unstack(x *Node) []*Node {
 	return xs
 }
 
-// terms returns unit(token_k at position_k): [B, N], whose weighted sum is the objective. Only what it needs of the
-// head is computed.
-func terms(p *pass, unit string, h, position, token *Node) *Node {
-	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
-	at := pickMany(h, position) // [B, N, D]
+// each returns unit(token_k after at_k): [B, N], whose weighted sum is the objective, for hidden states at [B, N, D].
+// Only what it needs of the head is computed.
+func (q Prediction) each(p *pass, at, token *Node, output func(h *Node) *Node) *Node {
+	B, N := token.Shape().Dimensions[0], token.Shape().Dimensions[1]
 	matrix, bias := p.weights.head(p.config)
 	x := ReduceSum(Mul(at, rows(matrix, token)), -1) // [B, N]
 	if bias != nil {
 		x = p.plus(x, Gather(bias, ExpandAxes(token, -1)))
 	}
 	x = p.capped(p.linear(x), p.config.LogitCap)
-	if unit != Logit {
-		all := p.output(at) // [B, N, V]
+	if q.Normalised() {
+		all := output(at) // [B, N, V]
 		top := p.shared(StopGradient(ReduceAndKeep(all, ReduceMax, -1)))
 		x = Sub(x, Add(p.act(Log, ReduceSum(p.act(Exp, Sub(all, top)), -1)), Reshape(top, B, N)))
 	}
-	if unit == Prob {
+	if q.Unit == Prob {
 		x = p.act(Exp, x)
 	}
 	return x
 }
 
-// pickMany returns h [B, T, D] at positions [B, N] of each row: [B, N, D].
+// pickMany returns h [B, T, ...] at positions [B, N] of each row: [B, N, ...].
 func pickMany(h, position *Node) *Node {
 	B, N := position.Shape().Dimensions[0], position.Shape().Dimensions[1]
 	row := Iota(h.Graph(), shapes.Make(dtypes.Int32, B, N, 1), 0)

@@ -77,8 +77,8 @@ func (r Rope) pair(turns float64) float64 {
 	return float64(r.Width) * math.Log(float64(r.Original)/(turns*2*math.Pi)) / (2 * math.Log(r.Theta))
 }
 
-// rope returns the rotation in layers of a kind.
-func (c Config) rope(kind byte) Rope {
+// RopeOf returns the rotation in layers of a kind.
+func (c Config) RopeOf(kind byte) Rope {
 	r := c.Rope
 	if kind == Sliding && c.LocalRope != (Rope{}) {
 		r = c.LocalRope

@@ -20,7 +20,7 @@ func (p *pass) normed(name string, x *Node) *Node {
 // turned returns queries or keys x [B, T, n, K], each pair of numbers of each head turned by its angle at the token's
 // position (see Rope); last as in positions.
 func (p *pass) turned(name string, x, last *Node) *Node {
-	rope := p.config.rope(p.kind())
+	rope := p.config.RopeOf(p.kind())
 	if rope.Theta == 0 {
 		return x
 	}

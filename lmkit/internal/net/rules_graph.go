@@ -10,6 +10,10 @@ const (
 	epsilon = 1e-3
 )
 
+// gimTemperature is that of the softmax whose derivative GIM takes: one pattern repairs what another loses, so that
+// derivatives of sharp patterns are too small (Edin et al., 2025).
+const gimTemperature = 2.0
+
 // act applies an elementwise nonlinearity. Where relevance is conserved it passes unchanged: the slope is f(x)/x.
 // DeepLIFT's slope is that between input and baseline.
 func (p *pass) act(f func(*Node) *Node, x *Node) *Node {
@@ -26,7 +30,7 @@ func (p *pass) act(f func(*Node) *Node, x *Node) *Node {
 // product returns an Einsum of two activations. (Weights use dense, which is linear.)
 func (p *pass) product(equation string, a, b *Node) *Node {
 	switch p.rules {
-	case AttnLRP, LRPHalf:
+	case AttnLRP, LRPHalf, GIM:
 		return halved(Einsum(equation, a, b))
 	case DeepLIFT:
 		return Einsum(equation, p.pairMean(a), p.pairMean(b))
@@ -37,7 +41,7 @@ func (p *pass) product(equation string, a, b *Node) *Node {
 // gated returns gate*signal, elementwise.
 func (p *pass) gated(gate, signal *Node) *Node {
 	switch p.rules {
-	case AttnLRP, LRPHalf:
+	case AttnLRP, LRPHalf, GIM:
 		return halved(Mul(gate, signal))
 	case CPLRP, LRP: // the signal takes all
 		return Mul(StopGradient(gate), signal)
@@ -47,10 +51,10 @@ func (p *pass) gated(gate, signal *Node) *Node {
 	return Mul(gate, signal)
 }
 
-// scaled returns x/scale. Where relevance is conserved, the scale is a constant.
+// scaled returns x/scale. Where relevance is conserved, the scale is a constant; by GIM, too.
 func (p *pass) scaled(x, scale *Node) *Node {
 	switch {
-	case p.rules.Conserve():
+	case p.rules.Conserve() || p.rules == GIM:
 		return Div(x, StopGradient(scale))
 	case p.rules == DeepLIFT:
 		return p.gated(x, p.act(Reciprocal, scale))
@@ -73,6 +77,12 @@ func (p *pass) softmax(x *Node) *Node {
 		return p.take(y, Sub(y, jx))
 	case CPLRP:
 		return StopGradient(y)
+	case GIM: // the gradient of a softer pattern s: g = s*(v - s.v)
+		soft := Exp(MulScalar(StopGradient(Sub(x, top)), 1/gimTemperature))
+		soft = Div(soft, ReduceAndKeep(soft, ReduceSum, -1))
+		return customVJP([]*Node{x}, y, func(v *Node) []*Node {
+			return []*Node{Mul(soft, Sub(v, ReduceAndKeep(Mul(soft, v), ReduceSum, -1)))}
+		})
 	}
 	return y
 }

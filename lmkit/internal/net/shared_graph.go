@@ -72,6 +72,7 @@ func (k Shared) graph(p *pass, in values) values {
 		h = ExpandAxes(pick(h, AddScalar(length, -1)), 1)
 	}
 	out := values{}
-	k.answer(p, h, in, out) // of [N, 1, D]
+	terms, others := k.asked(h, in) // of [N, 1, D]
+	k.answer(p, terms, others, p.output, in, out)
 	return out
 }

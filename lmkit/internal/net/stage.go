@@ -33,7 +33,7 @@ const (
 	Stream    = "stream"    // [B, T, D], the residual stream that goes into a stage, or comes out of it
 	ByStream  = "by stream" // [B, T, D], the gradient of the objective by it
 	ByOne     = "by one"    // [B], the gradient by the constant one, under rules that conserve relevance
-	Objective = "objective" // [B]
+	Objective = "objective" // [B]; of a chain's stages, the parts that add up to it
 	Terms     = "terms"     // [B, N], the terms of the objective, each by itself
 	Logits    = "logits"    // [B, T, V], or [B, 1, V] of the last tokens
 	Keys      = "keys"      // [B, S, G, K], what a layer's tokens read of earlier ones
@@ -45,8 +45,26 @@ const (
 	Heat      = "heat"      // the temperature
 	FilterK   = "top k"
 	FilterP   = "top p"
-	Draws     = "draws" // [B]
+	Draws     = "draws"  // [B]
+	Places    = "places" // int32 [B, P], the tokens whose activations are returned
+
+	States   = "states"    // [B, R, D], the hidden states that are asked about
+	ByStates = "by states" // [B, R, D]
+	Start    = "start"     // int32, the first row of a slice of the output matrix
 )
+
+// Products returns the name of the products of hidden states and slice i of the output matrix [B, R, C], and ByProducts
+// that of the gradient by them.
+func Products(i int) string   { return fmt.Sprintf("products %d", i) }
+func ByProducts(i int) string { return fmt.Sprintf("by products %d", i) }
+
+// products lists the names for n slices.
+func products(of func(int) string, n int) (names []string) {
+	for i := range n {
+		names = append(names, of(i))
+	}
+	return names
+}
 
 // At returns the name of an activation that a stage returns.
 func At(tap string) string { return tap + " at" }
@@ -59,42 +77,70 @@ func kept(tap string) string { return tap + " kept" }
 
 // Internal reports whether an output of a stage goes to another stage, and is no part of an answer.
 func Internal(name string) bool {
-	return name == Stream || name == ByStream || name == Keys || name == Vals || strings.HasSuffix(name, " kept")
+	return slices.Contains([]string{Stream, ByStream, Keys, Vals, States, ByStates}, name) ||
+		strings.HasSuffix(name, " kept") || strings.HasPrefix(name, "products ") || strings.HasPrefix(name, "by products ")
 }
 
-// Slot is one kind of replacement at a tap: by another row's activation, or by given values.
+// Slot is one kind of edit at a tap.
 type Slot struct {
-	Tap string
-	Row bool
+	Tap  string
+	From From
+	Add  bool // the source is added to the activation; else it takes its place
 }
 
-// Weight returns the name of the input that says how much of the activation is replaced, and where: [B, T, ...].
-func (s Slot) Weight() string {
-	if s.Row {
-		return s.Tap + " row weight"
-	}
-	return s.Tap + " weight"
-}
+// From says what the source of an edit is.
+type From string
 
-// Source returns the name of the input that replaces it: int32 [B], places of rows; or values [.., T, ...].
+// The sources.
+const (
+	FromValues From = ""      // given values
+	FromRow    From = "row"   // another row's activation
+	FromAlong  From = "along" // the activation's own part along a direction
+)
+
+// Weight returns the name of the input that says with which weight the source goes into the activation, and where:
+// [B, T, ...].
+func (s Slot) Weight() string { return s.input("weight") }
+
+// Source returns the name of the input that the source is made of: values [.., T, ...], int32 [B], places of rows, or
+// a direction of length 1 [D].
 func (s Slot) Source() string {
-	if s.Row {
-		return s.Tap + " donors"
-	}
-	return s.Tap + " values"
+	return s.input(map[From]string{FromValues: "values", FromRow: "donors", FromAlong: "direction"}[s.From])
 }
 
-// Opening says what is opened in a stage: recorded, replaced, differentiated by.
+func (s Slot) input(what string) string {
+	if s.Add {
+		what = "added " + what
+	}
+	if s.From != FromValues {
+		what = string(s.From) + " " + what
+	}
+	return s.Tap + " " + what
+}
+
+// Coefficients returns the name of the input that an activation is multiplied by where the objective is linear in it:
+// of the activation's shape.
+func Coefficients(tap string) string { return tap + " coefficients" }
+
+// Opening says what is opened in a stage: recorded, replaced, differentiated by, added up in the objective.
 type Opening struct {
 	Taps, Wrt []string // activations to return; activations to differentiate the objective by
+	Some      bool     // both are returned at the tokens of Places alone: [B, P, ...]
+	Linear    []string // activations that the objective is linear in
 	Edits     []Slot
 	Rules     Rules // of the gradients
 }
 
-// inputs lists what the edits take.
+// inputs lists what edits and objective take.
 func (o Opening) inputs() (names []string) {
 	for _, s := range o.Edits {
 		names = append(names, s.Weight(), s.Source())
+	}
+	for _, t := range o.Linear {
+		names = append(names, Coefficients(t))
+	}
+	if o.Some {
+		names = append(names, Places)
 	}
 	return names
 }
@@ -120,32 +166,62 @@ func (o Opening) Within(part string) Opening {
 		}
 		return names
 	}
-	in := Opening{Taps: local(o.Taps), Wrt: local(o.Wrt), Rules: o.Rules}
+	in := Opening{Taps: local(o.Taps), Wrt: local(o.Wrt), Linear: local(o.Linear), Rules: o.Rules}
 	for _, s := range o.Edits {
 		if of, name := PartOf(s.Tap); of == part {
-			in.Edits = append(in.Edits, Slot{name, s.Row})
+			in.Edits = append(in.Edits, Slot{name, s.From, s.Add})
 		}
 	}
+	in.Some = o.Some && len(in.Taps)+len(in.Wrt) > 0
 	return in
 }
 
 // Forwards returns what a forward pass opens: activations by which the objective is differentiated are returned by the
 // gradient.
 func (o Opening) Forwards() Opening {
-	f := Opening{Edits: o.Edits}
+	f := Opening{Edits: o.Edits, Linear: o.Linear}
 	for _, t := range o.Taps {
 		if !slices.Contains(o.Wrt, t) {
 			f.Taps = append(f.Taps, t)
 		}
 	}
+	f.Some = o.Some && len(f.Taps) > 0
 	return f
 }
 
 // Backwards returns what a gradient opens.
-func (o Opening) Backwards() Opening { return Opening{Wrt: o.Wrt, Edits: o.Edits, Rules: o.Rules} }
+func (o Opening) Backwards() Opening {
+	return Opening{Wrt: o.Wrt, Some: o.Some && len(o.Wrt) > 0, Linear: o.Linear, Edits: o.Edits, Rules: o.Rules}
+}
 
-// Asks reports whether activations or gradients are asked for.
-func (o Opening) Asks() bool { return len(o.Taps)+len(o.Wrt) > 0 }
+// Asks reports whether activations, gradients or a part of the objective are asked for.
+func (o Opening) Asks() bool { return len(o.Taps)+len(o.Wrt)+len(o.Linear) > 0 }
+
+// Between takes the activations that are only read where the residual stream passes from one of L layers to another out
+// of an opening: no layer need open them. It returns the rest, and their names by how many layers come before them. One
+// that is replaced or differentiated by stays in the rest.
+func (o Opening) Between(L int) (rest Opening, read [][]string) {
+	rest, read = o, make([][]string, L+1)
+	rest.Taps = nil
+	for _, t := range o.Taps {
+		n := -1
+		for l := range L {
+			switch t {
+			case BlockPart(l) + "resid.pre":
+				n = l
+			case BlockPart(l) + "resid.post":
+				n = l + 1
+			}
+		}
+		opened := slices.Contains(o.Wrt, t) || slices.ContainsFunc(o.Edits, func(s Slot) bool { return s.Tap == t })
+		if n < 0 || opened {
+			rest.Taps = append(rest.Taps, t)
+			continue
+		}
+		read[n] = append(read[n], t)
+	}
+	return rest, read
+}
 
 // Lowest returns the first of L layers that a gradient comes down to, or L if it stays in what follows them.
 func (o Opening) Lowest(L int) int {
@@ -215,6 +291,22 @@ func (c Config) embedParams() []string {
 // endParams lists the parameters of what follows the last layer.
 func (c Config) endParams() []string {
 	return c.paramsOf(func(p Param) bool { return p.Part == "head" || c.Tied && p.Name == "embed.weight" })
+}
+
+// outputBias is the parameter that is added to the products with the output matrix.
+const outputBias = "head.bias"
+
+// OutputMatrix returns the parameter that hidden states are multiplied by.
+func (c Config) OutputMatrix() string {
+	if c.Tied {
+		return "embed.weight"
+	}
+	return "head.weight"
+}
+
+// outputParams lists the output matrix, and its bias if it has one.
+func (c Config) outputParams() []string {
+	return c.paramsOf(func(p Param) bool { return p.Name == c.OutputMatrix() || p.Name == outputBias })
 }
 
 // residuals lists what a layer's gradient needs besides its input so that no product of its forward pass is computed

@@ -2,6 +2,8 @@ package net
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -11,16 +13,21 @@ import (
 // values are the inputs or the outputs of a stage by name.
 type values map[string]*Node
 
-// Build returns the graph of a stage: the outputs of its signature from the inputs of its signature. loops says
-// whether the engine has While and DynamicSlice.
-func Build(c Config, s Stage, loops bool, in []*Node) []*Node {
+// How is how an engine computes a stage.
+type How struct {
+	Loops    bool // it has While and DynamicSlice
+	BFloat16 bool // products with weights round both factors to bfloat16, and add up in float32
+}
+
+// Build returns the graph of a stage: the outputs of its signature from the inputs of its signature.
+func Build(c Config, s Stage, how How, in []*Node) []*Node {
 	c = c.WithDefaults()
 	sig := s.Signature(c)
 	if want := len(sig.Params) + len(sig.Inputs); len(in) != want {
 		panic(fmt.Errorf("%s takes %d inputs, and got %d", s.Key(), want, len(in)))
 	}
-	p := &pass{config: c, weights: Weights{}, loop: loopOf(loops), want: map[string]bool{}, seen: map[string]*Node{},
-		edits: map[string][]edit{}}
+	p := &pass{config: c, weights: Weights{}, loop: loopOf(how.Loops), bfloat16: how.BFloat16,
+		want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{}}
 	for i, name := range sig.Params {
 		p.weights[name] = in[i]
 	}
@@ -46,29 +53,73 @@ func (p *pass) open(o Opening, in values, g *Graph, B int) {
 	}
 	for _, s := range o.Edits {
 		weight, source := p.rowMajor(s.Tap, in[s.Weight()]), in[s.Source()]
-		e := edit{keep: OneMinus(weight), weight: weight}
-		if s.Row {
+		e := edit{weight: weight}
+		if !s.Add {
+			e.keep = OneMinus(weight)
+		}
+		switch s.From {
+		case FromRow:
 			e.donors = source
-		} else {
+		case FromAlong:
+			e.along = source
+		default:
 			e.add = Mul(weight, p.rowMajor(s.Tap, source))
 		}
 		p.edits[s.Tap] = append(p.edits[s.Tap], e)
 	}
-	for _, t := range append(append([]string{}, o.Taps...), o.Wrt...) {
+	for _, t := range slices.Concat(o.Taps, o.Wrt, o.Linear) {
 		p.want[t] = true
 	}
+	if o.Some {
+		p.places = in[Places]
+	}
+	p.coefficients = map[string]*Node{}
+	for _, t := range o.Linear {
+		p.coefficients[t] = p.rowMajor(t, in[Coefficients(t)])
+	}
+}
+
+// read adds the objective's linear part to it: the sum of activations times their coefficients, of each row. y [B] is
+// the rest of the objective; nil: there is none.
+func (p *pass) read(taps []string, y *Node) *Node {
+	for _, t := range taps {
+		x := p.rowMajor(t, Mul(p.recorded(t), p.coefficients[t]))
+		x = ReduceSum(Reshape(x, x.Shape().Dimensions[0], -1), -1) // [B]
+		if y != nil {
+			x = Add(y, x)
+		}
+		y = x
+	}
+	return y
 }
 
 // record adds activations to the outputs.
 func (p *pass) record(taps []string, out values) {
 	for _, t := range taps {
-		out[At(t)] = p.rowMajor(t, p.recorded(t))
+		out[At(t)] = p.some(t, p.rowMajor(t, p.recorded(t)))
 	}
 }
 
+// some returns an activation, or the gradient by one, at the tokens that are asked for.
+func (p *pass) some(tap string, x *Node) *Node {
+	axis := p.config.tokenAxis(tap)
+	if p.places == nil || axis < 0 {
+		return x
+	}
+	if axis == 1 {
+		return pickMany(x, p.places)
+	}
+	order := make([]int, x.Rank()) // [B, H, T, S]: to [B, T, H, S], and back
+	for i := range order {
+		order[i] = i
+	}
+	order[1], order[axis] = axis, 1
+	return TransposeAllDims(pickMany(TransposeAllDims(x, order...), p.places), order...)
+}
+
 // differentiate adds gradients of the sum of y to the outputs: by activations, by the constant one where relevance is
-// conserved, and by x if it is not nil.
-func (p *pass) differentiate(y *Node, wrt []string, x *Node, out values) {
+// conserved, and by others, which have the names of their gradients.
+func (p *pass) differentiate(y *Node, wrt []string, others, out values) {
 	var names []string
 	var by []*Node
 	for _, t := range wrt {
@@ -77,14 +128,14 @@ func (p *pass) differentiate(y *Node, wrt []string, x *Node, out values) {
 	if p.one != nil {
 		names, by = append(names, ByOne), append(by, p.one)
 	}
-	if x != nil {
-		names, by = append(names, ByStream), append(by, x)
+	for _, name := range slices.Sorted(maps.Keys(others)) { // in one order, so that the program is always the same
+		names, by = append(names, name), append(by, others[name])
 	}
 	grads := Gradient(ReduceAllSum(y), by...)
 	for i, name := range names {
 		out[name] = grads[i]
 	}
 	for _, t := range wrt {
-		out[By(t)] = p.rowMajor(t, out[By(t)])
+		out[By(t)] = p.some(t, p.rowMajor(t, out[By(t)]))
 	}
 }

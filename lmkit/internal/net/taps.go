@@ -51,6 +51,19 @@ func (t TapInfo) Shape(B, T int) []int {
 	return d
 }
 
+// TokenAxis returns which axis has the tokens; below 0: none.
+func (t TapInfo) TokenAxis() int { return strings.IndexByte(t.Axes, 'T') }
+
+// tokenAxis is that of an activation by its name in the whole model, or in the part that it belongs to.
+func (c Config) tokenAxis(tap string) int {
+	for _, t := range c.Taps() {
+		if _, name := PartOf(t.Name); t.Name == tap || name == tap {
+			return t.TokenAxis()
+		}
+	}
+	return -1
+}
+
 // Taps lists the activations of a model in the order in which they are computed.
 func (c Config) Taps() []TapInfo {
 	l := &tapList{Config: c.WithDefaults()}
@@ -145,7 +158,7 @@ func (l *tapList) attention(p string, kind byte) {
 			l.norm(p+x.name+"_norm", true, "BT.", x.heads*K)
 		}
 		l.norm(p+x.name+"_norm", l.QKNorm == EachHead, x.axes, x.heads, K)
-		if l.rope(kind).Theta != 0 {
+		if l.RopeOf(kind).Theta != 0 {
 			l.add(p+x.name+"_rot", x.axes, x.heads, K)
 		}
 	}

@@ -3,6 +3,7 @@ package net
 import (
 	"fmt"
 
+	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
@@ -34,10 +35,7 @@ func rows(matrix, ids *Node) *Node { return floats(Gather(matrix, ExpandAxes(ids
 
 // head is the output matrix, as it is held, and its bias [V], or nil.
 func (w Weights) head(c Config) (matrix, bias *Node) {
-	if c.Tied {
-		return w["embed.weight"], w["head.bias"]
-	}
-	return w["head.weight"], w["head.bias"]
+	return w[c.OutputMatrix()], w[outputBias]
 }
 
 // weight is a parameter of the part of the model where the pass stands, or nil: parameters are named as activations
@@ -53,12 +51,26 @@ func (p *pass) weight(name string) *Node {
 // there is one: [..., out].
 func (p *pass) dense(name string, x *Node) *Node {
 	d := x.Shape().Dimensions
-	y := matmul(Reshape(x, -1, d[len(d)-1]), p.weights.get(p.scope+name+".weight"))
+	y := p.matmul(Reshape(x, -1, d[len(d)-1]), p.weights.get(p.scope+name+".weight"))
 	if b := p.weight(name + ".bias"); b != nil {
 		y = p.bias(y, b)
 	}
 	return Reshape(y, append(append([]int{}, d[:len(d)-1]...), y.Shape().Dimensions[1])...)
 }
 
-// matmul is x [N, K] times the transpose of w [M, K]: [N, M].
-func matmul(x, w *Node) *Node { return Einsum("nk,mk->nm", x, w) }
+// matmul is x [N, K] times the transpose of w [M, K]: [N, M]. In bfloat16, so are the products of its gradient.
+func (p *pass) matmul(x, w *Node) *Node {
+	if !p.bfloat16 {
+		return Einsum("nk,mk->nm", x, w)
+	}
+	return customVJP([]*Node{x, w}, narrow(x, 1, w, 1), func(v *Node) []*Node {
+		return []*Node{narrow(v, 1, w, 0), narrow(v, 0, x, 0)}
+	})
+}
+
+// narrow contracts an axis of each of two matrices: both are rounded to bfloat16, and what their products add up to is
+// float32.
+func narrow(a *Node, i int, b *Node, j int) *Node {
+	a, b = ConvertDType(StopGradient(a), dtypes.BFloat16), ConvertDType(StopGradient(b), dtypes.BFloat16)
+	return Dot(a, b).WithOutputDType(dtypes.Float32).General([]int{i}, nil, []int{j}, nil)
+}

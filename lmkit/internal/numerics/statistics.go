@@ -189,11 +189,11 @@ func Bootstrap(values []float64, r Resampling) (Interval, error) {
 	}
 	slices.Sort(means)
 	tail := (1 - r.Level) / 2
-	return Interval{Mean: sum / float64(n), Low: quantile(means, tail), High: quantile(means, 1-tail), Count: n}, nil
+	return Interval{Mean: sum / float64(n), Low: Quantile(means, tail), High: Quantile(means, 1-tail), Count: n}, nil
 }
 
-// quantile interpolates between sorted values.
-func quantile(sorted []float64, q float64) float64 {
+// Quantile returns the value below which the share q of sorted values lies, between two of them by a straight line.
+func Quantile(sorted []float64, q float64) float64 {
 	at := q * float64(len(sorted)-1)
 	i := min(int(at), len(sorted)-1)
 	j := min(i+1, len(sorted)-1)

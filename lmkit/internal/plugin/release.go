@@ -19,6 +19,7 @@ import (
 
 	"lmkit.internal/lmkit/internal/fetch"
 	"lmkit.internal/lmkit/internal/store"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/progress"
 )
 
@@ -90,7 +91,7 @@ func findAsset(ctx context.Context, name string) (asset, error) {
 			Digest string `json:"digest"` // "sha256:..."
 		} `json:"assets"`
 	}
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(&release); err != nil {
+	if err := strict.Plain(json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(&release)); err != nil {
 		return asset{}, fmt.Errorf("the server's answer is not understood: %w", err)
 	}
 	for _, a := range release.Assets {

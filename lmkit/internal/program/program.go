@@ -3,10 +3,12 @@
 package program
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +28,9 @@ import (
 type Program struct {
 	engine *backend.Engine
 	exec   *graph.Exec
-	nodes  atomic.Int64 // of the graphs that were compiled
+	nodes  atomic.Int64   // of the graphs that were compiled
+	left   atomic.Int64   // compilations that nobody waits for any more
+	ending sync.WaitGroup // these
 }
 
 // New takes a function that builds a graph. The function may panic with an error; a runtime.Error stays a panic.
@@ -100,6 +104,32 @@ func guard(build func([]*graph.Node) []*graph.Node, in []*graph.Node) []*graph.N
 	return outs
 }
 
+// Ready compiles the program if the shapes of args are new, and says how long that took. When ctx ends, it returns its
+// error at once: an engine cannot be stopped while it compiles, which then goes on to its end by itself.
+func (p *Program) Ready(ctx context.Context, args []*tensors.Tensor) (compile time.Duration, err error) {
+	dims := make([]shapes.Shape, len(args))
+	for i, a := range args {
+		dims[i] = a.Shape()
+	}
+	start, end := time.Now(), make(chan error, 1)
+	p.ending.Add(1)
+	go func() {
+		defer p.ending.Done()
+		_, err := p.exec.Compile(dims...)
+		end <- err
+	}()
+	select {
+	case err = <-end:
+	case <-ctx.Done():
+		p.left.Add(1)
+		return time.Since(start), ctx.Err()
+	}
+	if err != nil {
+		err = clean(err)
+	}
+	return time.Since(start), err
+}
+
 // Run executes the program, after compiling it if these shapes are new, and says how long the compilation took. Args
 // stay with the caller; outputs are the caller's to finalise (Get does).
 func (p *Program) Run(args []*tensors.Tensor) (outs []*tensors.Tensor, compile time.Duration, err error) {
@@ -122,8 +152,17 @@ func (p *Program) Run(args []*tensors.Tensor) (outs []*tensors.Tensor, compile t
 	return outs, compile, nil
 }
 
-// Finalize frees the compiled programs.
-func (p *Program) Finalize() { p.exec.Finalize() }
+// Finalize frees the compiled programs; one that is still compiled, for nobody, when it has come to its end.
+func (p *Program) Finalize() {
+	if p.left.Load() == 0 {
+		p.exec.Finalize()
+		return
+	}
+	go func() {
+		p.ending.Wait()
+		p.exec.Finalize()
+	}()
+}
 
 // clean makes one line of a GoMLX error, and a panic of a bug in our own code.
 func clean(err error) error {
@@ -132,6 +171,11 @@ func clean(err error) error {
 		panic(fmt.Sprintf("%+v", err))
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
+	if _, bytes, is := strings.Cut(line, "Out of memory allocating "); is {
+		bytes, _, _ = strings.Cut(bytes, " ")
+		return fmt.Errorf("the engine asked for %s bytes of memory at once, which there are not: compute less at a time, "+
+			"with fewer or shorter rows", bytes)
+	}
 	for _, p := range []string{"failed during graph construction", "failed to execute graph", "graph function"} {
 		if i := strings.Index(line, p); i == 0 {
 			if _, rest, ok := strings.Cut(line, ": "); ok {

@@ -1,8 +1,11 @@
 package program_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
@@ -95,4 +98,33 @@ func TestBucket(t *testing.T) {
 			t.Fatalf("bucket %d is not its own bucket", b)
 		}
 	})
+}
+
+// A compilation ends for who waits for it when the context does. It goes on by itself, and its program is freed after
+// it; one that comes to its end is ready to run.
+func TestReadyHearsAContext(t *testing.T) {
+	e := backendtest.PureGo(t)
+	gate := make(chan struct{})
+	p, err := program.New(e, func(in []*graph.Node) []*graph.Node {
+		<-gate
+		return []*graph.Node{graph.Neg(in[0])}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := tensors.FromValue([]float32{1, 2})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := p.Ready(ctx, []*tensors.Tensor{x}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	close(gate)
+	if _, err := p.Ready(t.Context(), []*tensors.Tensor{x}); err != nil {
+		t.Fatal(err)
+	}
+	outs, compile, err := p.Run([]*tensors.Tensor{x})
+	if err != nil || compile > time.Second || outs[0].Value().([]float32)[1] != -2 {
+		t.Fatalf("%v after %v: %v", outs, compile, err)
+	}
+	p.Finalize()
 }

@@ -69,7 +69,7 @@ func readHeader(all []byte) (header, error) {
 			return h, fmt.Errorf("tensor %.100q: %w", name, err)
 		}
 	}
-	return h, apart(h.entries)
+	return h, covered(h.entries, start, len(all))
 }
 
 // check finds the tensor in the data, which begin at byte start of a file of so many bytes. The size of a type that
@@ -115,11 +115,12 @@ func short(shape []int64) string {
 	return fmt.Sprint(shape)
 }
 
-// apart fails when two tensors share a byte.
-func apart(entries map[string]entry) error {
+// covered fails unless each byte of the data, which begin at byte start of a file of so many bytes, belongs to one
+// tensor, as the format asks: what nobody reads may be another program's, and what two read is a mistake.
+func covered(entries map[string]entry, start, bytes int) error {
 	names := slices.Sorted(maps.Keys(entries))
 	slices.SortStableFunc(names, func(a, b string) int { return entries[a].at - entries[b].at })
-	last, end := "", 0
+	last, end := "", start
 	for _, name := range names {
 		e := entries[name]
 		if e.size == 0 {
@@ -128,7 +129,15 @@ func apart(entries map[string]entry) error {
 		if e.at < end {
 			return fmt.Errorf("tensor %.100q shares its bytes with %.100q", name, last)
 		}
+		if e.at > end {
+			return fmt.Errorf("bytes %d to %d, before tensor %.100q, belong to no tensor%s", end, e.at-1, name, cureOfGaps)
+		}
 		last, end = name, e.at+e.size
+	}
+	if end < bytes {
+		return fmt.Errorf("its last %d bytes belong to no tensor%s", bytes-end, cureOfGaps)
 	}
 	return nil
 }
+
+const cureOfGaps = ", which the format forbids: the file is damaged, or holds something else as well; save it again"

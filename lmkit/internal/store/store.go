@@ -16,6 +16,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/internal/whole"
 )
 
@@ -109,7 +110,7 @@ func (s Store) manifest(name string) (m Manifest, err error) {
 	if err != nil {
 		return m, err
 	}
-	return m, json.Unmarshal(text, &m)
+	return m, strict.Decode(text, &m)
 }
 
 // Verify reads a whole file that is kept, and compares its checksum.

@@ -79,9 +79,9 @@ func (s reader) value(v reflect.Value, path string) error {
 		return nil
 	}
 	if path == "" {
-		return fmt.Errorf("expected %s, found %s", kindName(v), tokenName(tok))
+		return fmt.Errorf("expected %s, found %s", kindName(v.Type()), tokenName(tok))
 	}
-	return fmt.Errorf("%s: expected %s, found %s", path, kindName(v), tokenName(tok))
+	return fmt.Errorf("%s: expected %s, found %s", path, kindName(v.Type()), tokenName(tok))
 }
 
 func (s reader) object(v reflect.Value, path string) error {
@@ -195,24 +195,6 @@ func scalar(v reflect.Value, tok json.Token) bool {
 		return false
 	}
 	return err == nil
-}
-
-func kindName(v reflect.Value) string {
-	switch {
-	case v.Kind() == reflect.Struct, v.Kind() == reflect.Map:
-		return "an object"
-	case v.Kind() == reflect.Slice:
-		return "an array"
-	case v.CanFloat():
-		return "a number that a float64 can hold"
-	case v.CanInt():
-		return "a whole number"
-	case v.CanUint():
-		return "a whole number, 0 or more"
-	case v.Kind() == reflect.Bool:
-		return "true or false"
-	}
-	return "a string"
 }
 
 func tokenName(tok json.Token) string {

@@ -4,8 +4,8 @@ package whole
 
 import "os"
 
-// claim does nothing: here a file that is open cannot be removed.
-func claim(*os.File) bool { return true }
+// Claim does nothing: here a file that is open cannot be removed.
+func Claim(*os.File) bool { return true }
 
 // rename gives the file its name, for which it must not be open.
 func (f *File) rename() error {

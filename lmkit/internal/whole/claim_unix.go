@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// claim says to other processes that this one is writing the file: the lock lasts as long as the file is open.
-func claim(f *os.File) bool {
+// Claim says to other processes that this one is writing the file: the lock lasts as long as the file is open.
+func Claim(f *os.File) bool {
 	return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 }
 
@@ -28,7 +28,7 @@ func removeAbandoned(name string) error {
 		return err
 	}
 	defer f.Close()
-	if !claim(f) {
+	if !Claim(f) {
 		return nil
 	}
 	return os.Remove(name)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -41,7 +42,7 @@ func Create(path string) (*File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if claim(f) && still(f, name) {
+		if Claim(f) && still(f, name) {
 			return &File{File: f, path: path}, nil
 		}
 		// Another process took the new file for one that was left.
@@ -121,7 +122,7 @@ func Clean(path string) error {
 // Replace is Write for a file that a person named: it refuses what [Replaceable] refuses. A device or a pipe is
 // written to as it is.
 func Replace(path string, data []byte) error {
-	if err := Replaceable(path, data); err != nil {
+	if err := replaces(path, data); err != nil {
 		return err
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
@@ -130,9 +131,25 @@ func Replace(path string, data []byte) error {
 	return Write(path, data)
 }
 
-// Replaceable returns an error if there is a file at path of another sort than what begins as data does, such as a
-// model's weights where a page is to be written. It can be asked before the work is done that makes the page.
+// Replaceable returns an error if no file can be written at path, or if there is one of another sort than what begins
+// as data does, such as a model's weights where a page is to be written. It can be asked before the work is done that
+// makes the page.
 func Replaceable(path string, data []byte) error {
+	if err := replaces(path, data); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil
+	}
+	f, err := Create(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// replaces returns an error if there is a file at path of another sort than what begins as data does.
+func replaces(path string, data []byte) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -154,7 +171,10 @@ func sameSort(path string, data []byte) error {
 	}
 	defer f.Close()
 	head := make([]byte, 512)
-	n, _ := f.Read(head) // of a folder nothing, which Create refuses
+	n, err := f.Read(head)
+	if err != nil && err != io.EOF {
+		return err
+	}
 	old, now := sort(head[:n]), sort(data)
 	if len(bytes.TrimSpace(head[:n])) == 0 || old == now {
 		return nil
@@ -162,17 +182,38 @@ func sameSort(path string, data []byte) error {
 	return &fs.PathError{Op: "replace", Path: path, Err: fmt.Errorf("it is %s, and would be replaced by %s", old, now)}
 }
 
-// sort says what a file is by how it begins.
+// sort says what a file is by how it begins. JSON and tensors are told apart by their first names, so that what a model
+// is made of does not pass for a result.
 func sort(data []byte) string {
-	head := string(bytes.TrimSpace(data[:min(len(data), 64)]))
+	head := string(bytes.TrimSpace(data[:min(len(data), 512)]))
+	if len(data) > 8 && data[7] == 0 && data[8] == '{' { // behind its length
+		return "a file of tensors" + firstKey(data[9:min(len(data), 512)])
+	}
 	for _, s := range []struct{ begin, name string }{
 		{"<!doctype html", "a page"}, {"<html", "a page"}, {"<svg", "a picture"}, {"<?xml", "a picture"},
-		{"\x89PNG", "a picture in PNG"},
-		{"{", "JSON"}, {"[", "JSON"},
+		{"\x89PNG", "a picture in PNG"}, {"[", "a list in JSON"},
 	} {
 		if len(head) >= len(s.begin) && strings.EqualFold(head[:len(s.begin)], s.begin) {
 			return s.name
 		}
 	}
+	switch {
+	case strings.HasPrefix(head, "{"):
+		return "JSON" + firstKey([]byte(head[1:]))
+	case strings.HasPrefix(head, "GGUF") && strings.Contains(head, "controlvector"):
+		return "a control vector"
+	case strings.HasPrefix(head, "GGUF"):
+		return "a GGUF file"
+	}
 	return "another file"
+}
+
+// firstKey names the first key of an object of JSON, whose brace has been read.
+func firstKey(text []byte) string {
+	text, quoted := bytes.CutPrefix(bytes.TrimSpace(text), []byte{'"'})
+	key, _, ends := bytes.Cut(text, []byte{'"'})
+	if !quoted || !ends {
+		return ""
+	}
+	return fmt.Sprintf(" that begins with %.40q", key)
 }

@@ -2,8 +2,10 @@ package whole
 
 import (
 	"bytes"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -132,11 +134,14 @@ func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	sorts := map[string][]string{
 		"page": {"<!DOCTYPE html><p>", "\n<HTML>"}, "picture": {"<svg/>", "<?xml version='1.0'?><svg/>"},
-		"JSON": {"{}", " [1]"},
-		"png":  {"\x89PNG\r\n"}, "other": {"hello", "\x08\x00\x00\x00{"},
+		"lines": {`{"line":1}`, "{ \n \"line\" :\t2}"}, "settings": {`{"architectures": [`, "{\n  \"architectures\":null}"},
+		"list": {"[1]", " [\n"}, "png": {"\x89PNG\r\n"}, "other": {"hello", "\x08\x00\x00\x00{"},
+		"lens":    {"\x08\x00\x00\x00\x00\x00\x00\x00{\"LENS\":", "\x20\x01\x00\x00\x00\x00\x00\x00{ \"LENS\":{}"},
+		"weights": {"\x08\x00\x00\x00\x00\x00\x00\x00{\"embed\":", "\x00\x00\x00\x00\x00\x00\x00\x00{\"embed\""},
+		"vector":  {"GGUF\x03\x00 general.architecture controlvector"}, "model": {"GGUF\x03\x00 general.architecture llama"},
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		kinds := rapid.SampledFrom([]string{"page", "picture", "JSON", "png", "other"})
+		kinds := rapid.SampledFrom(slices.Sorted(maps.Keys(sorts)))
 		a, b := kinds.Draw(rt, "old"), kinds.Draw(rt, "new")
 		old, now := rapid.SampledFrom(sorts[a]).Draw(rt, "old text"), rapid.SampledFrom(sorts[b]).Draw(rt, "new text")
 		path := filepath.Join(dir, "file")
@@ -157,6 +162,14 @@ func TestReplace(t *testing.T) {
 	}
 	if err := Replace(dir, []byte("<svg/>")); err == nil || !strings.Contains(err.Error(), "folder") {
 		t.Errorf("over a folder: %v", err)
+	}
+	for _, path := range []string{filepath.Join(dir, "none", "page"), filepath.Join(dir, "empty", "page"), dir} {
+		if err := Replaceable(path, []byte("<svg/>")); err == nil {
+			t.Errorf("%s can be written, it is said", path)
+		}
+	}
+	if err := Replaceable(filepath.Join(dir, "new"), nil); err != nil || strings.Contains(names(t, dir), "new") {
+		t.Errorf("to ask about a file: %v, and left %s", err, names(t, dir))
 	}
 	if err := Replace(os.DevNull, []byte("<svg/>")); err != nil {
 		t.Error(err)

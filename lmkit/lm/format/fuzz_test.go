@@ -121,6 +121,7 @@ func TestGGUFRefuses(t *testing.T) {
 		{"gemma3_text", "gemma3.attention.sliding_window_pattern", []bool{true}, "1 entries"},
 		{"llama", "llama.block_count", 1 << 40, "block_count"},
 		{"llama", "llama.logit_scale", 0.5, "logit_scale=0.5"},
+		{"llama", "llama.attention.layer_norm_rms_epsilon", nil, "layer_norm_rms_epsilon is missing"},
 	} {
 		t.Run(fmt.Sprint(c.key), func(t *testing.T) {
 			f, err := gguf.Open(filepath.Join(familiesDir, c.file+".gguf"))
@@ -129,7 +130,9 @@ func TestGGUFRefuses(t *testing.T) {
 			}
 			defer f.Close()
 			settings := f.Settings()
-			settings[c.key] = c.value
+			if settings[c.key] = c.value; c.value == nil {
+				delete(settings, c.key)
+			}
 			if _, _, err := GGUF(settings, f); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want an error that says %s", err, c.says)
 			}

@@ -136,6 +136,9 @@ func (g *ggufFile) read() net.Config {
 	c.HeadWidth = 0
 	c.HeadWidth = take(k, "attention.key_length", 0)
 	must(k, "attention.value_length", widthOfHead(&c))
+	if k.all["attention.layer_norm_epsilon"] == nil && k.all["attention.layer_norm_rms_epsilon"] == nil {
+		k.errs = append(k.errs, "attention.layer_norm_rms_epsilon is missing, and the norms need it")
+	}
 	c.Epsilon = take(k, "attention.layer_norm_epsilon", c.Epsilon)
 	c.Epsilon = take(k, "attention.layer_norm_rms_epsilon", c.Epsilon)
 	must(k, "attention.causal", true)

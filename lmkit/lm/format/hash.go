@@ -2,6 +2,7 @@ package format
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,8 +19,8 @@ import (
 // Hash identifies a model by what its files hold: it is the SHA-256, in hexadecimal, of the configuration and of a line
 // for each tensor that parameters are in, by name. The line has the tensor's name as the family's rules have it, its
 // number type and shape, and the SHA-256 of its bytes. What else is in the files, and how many there are, is no part of
-// it.
-func (u *Unpacker) Hash(c net.Config) (string, error) {
+// it. When ctx ends, no other tensor is read, and its error is returned.
+func (u *Unpacker) Hash(ctx context.Context, c net.Config) (string, error) {
 	bytes := map[string]int{}
 	for _, p := range c.Params() {
 		tensor := u.rules[p.Name].Tensor
@@ -35,6 +36,7 @@ func (u *Unpacker) Hash(c net.Config) (string, error) {
 	next := func() (name string, ok bool) {
 		mu.Lock()
 		defer mu.Unlock()
+		failed = cmp.Or(failed, ctx.Err())
 		if len(names) == 0 || failed != nil {
 			return "", false
 		}

@@ -91,10 +91,10 @@ func (u *Unpacker) left(rules []Rule) error {
 		cut(slices.Min(extra)), len(extra))
 }
 
-// check compares the shape of a rule's tensor with that of the parameter.
+// check compares the shape of a rule's tensor with that of the parameter, and fails where its numbers cannot be read.
 func (u *Unpacker) check(p net.Param, r Rule) error {
 	want := r.shape(p)
-	dims, _, ok := u.tensors.Shape(u.names[r.Tensor])
+	dims, kind, ok := u.tensors.Shape(u.names[r.Tensor])
 	if !ok {
 		return fmt.Errorf("tensor %q is missing; the configuration asks for it with shape %v%s", r.Tensor, want,
 			u.instead(p, r.Tensor))
@@ -102,6 +102,9 @@ func (u *Unpacker) check(p net.Param, r Rule) error {
 	if !slices.Equal(dims, want) {
 		return fmt.Errorf("tensor %q has shape %s, but the configuration asks for %v", cut(u.names[r.Tensor]),
 			printable.Short(fmt.Sprint(dims), 80), want)
+	}
+	if _, err := kind.Size(0); err != nil {
+		return fmt.Errorf("tensor %q: %w", cut(u.names[r.Tensor]), err)
 	}
 	return nil
 }

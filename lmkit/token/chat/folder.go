@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // ErrNone says that a model has no chat template.
@@ -114,7 +116,7 @@ func (t *tokenText) UnmarshalJSON(data []byte) error {
 		Content string `json:"content"`
 	}
 	if err := json.Unmarshal(data, &object); err != nil {
-		return fmt.Errorf("a token is a text, or an object with its content: %w", err)
+		return errors.New("a token is a text, or an object with its content")
 	}
 	*t = tokenText(object.Content)
 	return nil
@@ -125,7 +127,11 @@ func readJSON(folder fs.FS, name string, v any) error {
 	if err != nil || data == nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v); err != nil {
+	err = strict.Once(data)
+	if err == nil {
+		err = strict.Decode(data, v)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

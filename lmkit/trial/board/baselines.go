@@ -35,7 +35,7 @@ type Against struct {
 
 // Baselines are those that RunBaselines compares by default. All but random are those of explain.Question; it is some
 // random tokens, whose results are averaged.
-func Baselines() []string { return []string{"mean", "zero", "end", "space", "random"} }
+func Baselines() []string { return []string{"mean", "zero", "end", "space", "newline", "random"} }
 
 // averaged is how many tokens the baseline random is.
 const averaged = 4

@@ -172,6 +172,9 @@ func (c Config) checkMethods() (errs []error) {
 	return errs
 }
 
+// integrals are the methods whose budget is one of rows, not of coalitions: they take what they need to add up.
+var integrals = []string{"integrated-gradients", "sequential-ig"}
+
 // methods is those of the methods that explain an architecture.
 func (c Config) methods(arch string) ([]explain.Method, error) {
 	var methods []explain.Method
@@ -182,7 +185,11 @@ func (c Config) methods(arch string) ([]explain.Method, error) {
 		}) {
 			continue
 		}
-		m, err := lmkit.Method(name, lmkit.Settings{Samples: c.Samples, Budget: c.Budget})
+		s := lmkit.Settings{Samples: c.Samples, Budget: c.Budget}
+		if slices.Contains(integrals, name) {
+			s.Budget = 0
+		}
+		m, err := lmkit.Method(name, s)
 		if err != nil {
 			return nil, err
 		}

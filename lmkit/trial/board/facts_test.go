@@ -197,7 +197,8 @@ func TestRunBaselines(t *testing.T) {
 		t.Error(err)
 	}
 	for name, want := range map[string]string{"end": "no token that ends a text", "space": "no token that is a space",
-		"#99": "there are #0 to", "zero,": "there is no baseline \"\"", "nothing": `no baseline "nothing"`} {
+		"newline": "no token that is a newline", "#99": "there are #0 to", "zero,": "there is no baseline \"\"",
+		"nothing": `no baseline "nothing"`} {
 		if _, err := RunBaselines(context.Background(), m, all, Config{}, []string{name}, nil); err == nil ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", name, err, want)
@@ -217,6 +218,20 @@ func TestRunBaselines(t *testing.T) {
 	}
 	if c == nil || len(c.Baselines) != 1 || !c.Facts.Stopped {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// The budget of coalitions is none of an integral's: its scores add up whatever it is.
+func TestIntegralsHaveTheirOwnBudget(t *testing.T) {
+	c := asked
+	c.Budget = 1
+	r, err := RunFacts(context.Background(), knows(t), read(t, known), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := find(r.Models[0], "integrated-gradients")
+	if row.AddsUp == nil || row.AddsUp.Mean != 1 || row.Rows < 20 {
+		t.Errorf("integrated gradients: %+v", row)
 	}
 }
 

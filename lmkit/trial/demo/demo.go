@@ -174,7 +174,8 @@ func examine(ctx context.Context, m *lm.Model, items []plant.Item) ([]test, erro
 func (d *demo) explain(ctx context.Context, m *lm.Model, item plant.Item) ([]*explain.Attribution, error) {
 	label, _ := m.Tokenizer().Lookup(item.Label)
 	foil, _ := m.Tokenizer().Lookup(item.Foil)
-	p, err := explain.Prepare(ctx, m, explain.Question{Prompt: item.Text, Target: &label, Foil: &foil, Seed: d.Seed})
+	p, err := explain.Prepare(ctx, m, explain.Question{Prompt: item.Text, Target: []token.ID{label},
+		Foil: []token.ID{foil}, Seed: d.Seed})
 	if err != nil {
 		return nil, err
 	}

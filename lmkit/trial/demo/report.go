@@ -153,11 +153,7 @@ func writable(report string) error {
 	if err := whole.Replaceable(report, []byte("<!DOCTYPE html>")); err != nil {
 		return cannotWrite(err)
 	}
-	f, err := whole.Create(report)
-	if err != nil {
-		return cannotWrite(err)
-	}
-	return f.Close()
+	return nil
 }
 
 func cannotWrite(err error) error {
