@@ -228,6 +228,7 @@ def parts():
         ("Go modules", ["/home/student/go"], "`~/go`"),
         ("Go build cache, for quick cells", ["/home/student/.cache/go-build"], "`~/.cache/go-build`"),
         ("XLA plugin", ["/home/student/.cache/lmkit/pjrt"], "`~/.cache/lmkit/pjrt`"),
+        ("SmolLM2", ["/home/student/.cache/lmkit/models"], "`~/.cache/lmkit/models`"),
         ("lmkit, its kernel and its tools", ["/opt/lmkit", venv + "/share/jupyter/lmkit"], "`/opt/lmkit`, `~/.cache/lmkit/jupyter/share/jupyter/lmkit`"),
         ("JupyterLab", [venv], "`~/.cache/lmkit/jupyter`, the rest of it"),
         ("Python", files(python), "packages that `apt-get -s autoremove python3 python3-venv` would remove"),

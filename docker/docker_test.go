@@ -106,7 +106,7 @@ func TestStages(t *testing.T) {
 // checksum.
 func TestVersionsArePinned(t *testing.T) {
 	pinned := regexp.MustCompile(`^[A-Za-z0-9_.-]+==[0-9][0-9a-z.]*( --hash=sha256:[0-9a-f]{64})?$`)
-	for file, hash := range map[string]bool{"pinned/go.txt": true, "pinned/xla.txt": true,
+	for file, hash := range map[string]bool{"pinned/go.txt": true, "pinned/xla.txt": true, "pinned/smollm2.txt": true,
 		"../kernels/requirements.txt": false} {
 		for line := range strings.Lines(strings.ReplaceAll(read(t, file), "\\\n", "")) {
 			line = strings.Join(strings.Fields(line), " ")
@@ -135,17 +135,19 @@ func TestVersionsArePinned(t *testing.T) {
 	}
 }
 
-// The plugin in the image is the one that lmkit itself would install.
-func TestPluginIsTheLibrarys(t *testing.T) {
-	const file = "../lmkit/internal/plugin/search.go"
-	wheel := read(t, file)
-	m := regexp.MustCompile(`(?s)^(\S+)==(\S+) .*--hash=sha256:(\w+)`).FindStringSubmatch(read(t, "pinned/xla.txt"))
-	if m == nil {
-		t.Fatal("pinned/xla.txt is not understood")
-	}
-	for _, part := range m[1:] {
-		if !strings.Contains(wheel, `"`+part+`"`) {
-			t.Errorf("%s lacks %s", file, part)
+// The plugin and the model in the image are those that lmkit itself would fetch.
+func TestPackagesAreTheLibrarys(t *testing.T) {
+	for pinned, file := range map[string]string{"pinned/xla.txt": "../lmkit/internal/plugin/search.go",
+		"pinned/smollm2.txt": "../lmkit/internal/hub/smollm2.go"} {
+		wheel := read(t, file)
+		m := regexp.MustCompile(`(?s)^(\S+)==(\S+) .*--hash=sha256:(\w+)`).FindStringSubmatch(read(t, pinned))
+		if m == nil {
+			t.Fatalf("%s is not understood", pinned)
+		}
+		for _, part := range m[1:] {
+			if !strings.Contains(wheel, `"`+part+`"`) {
+				t.Errorf("%s lacks %s", file, part)
+			}
 		}
 	}
 }
@@ -190,9 +192,9 @@ func parse(t *testing.T, text string) (c composition) {
 
 func TestCompose(t *testing.T) {
 	c := parse(t, read(t, "compose.yaml"))
-	for _, name := range []string{"cpu", "cuda"} {
+	for name, image := range map[string]string{"cpu": "cpu", "cuda": "cuda", "serve": "cpu"} {
 		s := c.Services[name]
-		if !slices.Equal(s.Profiles, []string{name}) || s.Build.Target != name || s.Image != "lmkit:"+name {
+		if !slices.Equal(s.Profiles, []string{name}) || s.Build.Target != image || s.Image != "lmkit:"+image {
 			t.Errorf("service %s: profiles %v, target %q, image %q", name, s.Profiles, s.Build.Target, s.Image)
 		}
 		if file := path.Join(s.Build.Context, s.Build.Dockerfile); file != "../docker/Dockerfile" {
