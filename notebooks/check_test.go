@@ -16,7 +16,7 @@ import (
 // What a notebook must keep to.
 const (
 	maxOutputs = 30      // of a cell
-	maxBytes   = 4 << 20 // of a notebook: code hosts do not show larger ones
+	maxBytes   = 2 << 20 // of a notebook: code hosts are slow to show larger ones, or do not
 	minExpects = 3       // cells that say which numbers they must show
 )
 

@@ -21,6 +21,10 @@ const (
 
 // PNG paints the picture on white.
 func (c *Canvas) PNG(w io.Writer) error {
+	return png.Encode(w, palette(c.paint()))
+}
+
+func (c *Canvas) paint() *image.RGBA {
 	scale := min(density, math.Sqrt(mostPixels/(c.Width*c.Height())))
 	img := image.NewRGBA(image.Rect(0, 0, int(math.Ceil(c.Width*scale)), int(math.Ceil(c.Height()*scale))))
 	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
@@ -28,7 +32,7 @@ func (c *Canvas) PNG(w io.Writer) error {
 	for _, s := range c.shapes {
 		s.png(p)
 	}
-	return png.Encode(w, img)
+	return img
 }
 
 // painter paints shapes onto an image.
