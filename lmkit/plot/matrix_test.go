@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"lmkit.internal/lmkit/internal/canvas"
 	"lmkit.internal/lmkit/internal/canvas/canvastest"
-	"pgregory.net/rapid"
 )
 
 func TestLargeMatrixIsOneImage(t *testing.T) {
@@ -62,5 +63,39 @@ func TestCutLabelsAreSaid(t *testing.T) {
 				t.Errorf("%s: no %q in %s", name, want, joined)
 			}
 		}
+	}
+}
+
+// In a terminal no name of a column is cut: where the columns do not fit beside each other, some stand below, and every
+// line fits.
+func TestColumnsStandBelow(t *testing.T) {
+	m := Matrix{Title: "probe", Rows: []string{"embed", "block.22.resid.post"},
+		Cols: []string{"accuracy", "control", "selectivity", "majority", "new pieces", "AUC", "untrained"},
+		Data: [][]float64{{0.5, 0.62, -0.12, 0.5, 0.38, 0.5, 0.5}, {1, 0.5, 0.5, 0.5, 1, 1, 123.45}}}
+	for width, lines := range map[int]int{80: 8, 72: 8, 200: 4} {
+		var text strings.Builder
+		if err := m.Text(&text, Options{Width: width}); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(text.String(), "\n"); n != lines {
+			t.Errorf("%d columns wide: %d lines, not %d:\n%s", width, n, lines, text.String())
+		}
+		for line := range strings.Lines(text.String()) {
+			if n := len([]rune(strings.TrimRight(line, "\n"))); n > width {
+				t.Errorf("a line of %d in a width of %d: %q", n, width, line)
+			}
+		}
+		for _, want := range append(m.Cols, m.Rows...) {
+			if !strings.Contains(text.String(), want) {
+				t.Errorf("%d columns wide, there is no %q:\n%s", width, want, text.String())
+			}
+		}
+	}
+	var text strings.Builder
+	if err := (Matrix{Data: [][]float64{{1, 2}, {3, 4}}}).Text(&text, Options{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(text.String(), "\n") != 2 || strings.Contains(text.String(), "\n\n") {
+		t.Errorf("without names:\n%s", text.String())
 	}
 }

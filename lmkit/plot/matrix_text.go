@@ -20,51 +20,71 @@ func (m Matrix) Text(w io.Writer, o Options) error {
 	rows, cols := m.size()
 	lo, hi := m.limits()
 	format := printable.ScoreFormat(max(hi, -lo))
-	wide, first, longest := 5, 0, 5
+	first := 0
 	for _, l := range labelsOf(m.Rows) {
 		first = max(first, printable.Columns(l))
 	}
-	for _, l := range labelsOf(m.Cols) {
-		longest = max(longest, printable.Columns(l))
-	}
-	if room := (t.Width-2-first)/cols - 2; room > wide { // as much of the columns' names as there is room for
-		wide = min(room, longest)
-	}
 	if m.Words != nil {
 		writeWords(t, m)
-	} else if 2+first+cols*(wide+2) > t.Width || rows > 100 {
+	} else if 2+first+cols*(leastWide+2) > t.Width || rows > 100 {
 		writeLargest(t, m, format)
 	} else {
-		writeNumbers(t, m, format, first, wide)
+		writeNumbers(t, m, format, first)
 	}
 	return t.Flush(w)
 }
 
-func writeNumbers(t *printable.Lines, m Matrix, format func(float64) string, first, wide int) {
-	head := printable.PadRight("", first)
-	for _, l := range labelsOf(m.Cols) {
-		head += "  " + printable.PadLeft(printable.Shorten(l, wide), wide)
-	}
-	if m.Cols != nil {
-		t.Line("  " + head)
-	}
-	labels := labelsOf(m.Rows)
+const leastWide = 5 // of a column of numbers
+
+// writeNumbers writes the numbers below the names of their columns. Columns that have no room beside the others stand
+// below them, with the names of the rows once more.
+func writeNumbers(t *printable.Lines, m Matrix, format func(float64) string, first int) {
+	rows, cols := m.size()
+	lines := make([][]string, 1+rows) // of the columns alone, their names first
+	labels := append([]string{""}, labelsOf(m.Rows)...)
+	lines[0] = labelsOf(m.Cols)
 	for i, row := range m.Data {
-		s := printable.PadRight("", first)
-		if labels != nil && i < len(labels) {
-			s = printable.PadRight(labels[i], first)
-		}
 		for _, v := range row {
 			cell := "-"
 			if !math.IsNaN(v) {
-				cell = format(v)
-				if m.Scale == Sequential {
+				if cell = format(v); m.Scale == Sequential {
 					cell = strings.TrimPrefix(cell, "+")
 				}
 			}
-			s += "  " + printable.PadLeft(cell, wide)
+			lines[1+i] = append(lines[1+i], cell)
 		}
-		t.Line("  " + s)
+	}
+	if m.Cols == nil {
+		lines, labels = lines[1:], labels[1:]
+	}
+	wide, room := make([]int, cols), t.Width-2-first
+	for j := range wide {
+		wide[j] = leastWide
+		for _, line := range lines {
+			wide[j] = max(wide[j], printable.Columns(line[j]))
+		}
+		wide[j] = max(leastWide, min(wide[j], room-2))
+	}
+	for from := 0; from < cols; {
+		to, used := from, 0
+		for to < cols && (to == from || used+wide[to]+2 <= room) {
+			used += wide[to] + 2
+			to++
+		}
+		if from > 0 {
+			t.Line("")
+		}
+		for i, line := range lines {
+			s := printable.PadRight("", first)
+			if i < len(labels) {
+				s = printable.PadRight(labels[i], first)
+			}
+			for j := from; j < to; j++ {
+				s += "  " + printable.PadLeft(printable.Shorten(line[j], wide[j]), wide[j])
+			}
+			t.Line("  " + s)
+		}
+		from = to
 	}
 }
 
