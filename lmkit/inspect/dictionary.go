@@ -223,6 +223,7 @@ func (d *dictionary) scores(shown int) explain.MatrixScores {
 	for i, v := range d.x.Data {
 		size += math.Abs(float64(v) * float64(d.grad.Data[i]))
 	}
+	out.Promise = &explain.Promise{Total: want, Of: "the activation times its gradient"}
 	out.Identities = []explain.Identity{explain.NewIdentity("the values add up to the activation times its gradient", want,
 		sum, rounding*max(1e-6, size))}
 	return out

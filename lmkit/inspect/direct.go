@@ -111,6 +111,7 @@ type directed struct {
 	values        [][]float64
 	rest          float64
 	restIs        string // what has the rest, in words
+	some          bool   // the largest values alone: they add up to nothing by themselves
 	parts         []explain.Identity
 }
 
@@ -139,6 +140,13 @@ func (r *readout) scores(x Direct, d directed) explain.MatrixScores {
 		Notes: []string{"the largest: " + strings.Join(top, ", "), fmt.Sprintf("the constant is %+.4g: biases of norms "+
 			"and of the output matrix, which no part writes", r.constant)},
 		Identities: append(d.parts, r.identities("the values", sum, size)...),
+	}
+	if !d.some {
+		out.Promise = &explain.Promise{Total: r.total - r.constant - d.rest,
+			Of: "the difference of the logits, but for the constant"}
+		if d.restIs != "" {
+			out.Promise.Of += " and for " + d.restIs
+		}
 	}
 	if d.restIs != "" {
 		out.Notes = append(out.Notes, fmt.Sprintf("%s: %+.4g", d.restIs, d.rest))
@@ -293,7 +301,7 @@ func (n named) sort() {
 // into makes rows of the largest, and takes them from the rest.
 func (n named) into(d *directed, what string, top int) {
 	n.sort()
-	d.axes, d.columns = [2]string{what, "all"}, []string{"contribution"}
+	d.axes, d.columns, d.some = [2]string{what, "all"}, []string{"contribution"}, true
 	for _, x := range n[:min(top, len(n))] {
 		d.rows, d.values = append(d.rows, x.name), append(d.values, []float64{x.value})
 		d.rest -= x.value
