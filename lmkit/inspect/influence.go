@@ -64,8 +64,13 @@ type influence struct {
 }
 
 // reach is how far the objective is moved up and down, about: far enough for what that does to the loss of a text to
-// stand out from rounding, and near enough for the loss to be straight in between.
-const reach = 0.1
+// stand out from rounding, and near enough for the loss to be straight in between. Where it is not straight, as in a
+// model that has hardly begun to learn, the way is cut to a quarter, and to a quarter of that.
+const (
+	reach    = 0.1
+	shortest = reach / 16
+	straight = 0.02 // by which share the objective may move more, or less, than its gradient says
+)
 
 // Name implements explain.MatrixMethod.
 func (Influence) Name() string { return "influence" }
@@ -120,20 +125,26 @@ func (f *influence) checkpoint(ctx context.Context, i int) error {
 	if square == 0 {
 		return fmt.Errorf("the checkpoint of step %d: no weight moves the prediction", at.Step)
 	}
-	step := reach / square
 	var losses [2][]float64 // of the texts, and of the objective last
 	what := fmt.Sprintf("step %d: reading the texts", at.Step)
-	for side, sign := range []float64{1, -1} {
-		if losses[side], err = f.moved(ctx, m, grad, sign*step, what); err != nil {
-			return err
+	n, step, moved := len(f.Texts), 0.0, 0.0
+	for way := reach; ; way /= 4 {
+		step = way / square
+		for side, sign := range []float64{1, -1} {
+			if losses[side], err = f.moved(ctx, m, grad, sign*step, what); err != nil {
+				return err
+			}
+		}
+		moved = (losses[0][n] - losses[1][n]) / (2 * step * square)
+		if math.Abs(moved-1) <= straight || way <= shortest {
+			break
 		}
 	}
-	n := len(f.Texts)
 	for z := range n {
 		f.scores[z][i] = at.Rate * (losses[1][z] - losses[0][z]) / (2 * step) * float64(f.Texts[z].Times)
 	}
 	f.ids = append(f.ids, explain.NewIdentity(fmt.Sprintf("step %d: the way along its gradient moves the prediction by "+
-		"the gradient's square: the share of it", at.Step), 1, (losses[0][n]-losses[1][n])/(2*step*square), 0.05))
+		"the gradient's square: the share of it", at.Step), 1, moved, 0.05))
 	if i == len(f.Checkpoints)-1 {
 		return f.check(ctx, m, grad, i)
 	}
