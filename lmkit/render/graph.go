@@ -12,12 +12,16 @@ import (
 const MostEdges = 80
 
 // GraphOf is the chart of a circuit: of its largest edges, at most so many, those on ways from the input to the logits.
-// A nil circuit has no nodes, which drawing it says.
+// Where these are too few to make one way, as many more are taken as it needs. A nil circuit has no nodes, which
+// drawing it says.
 func GraphOf(circuit *inspect.Graph, most int) plot.Graph {
 	if circuit == nil {
 		return plot.Graph{}
 	}
 	edges := leading(circuit.Edges[:min(len(circuit.Edges), max(1, most))])
+	for n := max(1, most) + 1; len(edges) == 0 && n <= len(circuit.Edges); n++ {
+		edges = leading(circuit.Edges[:n])
+	}
 	g := plot.Graph{Unit: circuit.Unit, Title: fmt.Sprintf("%d of %d edges keep %.2f of the difference", circuit.Kept,
 		circuit.Of, circuit.Faithfulness)}
 	if len(edges) < len(circuit.Edges) {
