@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -180,8 +181,9 @@ func TestKept(t *testing.T) {
 	}
 	run("nothing in them, with a checksum", "kept, loaded 0 compiled 4")
 	run("after that", "kept, loaded 4 compiled 0")
-	run("with another number of threads", "kept, loaded 0 compiled 4", envThreads+"=1")
-	run("and again", "kept, loaded 4 compiled 0", envThreads+"=1")
+	threads := fmt.Sprintf("%s=%d", envThreads, 1+max(runtime.NumCPU(), runtime.GOMAXPROCS(0)))
+	run("with another number of threads", "kept, loaded 0 compiled 4", threads)
+	run("and again", "kept, loaded 4 compiled 0", threads)
 	full := t.TempDir()
 	run("on a full disk", "kept, loaded 0 compiled 4", envKept+"=full", EnvCache+"="+full)
 	if left, err := os.ReadDir(full); err != nil || len(left) > 0 {

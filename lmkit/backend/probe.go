@@ -22,8 +22,9 @@ import (
 // envProbe makes [Tune] try a plugin, whose file it names, and exit with 0 if it computes under the present flags.
 const envProbe = "LMKIT_PROBE"
 
-// probeTime is how long a plugin may take to load, compile and compute one product. It takes under a second.
-const probeTime = 20 * time.Second
+// probeTime is how long a plugin may take to load, compile and compute one product. It takes under a second
+// on a machine that has nothing else to do.
+const probeTime = time.Minute
 
 // probing says that the program calls [Tune], so that a child of it can try a plugin.
 var probing bool

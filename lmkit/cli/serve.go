@@ -158,6 +158,7 @@ func called(name string) string {
 
 // listen serves until ctx ends, and then lets what runs end.
 func (a *app) listen(ctx context.Context, s *http.Server, l net.Listener) error {
+	a.orderly.Store(true)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
 	select {
@@ -165,7 +166,6 @@ func (a *app) listen(ctx context.Context, s *http.Server, l net.Listener) error 
 		return err
 	case <-ctx.Done():
 	}
-	a.orderly.Store(true)
 	a.note("ending; what runs may take %v more, and a second Ctrl-C ends it now", grace)
 	within, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer stop()

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	patience = 15 * time.Second // for the browser to show the slider
-	idle     = 2 * time.Minute  // without a move, after which the cell ends
+	patience = time.Minute     // for the browser to show the slider, which may be a slow one
+	idle     = 2 * time.Minute // without a move, after which the cell ends
 )
 
 // Slider shows draw(i), which is anything that Show takes, for an i from 0 to n-1 that the reader chooses with a

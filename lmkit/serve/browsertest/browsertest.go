@@ -40,7 +40,7 @@ func Program(t *testing.T) string {
 func Open(t *testing.T, program string) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.DisableGPU,
-		chromedp.WindowSize(1200, 900), chromedp.UserDataDir(t.TempDir()))
+		chromedp.WindowSize(1200, 900), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(Hanging))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium's sandbox refuses to run for root
 	}
