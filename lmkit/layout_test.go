@@ -48,7 +48,7 @@ var rooms = map[string]string{
 	// Texts, models and their training.
 	"token":        "internal/printable internal/strict",
 	"token/chat":   "token internal/printable internal/strict",
-	"corpus":       "token progress internal/fetch internal/kind internal/whole",
+	"corpus":       "token progress internal/fetch internal/kind internal/strict internal/whole",
 	"corpus/plant": "token corpus",
 	"corpus/facts": "",
 	"lm/format":    "internal/net internal/number internal/printable internal/safetensors internal/strict",

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,13 +90,34 @@ func ReadManifest(dir string) (m Manifest, err error) {
 	if err != nil {
 		return m, fmt.Errorf("%s is no folder of results: %w", dir, plain(err))
 	}
-	if err := json.Unmarshal(data, &m); err != nil || m.Schema < 1 {
-		return m, fmt.Errorf("%s in %s is no manifest of results", ManifestFile, dir)
+	var by struct{ Schema int }
+	if err = strict.Decode(data, &by); err == nil && by.Schema > schema {
+		return m, fmt.Errorf("%s has results of schema %d; this lmkit reads up to %d: upgrade lmkit", dir, by.Schema, schema)
 	}
-	if m.Schema > schema {
-		return m, fmt.Errorf("%s has results of schema %d; this lmkit reads up to %d: upgrade lmkit", dir, m.Schema, schema)
+	if err == nil {
+		err = strict.Unmarshal(data, &m)
+	}
+	if err == nil {
+		err = m.check()
+	}
+	if err != nil {
+		return Manifest{}, fmt.Errorf("%s in %s is no manifest of results: %w", ManifestFile, dir, err)
 	}
 	return m, nil
+}
+
+// check says which of its numbers cannot be.
+func (m Manifest) check() error {
+	for _, x := range []struct {
+		name               string
+		value, least, most int
+	}{{"schema", m.Schema, 1, schema}, {"rows", m.Rows, 0, math.MaxInt}, {"part_rows", m.PartRows, 1, math.MaxInt},
+		{"explained", m.Explained, 0, m.Rows}, {"failed", m.Failed, 0, m.Rows - m.Explained}} {
+		if x.value < x.least || x.value > x.most {
+			return fmt.Errorf("%s is %d; it can be %d to %d", x.name, x.value, x.least, x.most)
+		}
+	}
+	return nil
 }
 
 func (m Manifest) write(dir string) error {
@@ -161,7 +183,9 @@ func valuesOf[T any](dir, kind string) iter.Seq2[T, error] {
 				if err == nil {
 					in := json.NewDecoder(bytes.NewReader(data))
 					in.UseNumber()
-					err = strict.Plain(in.Decode(&v))
+					if err = strict.Plain(in.Decode(&v)); err != nil {
+						err = fmt.Errorf("a line of %s: %w", name, err)
+					}
 				}
 				if !yield(v, err) || err != nil {
 					return

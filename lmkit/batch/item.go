@@ -226,8 +226,8 @@ func (x *Item) tokens(row corpus.Row) error {
 	}
 	if cell, ok := row.Cell("ids"); ok {
 		var ids []token.ID
-		if err := json.Unmarshal(asJSON(cell), &ids); err != nil {
-			return fmt.Errorf("has ids that are no list of whole numbers")
+		if err := strict.Unmarshal(asJSON(cell), &ids); err != nil {
+			return fmt.Errorf("has ids that are no list of whole numbers: %w", err)
 		}
 		x.Request.IDs = ids
 	}

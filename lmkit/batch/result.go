@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"lmkit.internal/lmkit/explain"
+	"lmkit.internal/lmkit/internal/strict"
 	"lmkit.internal/lmkit/lm"
 )
 
@@ -104,7 +105,7 @@ func decode(data []byte) (r Result, err error) {
 	in := json.NewDecoder(bytes.NewReader(data))
 	in.UseNumber()
 	if err := in.Decode(&w); err != nil {
-		return r, errors.New("is no result")
+		return r, fmt.Errorf("is no result: %w", strict.Plain(err))
 	}
 	r = Result{Line: w.Line, ID: w.ID, Label: w.Label, Prompt: w.Prompt, Meta: w.Meta, Notes: w.Notes}
 	if w.Attributions != nil {

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // Row is a row of a table, or a line of it that is none.
@@ -207,6 +209,10 @@ func (t rowReader) jsonLines(f io.ReadSeeker) error {
 			row.Broken = notUTF8
 		case err != nil || object == nil || strings.TrimSpace(line[in.InputOffset():]) != "":
 			row.Broken = "is no JSON object"
+		default:
+			if err := strict.Once([]byte(line)); err != nil {
+				row.Broken = fmt.Sprintf("has no one meaning: %v", err)
+			}
 		}
 		if row.Broken == "" {
 			for name := range object {

@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,13 @@ func Decode(data []byte, v any) error {
 		return Syntax(data)
 	}
 	return Plain(err)
+}
+
+// Known is [Decode], but it fails on what v has no field for.
+func Known(data []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	return Plain(d.Decode(v))
 }
 
 // Plain is an error of encoding/json in words, without the names of Go's types. Any other error is returned as it is.

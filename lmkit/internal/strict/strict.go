@@ -84,14 +84,18 @@ func (s reader) value(v reflect.Value, path string) error {
 	return fmt.Errorf("%s: expected %s, found %s", path, kindName(v.Type()), tokenName(tok))
 }
 
+// left is the name of a field that JSON leaves out.
+const left = "-"
+
 func (s reader) object(v reflect.Value, path string) error {
 	if path != "" {
 		path += "."
 	}
 	fields := map[string]int{}
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		fields[name] = i
+		if name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); name != left {
+			fields[name] = i
+		}
 	}
 	seen := make([]bool, v.NumField())
 	for s.dec.More() {
@@ -117,7 +121,7 @@ func (s reader) object(v reflect.Value, path string) error {
 	}
 	for i := range seen {
 		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if !seen[i] && options != "omitempty" && options != "omitzero" {
+		if !seen[i] && name != left && options != "omitempty" && options != "omitzero" {
 			return fmt.Errorf("the field %s%s is missing", path, name)
 		}
 	}

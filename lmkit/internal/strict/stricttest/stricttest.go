@@ -20,11 +20,15 @@ var others = []any{
 	json.Number("-99999999999999999999"), json.Number("0.5"), json.Number("-1"), json.Number("0"), "text", "",
 	"\u202etxet\x1b[2J",
 	true, nil, []any{}, []any{"text"}, []any{json.Number("1e12")}, []any{nil, []any{[]any{}}}, map[string]any{},
-	map[string]any{"a": json.Number("1e12")}, map[string]any{"content": []any{}},
+	map[string]any{"a": json.Number("1e12")}, map[string]any{"content": []any{}}, noNumbers[0], noNumbers[1],
 }
 
+// noNumbers are what some programs write for numbers that JSON does not have. In a text without the quotes.
+var noNumbers = []string{"NaN", "-Infinity"}
+
 // Wrong yields JSON texts that are data but for one value, which is another one; and what was changed. Every value at
-// every depth has its turn, the whole included; of a list or an object with many entries the first and the last.
+// every depth has its turn, the whole included; of a list or an object with many entries the first and the last. Each
+// object is also given another field, and some of the texts are no JSON: they have a NaN.
 func Wrong(data []byte) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		d := json.NewDecoder(bytes.NewReader(data))
@@ -37,6 +41,9 @@ func Wrong(data []byte) iter.Seq2[string, []byte] {
 			text, err := json.Marshal(root)
 			if err != nil {
 				panic(err)
+			}
+			for _, none := range noNumbers {
+				text = bytes.ReplaceAll(text, []byte(`"`+none+`"`), []byte(none))
 			}
 			return yield(place, text)
 		})
@@ -60,6 +67,12 @@ func change(value any, place string, set func(any), each func(place string) bool
 				return false
 			}
 		}
+		const unknown = "unheard_of"
+		v[unknown] = json.Number("1")
+		if !each(place + "." + unknown + " = 1") {
+			return false
+		}
+		delete(v, unknown)
 	case []any:
 		places := make([]int, len(v))
 		for i := range places {
