@@ -86,9 +86,8 @@ func (x *Circuit) Matrix(ctx context.Context, p *explain.Problem) (explain.Matri
 	if err != nil {
 		return none, err
 	}
-	if x.Points < 0 || x.Points > mostAsked {
-		return none, fmt.Errorf("%d points of the mean gradient: give 1 to %d, or 0 for as many as it takes", x.Points,
-			mostAsked)
+	if err := askedFor("points", x.Points); err != nil {
+		return none, err
 	}
 	p.Expect(expected(p))
 	d, err := dissect(ctx, pairs[0], x.Points)

@@ -66,6 +66,9 @@ type dictionary struct {
 // Matrix implements explain.MatrixMethod. Rows are features, and the offset and the error; columns are tokens. Cost: a
 // row forward and backward, and one forward for each feature shown at each token where it is active.
 func (x Dictionary) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	if err := askedFor("top", x.Top); err != nil {
+		return explain.MatrixScores{}, err
+	}
 	x.Tap, x.Top = cmp.Or(x.Tap, x.Of.Tap), cmp.Or(x.Top, 10)
 	d := &dictionary{Dictionary: x, p: p}
 	a, err := p.Run(ctx, lm.Query{Rows: p.Rows(1), Taps: []lm.Tap{x.Tap}, Wrt: []lm.Tap{x.Tap},

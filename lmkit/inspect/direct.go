@@ -48,6 +48,9 @@ func (x Direct) Suits(m *lm.Model, q explain.Question) error {
 
 // Matrix implements explain.MatrixMethod. Cost: one row forward.
 func (x Direct) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	if err := askedFor("top", x.Top); err != nil {
+		return explain.MatrixScores{}, err
+	}
 	x.By, x.Top = x.by(p.Model), cmp.Or(x.Top, 20)
 	var more []lm.Tap
 	for _, t := range p.Model.Taps() {

@@ -37,7 +37,6 @@ type dissection struct {
 const (
 	fewPoints  = 8
 	mostPoints = 64
-	mostAsked  = 1 << 14 // points, each of which is a run of the model
 	ofPoints   = 0.02
 )
 

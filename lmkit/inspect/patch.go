@@ -83,6 +83,9 @@ func (x Patch) withDefaults(m *lm.Model) Patch {
 // Matrix implements explain.MatrixMethod. Cost: one row forward for each cell at which the versions can differ, for
 // each sample, and a few for the identities.
 func (x Patch) Matrix(ctx context.Context, p *explain.Problem) (explain.MatrixScores, error) {
+	if err := cmp.Or(askedFor("samples", x.Samples), askedFor("verify", x.Verify)); err != nil {
+		return explain.MatrixScores{}, err
+	}
 	x = x.withDefaults(p.Model)
 	s := &sweep{Patch: x, p: p}
 	if x.Positions != nil {

@@ -109,7 +109,7 @@ func (p *probing) prepare() error {
 	if len(p.classes) < 2 {
 		return errors.New("a probe tells labels apart, and there is one")
 	}
-	if p.Taps == nil {
+	if len(p.Taps) == 0 {
 		all := streams(p.model, false)
 		if !p.model.Config().Recurrent() {
 			all = all[1:]

@@ -97,7 +97,7 @@ func (s *steering) defaults() error {
 		n := max(1, len(s.Away)/3)
 		s.Away, s.Prompts = s.Away[:len(s.Away)-n], s.Away[len(s.Away)-n:]
 	}
-	if s.Layers == nil {
+	if len(s.Layers) == 0 {
 		s.Layers = slices.Compact([]int{L / 4, L / 2, 3 * L / 4})
 	}
 	for _, l := range s.Layers {
@@ -110,7 +110,7 @@ func (s *steering) defaults() error {
 		}
 		s.taps = append(s.taps, tap)
 	}
-	if s.Strengths == nil {
+	if len(s.Strengths) == 0 {
 		s.Strengths = []float64{-4, -2, -1, 1, 2, 4}
 	}
 	for _, x := range s.Strengths {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/internal/printable"
 	"lmkit.internal/lmkit/internal/strict/stricttest"
 )
@@ -27,7 +29,7 @@ func (d *document) schema(s any) map[string]any {
 // each of its fields, those that it does not have yet included.
 func (d *document) wrong(schema map[string]any, value any, depth int, yield func(place string, v any) bool) bool {
 	for place, text := range stricttest.Wrong([]byte("null")) {
-		if !yield(place, json.RawMessage(text)) {
+		if json.Valid(text) && !yield(place, json.RawMessage(text)) {
 			return false
 		}
 	}
@@ -135,6 +137,64 @@ func TestWrongValuesInEveryField(t *testing.T) {
 		})
 	}
 	if asked < 1000 {
+		t.Errorf("only %d bodies", asked)
+	}
+}
+
+// fields are the names that JSON has for the fields of a struct that p points to.
+func fields(p any) (names []string) {
+	is := reflect.TypeOf(p).Elem()
+	for i := range is.NumField() {
+		if name, _, _ := strings.Cut(is.Field(i).Tag.Get("json"), ","); name != "-" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Whatever stands in any setting of any tool, one that it does not have included, it is refused in words, or there is
+// an answer.
+func TestWrongValuesInSettings(t *testing.T) {
+	s := server(t, Config{Limits: Limits{Time: time.Second}, Dictionaries: dictionaries()})
+	settings := map[string][]any{dictionaryTool: {new(DictionaryOf)}}
+	for name, tool := range tools {
+		settings[name] = append(settings[name], tool())
+	}
+	for name, study := range studies {
+		x, _ := study()
+		settings[name] = append(settings[name], x)
+	}
+	asked := 0
+	for name, all := range settings {
+		example, _ := s.inspections()[name].(Inspection)
+		for _, of := range all {
+			body := example
+			if _, is := of.(explain.MatrixMethod); !is && name != dictionaryTool {
+				body.Request = nil // what follows no prompt
+			}
+			for _, field := range append(fields(of), "unheard_of") {
+				for place, text := range stricttest.Wrong([]byte("null")) {
+					if asked++; !json.Valid(text) || testing.Short() && asked%5 != 0 {
+						continue
+					}
+					body.Settings = maps.Clone(example.Settings)
+					if body.Settings == nil {
+						body.Settings = map[string]any{}
+					}
+					body.Settings[field] = json.RawMessage(text)
+					in, err := json.Marshal(body)
+					if err != nil {
+						t.Fatal(err)
+					}
+					res, got := ask(s, "POST", "/v1/inspect/"+name, string(in))
+					if err := refused(res, got); err != nil {
+						t.Errorf("%s: %s%s: %v: %.600s", name, field, place, err, got)
+					}
+				}
+			}
+		}
+	}
+	if asked < 500 {
 		t.Errorf("only %d bodies", asked)
 	}
 }

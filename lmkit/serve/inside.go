@@ -57,9 +57,7 @@ func readSettings(tool string, settings json.RawMessage, x any) error {
 	if len(settings) == 0 {
 		return nil
 	}
-	d := json.NewDecoder(bytes.NewReader(settings))
-	d.DisallowUnknownFields()
-	if err := cmp.Or(strict.Once(settings), strict.Plain(d.Decode(x))); err != nil {
+	if err := cmp.Or(strict.Once(settings), strict.Known(settings, x)); err != nil {
 		return fmt.Errorf("the settings of the tool %s: %w", tool, err)
 	}
 	return nil

@@ -56,7 +56,7 @@ func (m *mergeEntry) UnmarshalJSON(data []byte) error {
 // readBPE makes a tokenizer of a file's parts.
 func readBPE(doc document) (Tokenizer, error) {
 	var model bpeModel
-	if err := strictJSON(doc.Model, &model); err != nil {
+	if err := strict.Known(doc.Model, &model); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	s, err := readSettings(doc, model)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // parts are what stands around the model in a tokenizer.json, as it was read or will be written.
@@ -81,7 +83,7 @@ func readDecoder(part json.RawMessage, byteLevel bool) (decoding, error) {
 		}
 		wrong := unsupported("decoder", step,
 			"ByteLevel, Metaspace, and a Sequence of Replace of a String, ByteFallback, Fuse and then Strip at the start")
-		switch err := strictJSON(step, &s); {
+		switch err := strict.Known(step, &s); {
 		case err != nil || d.strip > 0 || fused && kind != "Strip":
 			return wrong
 		case kind == "Replace" && s.Pattern.String != "" && !d.fallback:

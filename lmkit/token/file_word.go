@@ -1,6 +1,10 @@
 package token
 
-import "fmt"
+import (
+	"fmt"
+
+	"lmkit.internal/lmkit/internal/strict"
+)
 
 type wordLevel struct {
 	Type    string       `json:"type"`
@@ -32,7 +36,7 @@ const (
 
 func readWordLevel(doc document) (Tokenizer, error) {
 	var model wordLevel
-	if err := strictJSON(doc.Model, &model); err != nil {
+	if err := strict.Known(doc.Model, &model); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	if len(doc.Added) > 0 {

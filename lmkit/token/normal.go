@@ -40,7 +40,7 @@ func readNormalisers(part json.RawMessage) ([]normaliser, error) {
 			Pattern literalOrNot `json:"pattern"`
 			Content string       `json:"content"`
 		}
-		if strictJSON(step, &s) != nil || !slices.Contains([]string{"NFC", "Prepend", "Replace"}, kind) ||
+		if strict.Known(step, &s) != nil || !slices.Contains([]string{"NFC", "Prepend", "Replace"}, kind) ||
 			kind == "Replace" && s.Pattern.String == "" {
 			return unsupported("normalizer", step, reads)
 		}

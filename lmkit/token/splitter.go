@@ -10,7 +10,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/dlclark/regexp2/v2"
+
 	"lmkit.internal/lmkit/internal/printable"
+	"lmkit.internal/lmkit/internal/strict"
 )
 
 // A splitter cuts a stretch into pieces, one of the format's pre_tokenizers. Merging never crosses the end of a piece.
@@ -237,7 +239,7 @@ func readSplitters(part json.RawMessage) (out []splitter, byteLevel bool, err er
 			return unsupported("pre_tokenizer", part, "ByteLevel as the last one")
 		}
 		var s splitStep
-		if err := strictJSON(step, &s); err != nil {
+		if err := strict.Known(step, &s); err != nil {
 			return unsupported("pre_tokenizer", step, "the settings it knows ("+err.Error()+")")
 		}
 		if kind == "ByteLevel" {
