@@ -40,11 +40,12 @@ func (a *app) modelsCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models [DIR]",
 		Short: "List the models in a folder, or what is inside one",
-		Long: `List the models in a folder (default: runs) and in its folders: architecture, parameters, tokenizer,
-and the best validation loss of their training. Without DIR, list the models that are at hand under a name, too:
-the family of each, how many numbers it has, how most of them are stored, its size and its licence. DIR may be
-one model's folder, file or name, too. With --taps, list the activations of this model that can be looked at,
-replaced and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the width of the last axis.`,
+		Long: `List the models in a folder (default: runs) and in its folders, GGUF files among them: architecture,
+parameters, tokenizer, and the best validation loss of their training. Without DIR, list the models that are at
+hand under a name, too: the family of each, how many numbers it has, how most of them are stored, its size and
+its licence. DIR may be one model's folder, file or name, too. With --taps, list the activations of this model
+that can be looked at, replaced and differentiated by: B rows, T tokens, H heads, S tokens attended to, and the
+width of the last axis.`,
 		Example: `  lmkit models
   lmkit models runs/first --taps`,
 		Args: between(0, 1),
@@ -88,7 +89,7 @@ func (a *app) models(dir string, all, asJSON bool) error {
 			return fs.SkipDir // not ours to read
 		}
 		if !e.IsDir() {
-			if path == dir {
+			if path == dir || strings.EqualFold(filepath.Ext(path), ".gguf") {
 				found = append(found, look(path))
 			}
 			return nil
