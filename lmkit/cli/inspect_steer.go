@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -70,17 +68,11 @@ func (a *app) steer(ctx context.Context, args []string, o *steerFlags) (err erro
 	if o.Lines, err = a.allLines(args[1]); err != nil {
 		return err
 	}
-	texts, err := inspect.ReadLabelled(o.Lines)
-	if err != nil {
+	if _, err := inspect.ReadLabelled(o.Lines); err != nil {
 		return fmt.Errorf("%s: %w", args[1], err)
 	}
-	labels := map[string]bool{}
-	for _, t := range texts {
-		labels[t.Label] = true
-	}
-	if len(labels) != 2 || o.Toward != "" && !labels[o.Toward] {
-		return usage("the texts have the labels %s: two are needed, and --toward is one of them",
-			strings.Join(slices.Sorted(maps.Keys(labels)), ", "))
+	if err := o.Validate(); err != nil {
+		return usage("%w", err)
 	}
 	if o.prompts != "" {
 		if o.Prompts, err = a.lines(o.prompts); err != nil {

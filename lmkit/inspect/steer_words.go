@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"lmkit.internal/lmkit/explain"
@@ -33,33 +31,48 @@ const (
 	mostNeutral = 64
 )
 
-// Steer reads the words as tokens of a model.
-func (x Behaviour) Steer(m *lm.Model) (s Steer, err error) {
+// Validate says what is wrong with the words, if anything, as far as that can be told without a model.
+func (x Behaviour) Validate() error {
+	_, _, err := x.sides()
+	return err
+}
+
+// sides returns the texts that show the behaviour, and the others.
+func (x Behaviour) sides() (toward, away []string, err error) {
 	if x.Target == "" || x.Foil == "" {
-		return s, errors.New("a behaviour is named by two tokens: give a target, which it makes likelier, and a foil")
+		return nil, nil, errors.New("a behaviour is named by two tokens: give a target, which it makes likelier, and a foil")
 	}
 	texts, err := ReadLabelled(x.Lines)
 	if err != nil {
-		return s, err
+		return nil, nil, err
 	}
 	x.Toward = cmp.Or(x.Toward, texts[0].Label)
-	by := map[string][]string{}
 	for _, t := range texts {
-		by[t.Label] = append(by[t.Label], t.Text)
+		if t.Label == x.Toward {
+			toward = append(toward, t.Text)
+		} else {
+			away = append(away, t.Text)
+		}
 	}
-	if len(by) != 2 || by[x.Toward] == nil {
-		return s, fmt.Errorf("the texts have the labels %s: two are needed, and the one to steer toward is one of them",
-			strings.Join(slices.Sorted(maps.Keys(by)), ", "))
+	if all := labels(texts); len(all) != 2 || toward == nil {
+		return nil, nil, fmt.Errorf("the texts have the labels %s: two are needed, and the one to steer toward is one of "+
+			"them", strings.Join(all, ", "))
+	}
+	return toward, away, nil
+}
+
+// Steer reads the words as tokens of a model.
+func (x Behaviour) Steer(m *lm.Model) (s Steer, err error) {
+	toward, away, err := x.sides()
+	if err != nil {
+		return s, err
 	}
 	s.Layers, s.Strengths, s.Memory = x.Layers, x.Strengths, x.Memory
-	for label, texts := range by {
-		to := &s.Away
-		if label == x.Toward {
-			to = &s.Toward
-		}
-		if *to, err = Encode(m, texts); err != nil {
-			return s, err
-		}
+	if s.Toward, err = Encode(m, toward); err != nil {
+		return s, err
+	}
+	if s.Away, err = Encode(m, away); err != nil {
+		return s, err
 	}
 	if s.Target, err = explain.FindToken(m, "", x.Target); err != nil {
 		return s, err
