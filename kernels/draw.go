@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"strconv"
-	"strings"
 
 	"lmkit.internal/lmkit/explain"
 	"lmkit.internal/lmkit/explain/surrogate"
@@ -78,12 +77,8 @@ func drawCircuit(file string, args []string) func(to cell, out []byte) error {
 			return fmt.Errorf("no circuit: %w", err)
 		}
 		most := render.MostEdges
-		for i, arg := range args {
-			if value, ok := strings.CutPrefix(arg, "--edges="); ok {
-				most, _ = strconv.Atoi(value) // the command has read it
-			} else if arg == "--edges" && i+1 < len(args) {
-				most, _ = strconv.Atoi(args[i+1])
-			}
+		if value, ok := valueOf(args, "--edges"); ok {
+			most, _ = strconv.Atoi(value) // the command has read it
 		}
 		return drawOne(to, render.GraphOf(found, most))
 	}

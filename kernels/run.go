@@ -134,7 +134,22 @@ func (o *output) prepare(args []string) []string {
 
 // given is whether a flag that takes a value is among the arguments.
 func given(args []string, flag string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool { return arg == flag || strings.HasPrefix(arg, flag+"=") })
+	_, ok := valueOf(args, flag)
+	return ok
+}
+
+// valueOf returns the value of a flag that takes one: the last, where it is given several times.
+func valueOf(args []string, flag string) (value string, ok bool) {
+	for i, arg := range args {
+		if v, joined := strings.CutPrefix(arg, flag+"="); joined {
+			value, ok = v, true
+		} else if arg == flag {
+			if value, ok = "", true; i+1 < len(args) {
+				value = args[i+1]
+			}
+		}
+	}
+	return value, ok
 }
 
 // show shows what has come since it was last called.
