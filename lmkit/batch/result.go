@@ -33,6 +33,7 @@ type Failure struct {
 	Error string `json:"error"`
 }
 
+// String is the failure as a line for a person: where the row stands in its file, and what is wrong with it.
 func (f Failure) String() string { return fmt.Sprintf("line %d %s", f.Line, f.Error) }
 
 // Explain explains an item.

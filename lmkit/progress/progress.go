@@ -1,4 +1,5 @@
-// Package progress is how slow work tells how far it has come.
+// Package progress is how slow work tells how far it has come: a function that hears events, which is handed down to
+// the work as a setting or in a context. A command draws a line of them, a server sends them, and nobody need listen.
 package progress
 
 import "context"

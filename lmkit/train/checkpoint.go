@@ -101,6 +101,7 @@ type Occupied struct {
 	Run  bool   // it is a run, which can be resumed
 }
 
+// Error says what the folder holds, and how to go on: with another folder, or with the run that is there.
 func (o *Occupied) Error() string {
 	cure := "choose another folder"
 	if o.Run {

@@ -35,6 +35,7 @@ type Interrupted struct {
 	cause error
 }
 
+// Error says at which step the run was stopped, and where it can be resumed.
 func (i *Interrupted) Error() string {
 	if i.Dir == "" {
 		return fmt.Sprintf("training stopped at step %d: %v", i.Step, i.cause)

@@ -1,4 +1,5 @@
-// Package trial trains small models on planted tasks until they know them.
+// Package trial trains small models on planted tasks until they know them: models of which the true cause of every
+// answer is known, to try explanations on.
 package trial
 
 import (
