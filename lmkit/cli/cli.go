@@ -77,8 +77,9 @@ type app struct {
 	orderly atomic.Bool
 }
 
-// patience is how long an interrupted command has to end.
-const patience = 800 * time.Millisecond
+// patience is how long an interrupted command has to end. With what the system takes to free a model's memory, the
+// process ends within a second.
+const patience = 500 * time.Millisecond
 
 // within runs a command. When ctx ends, the command is left behind after a moment, unless it is orderly.
 func (a *app) within(ctx context.Context, command func() error) error {

@@ -44,7 +44,8 @@ func TestInterrupt(t *testing.T) {
 			code, said = spawn(t, true, broken...)
 		}
 		if code != exitInterrupted ||
-			!regexp.MustCompile(`stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
+			!regexp.MustCompile(`a second Ctrl-C ends it now
+.*stopped at step \d+ and was saved; go on with: lmkit train --resume `).MatchString(said) {
 			t.Fatalf("%s: after an interrupt: exit code %d: %s", arch, code, said)
 		}
 		t.Log(said)

@@ -267,6 +267,11 @@ func (a *app) follow(ctx context.Context, run *train.Run, dir string, asJSON boo
 		a.note("the run in %s has come to its end, at step %d", dir, run.Step())
 		return a.ended(run, dir, train.Ended, asJSON)
 	}
+	heard := make(chan struct{})
+	defer context.AfterFunc(ctx, func() { // a step of a large model takes seconds, and so does saving it
+		a.note("the run ends with the step that it is at, and is saved; a second Ctrl-C ends it now")
+		close(heard)
+	})()
 	b := a.meter()
 	defer b.hide()
 	steps := int64(run.Config().Steps)
@@ -279,6 +284,7 @@ func (a *app) follow(ctx context.Context, run *train.Run, dir string, asJSON boo
 		b.hide()
 		var stopped *train.Interrupted
 		if errors.As(err, &stopped) {
+			<-heard
 			err = fmt.Errorf("training stopped at step %d and was saved; go on with: lmkit train --resume %s",
 				stopped.Step, dir)
 			return errors.Join(a.ended(run, dir, train.Stopped, asJSON), &exitError{exitInterrupted, err})
