@@ -100,8 +100,8 @@ func converse(m *lm.Model, messages []chat.Message) (*chat.Conversation, error) 
 	if err != nil {
 		return nil, err
 	}
-	if m.Tokenizer() == nil {
-		return nil, errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return nil, err
 	}
 	c, err := template.Encode(m.Tokenizer(), messages, true)
 	if err != nil {

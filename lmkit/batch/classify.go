@@ -79,8 +79,8 @@ func Classify(ctx context.Context, m *lm.Model, c Classifying) (*Classification,
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	if m.Tokenizer() == nil {
-		return nil, errors.New("the model has no tokenizer, so it reads no text")
+	if err := m.CheckText(); err != nil {
+		return nil, err
 	}
 	out := &Classification{Model: c.Model, ModelHash: m.Hash(), Source: c.Source}
 	out.Source.File = filepath.Base(c.Source.File)

@@ -91,8 +91,8 @@ func (o chatFlags) asker(m *lm.Model) (func(text string) ([]token.ID, error), er
 	if err != nil {
 		return nil, err
 	}
-	if m.Tokenizer() == nil {
-		return nil, errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return nil, err
 	}
 	return func(text string) ([]token.ID, error) {
 		read, err := t.Encode(m.Tokenizer(), o.said(text), true)
@@ -131,8 +131,8 @@ func (a *app) talk(ctx context.Context, args []string, o generateFlags) error {
 	if err != nil {
 		return fmt.Errorf("chat with %s: %w", args[0], err)
 	}
-	if m.Tokenizer() == nil {
-		return errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return err
 	}
 	if o.why.method != "" {
 		read, err := t.Encode(m.Tokenizer(), messages, true)

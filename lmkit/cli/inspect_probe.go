@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -76,8 +75,8 @@ func (a *app) probe(ctx context.Context, args []string, o *probeFlags) (err erro
 		return err
 	}
 	defer m.Close()
-	if m.Tokenizer() == nil {
-		return errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return err
 	}
 	if o.untrained {
 		if o.Untrained, err = lm.New(m.Engine(), m.Config(), m.Tokenizer(), o.Seed+1); err != nil {

@@ -131,6 +131,15 @@ type Cost struct {
 	CompileSeconds float64 `json:"compile_seconds"`
 }
 
+// Add adds up costs.
+func (c *Cost) Add(d Cost) {
+	c.ForwardRows += d.ForwardRows
+	c.BackwardRows += d.BackwardRows
+	c.EstimatedRows += d.EstimatedRows
+	c.Seconds += d.Seconds
+	c.CompileSeconds += d.CompileSeconds
+}
+
 // Promised returns what the scores must add up to, or nil where they need not. An attribution of schema 1 does not
 // say it, but follows from its completeness.
 func (a *Attribution) Promised() *Promise {

@@ -42,9 +42,7 @@ func JoinTokens(tokens ...*Matrix) (*Matrix, error) {
 		for _, w := range m.Warnings {
 			out.Warnings = append(out.Warnings, fmt.Sprintf("%q: %s", m.Rows[0], w))
 		}
-		out.Cost = Cost{out.Cost.ForwardRows + m.Cost.ForwardRows, out.Cost.BackwardRows + m.Cost.BackwardRows,
-			out.Cost.EstimatedRows + m.Cost.EstimatedRows, out.Cost.Seconds + m.Cost.Seconds,
-			out.Cost.CompileSeconds + m.Cost.CompileSeconds}
+		out.Cost.Add(m.Cost)
 		if m.Promise == nil {
 			continue
 		}

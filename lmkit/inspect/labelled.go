@@ -69,8 +69,8 @@ func labels(all []Labelled) (names []string) {
 
 // encode returns the tokens of one text.
 func encode(m *lm.Model, text string) ([]token.ID, error) {
-	if m.Tokenizer() == nil {
-		return nil, errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return nil, err
 	}
 	enc, err := m.Tokenizer().Encode(text)
 	if err != nil {
@@ -101,8 +101,8 @@ func Encode(m *lm.Model, texts []string) ([][]token.ID, error) {
 // positions returns the tokens of the text that some items are pieces of, and the last token of each piece.
 func positions(m *lm.Model, items []Labelled) ([]token.ID, []int, error) {
 	text := items[len(items)-1].Text
-	if m.Tokenizer() == nil {
-		return nil, nil, errors.New("this model has no tokenizer, and cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return nil, nil, err
 	}
 	enc, err := m.Tokenizer().Encode(text)
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -146,6 +147,14 @@ func (m *Model) Config() Config { return m.config }
 
 // Tokenizer is the model's tokenizer, or nil.
 func (m *Model) Tokenizer() token.Tokenizer { return m.tokenizer }
+
+// CheckText returns an error if the model cannot read a text, since it has no tokenizer.
+func (m *Model) CheckText() error {
+	if m.tokenizer == nil {
+		return errors.New("this model has no tokenizer, and cannot read a text")
+	}
+	return nil
+}
 
 // Precision is what products with weights are computed in: Float32 or BFloat16.
 func (m *Model) Precision() string { return cmp.Or(m.precision, Float32) }

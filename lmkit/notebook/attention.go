@@ -24,8 +24,8 @@ func attention(ctx context.Context, m *lm.Model, text string) (plot.Picker, erro
 	if m == nil {
 		return p, fmt.Errorf("there is no model: it is nil")
 	}
-	if m.Tokenizer() == nil {
-		return p, fmt.Errorf("the model has no tokenizer, so it cannot read a text")
+	if err := m.CheckText(); err != nil {
+		return p, err
 	}
 	encoding, err := m.Tokenizer().Encode(text)
 	if err != nil {

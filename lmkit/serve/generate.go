@@ -103,7 +103,7 @@ func reads(m *lm.Model, prompt string, ids []token.ID, messages []chat.Message) 
 	case ids != nil:
 		return ids, nil
 	case m.Tokenizer() == nil:
-		return nil, errors.New("this model has no tokenizer, and cannot read a text: give ids")
+		return nil, fmt.Errorf("%w: give ids", m.CheckText())
 	case messages != nil:
 		t, err := m.Chat()
 		if err != nil {
