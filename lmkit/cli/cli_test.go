@@ -161,6 +161,7 @@ func commands() []*cobra.Command {
 
 // The examples of the help are run, in their order, in one folder: they work, and they begin from nothing but a text.
 func TestExamples(t *testing.T) {
+	t.Setenv(backend.EnvCache, t.TempDir()) // which an example clears
 	runExamples(t, backendtest.Either(t), func(line string) bool { return !strings.Contains(line, "smollm2") })
 	for _, name := range []string{"why.html", "compare.html", filepath.Join("runs", "lstm", "loss.svg")} {
 		if _, err := os.Stat(name); err != nil {
@@ -178,7 +179,6 @@ func TestExamplesOfSmolLM2(t *testing.T) {
 // runExamples runs the examples that are wanted, in a folder with a text and a file of facts.
 func runExamples(t *testing.T, e *backend.Engine, wanted func(line string) bool) {
 	t.Setenv(backend.EnvEngine, e.Kind)
-	t.Setenv(backend.EnvCache, t.TempDir()) // which an example clears
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"input.txt": strings.Repeat("the keys near the box are on the table\n", 40),

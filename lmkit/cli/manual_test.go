@@ -29,6 +29,9 @@ import (
 //     So is each command in the README's tables, where it looks like none of unrun.
 //   - A command that is not run says why, in a comment at its end: one of unrun. lmkit demo and lmkit leaderboard are
 //     left to tests of their own (TestExamples runs the second one).
+//   - A command that an earlier document has in the same words, and that reads no file of the reader's, is run once:
+//     what it printed, and the files that it wrote, are what the later document gets. So one says the same thing in the
+//     same words.
 //   - A block named "text" is what the last command before it prints: in it ... stands for lines that are left out.
 //     Numbers are compared to the digits that are shown, where neither the command's data are made up by the test nor
 //     its training is shortened.
@@ -205,7 +208,7 @@ func TestManual(t *testing.T) {
 	backendtest.Engine(t)
 	_, err := hub.Find(t.Context(), hub.SmolLM2, hub.Options{})
 	names, texts := manual(t)
-	r := &reader{without: err, stop: func() {}}
+	r := &reader{without: err, kept: t.TempDir(), ran: map[string]ran{}, stop: func() {}}
 	defer func() { r.stop() }()
 	for _, name := range names {
 		all, err := commandsOf(name, texts[name])
@@ -229,9 +232,14 @@ func TestManual(t *testing.T) {
 type reader struct {
 	without error             // why SmolLM2 cannot be had
 	tainted map[string]string // files that are not what the manual speaks of, or are missing, and why
+	ran     map[string]ran    // lines of lmkit, as they were run
+	kept    string            // the folder of the files that they wrote
 	server  string            // the address of the server that was started
 	stop    func()            // ends the server
 }
+
+// ran is a line that was run: what it printed, and the folder that has the files that it wrote.
+type ran struct{ out, files string }
 
 // missing begins the reason why there is no such file.
 const missing = "missing: "
@@ -270,7 +278,7 @@ func (r *reader) run(t *testing.T, c command) {
 		return
 	}
 	begun := time.Now()
-	out, err := r.execute(t, line)
+	out, err := r.once(t, line)
 	t.Logf("%s: %.1f s: %s", c.at, time.Since(begun).Seconds(), line)
 	if err != nil {
 		t.Errorf("%s: %s: %v", c.at, line, err)
@@ -314,8 +322,52 @@ func shorter(line string) string {
 	})
 }
 
+// once runs a line, unless an earlier document has it and nothing that it names lies in this document's folder.
+func (r *reader) once(t *testing.T, line string) (string, error) {
+	t.Helper()
+	if !strings.HasPrefix(line, "lmkit ") || forShell(line) {
+		return r.execute(t, line)
+	}
+	if slices.ContainsFunc(words(t, line), func(w string) bool { _, err := os.Stat(w); return err == nil }) {
+		return r.execute(t, line)
+	}
+	if was, ok := r.ran[line]; ok {
+		t.Logf("run for an earlier document: %s", line)
+		return was.out, os.CopyFS(".", os.DirFS(was.files))
+	}
+	out, err := r.execute(t, line)
+	if err != nil {
+		return out, err
+	}
+	now := ran{out, filepath.Join(r.kept, strconv.Itoa(len(r.ran)))}
+	if err := os.Mkdir(now.files, 0o755); err != nil {
+		return out, err
+	}
+	for _, m := range writes.FindAllStringSubmatch(line, -1) {
+		if info, err := os.Stat(m[1]); err != nil {
+			return out, nil // the beginning of several names: run it again
+		} else if info.IsDir() {
+			err = os.CopyFS(filepath.Join(now.files, m[1]), os.DirFS(m[1]))
+			if err != nil {
+				return out, err
+			}
+		} else if data, err := os.ReadFile(m[1]); err != nil {
+			return out, err
+		} else {
+			put(t, filepath.Join(now.files, m[1]), data)
+		}
+	}
+	r.ran[line] = now
+	return out, nil
+}
+
 // shell finds what makes a line one for a shell.
 var shell = regexp.MustCompile(`[|;&<>*]|\$\(|^\w+=`)
+
+// forShell is whether a line is one for a shell, outside of its quotes.
+func forShell(line string) bool {
+	return shell.MatchString(regexp.MustCompile(`"[^"$]*"`).ReplaceAllString(line, ""))
+}
 
 // execute runs a line: the command in this process, where what was opened and compiled stays, or all of it by a shell.
 func (r *reader) execute(t *testing.T, line string) (string, error) {
@@ -324,7 +376,7 @@ func (r *reader) execute(t *testing.T, line string) (string, error) {
 	}
 	line = regexp.MustCompile(`(localhost|127\.0\.0\.1):8017`).ReplaceAllString(line, r.server)
 	line = strings.Replace(line, "curl -s ", "curl -sS --fail-with-body ", 1)
-	if !strings.HasPrefix(line, "lmkit ") || shell.MatchString(regexp.MustCompile(`"[^"$]*"`).ReplaceAllString(line, "")) {
+	if !strings.HasPrefix(line, "lmkit ") || forShell(line) {
 		out, err := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-c", line).Output()
 		if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
 			err = fmt.Errorf("%w: %s", err, failed.Stderr)

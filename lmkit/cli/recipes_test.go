@@ -19,8 +19,9 @@ import (
 	"lmkit.internal/lmkit/internal/hub/hubtest"
 )
 
-// The recipes of docs/recipes.md are run on fewer steps and rows: the data are read where they are, SmolLM2 is the
-// model that is at hand, and what a recipe measures is better than chance.
+// What the recipes of docs/recipes.md measure is better than chance, on the data themselves, on fewer steps and rows.
+// TestManual runs the page as it stands, on data that are made up, and so also what is only to work: a model that
+// people have is trained on, and a text is explained while it is written.
 func TestRecipes(t *testing.T) {
 	backendtest.Engine(t)
 	model := hubtest.SmolLM2(t)
