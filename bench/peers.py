@@ -365,7 +365,7 @@ def ig(model, row, _):
     ids = torch.tensor(row["prompts"][:1])
 
     def run():
-        return {"scores": method(ids, row["points"]).tolist()}
+        return {"scores": method(ids, row["points"])[row["hold"]:].tolist()}
 
     return calls(run, row, lambda: {"value": ends(model, row, ids)})
 
@@ -471,7 +471,7 @@ def kernelshap(model, row, peer):
         batch = BATCH if "batched" in peer else 1
 
         x, mask = ids, torch.arange(ids.shape[1])[None]  # which feature each token is; a held one shares the next one's, and stays
-        mask = (mask - row["hold"]).clamp(min=0)
+        mask = (mask - int(row["hold"])).clamp(min=0)
         if row["mean"]:
             x = model.wte(ids).detach()
             mask = mask[..., None].expand_as(x)

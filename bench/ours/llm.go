@@ -41,15 +41,12 @@ func llmRows() []Row {
 	first.Name, first.Cold = "llm-first", true
 	memory := start
 	memory.Name, memory.Kind, memory.Unit = "llm-memory", "memory", "MiB"
-	ig := row("llm-ig", "ig-equal-error", 32, "captum", "captum fewest steps", "captum fewest steps each")
-	ig.Prompts, ig.Tolerance = make([][]token.ID, 2), 0.01
-	for i := range ig.Prompts {
-		ig.Prompts[i] = make([]token.ID, 32)
-	}
-	ig.Same = map[string]Bound{"error": {Most: 0.01}, "value": {Absolute: 0.01}, "scores": {Relative: 0.1}}
+	ig := row("llm-ig", "ig", 32, "captum")
+	ig.Points, ig.Samples, ig.Seconds = 50, 1, 0
 	shap := row("llm-shap", "kernelshap", 20, "captum", "captum batched")
-	shap.Draws = 1000
-	shap.Same = map[string]Bound{"value": {Absolute: 0.01}, "scores": {Relative: 0.25}}
+	shap.Draws, shap.Samples, shap.Seconds = 1000, 1, 0 // of Captum a call takes a minute or more
+	// Two draws of Captum's own are 0.63 apart, in a game of 19 features.
+	shap.Same = map[string]Bound{"value": {Absolute: 0.01}, "scores": {Relative: 0.7}}
 	generate := row("llm-generate", "generate", 32, "transformers")
 	generate.Unit, generate.Tokens, generate.Same = "tokens/s", 64, map[string]Bound{"tokens": {}}
 	patch := row("llm-patch", "patch", 16, "a forward pass a cell")
