@@ -40,7 +40,7 @@ import (
 
 // unrun are the reasons for which a command is not run, each with what such a command looks like.
 var unrun = map[string]*regexp.Regexp{
-	"takes long":            regexp.MustCompile(`^lmkit leaderboard|^go test`),
+	"takes long":            regexp.MustCompile(`^lmkit leaderboard|^go test|^lmkit inspect lens .*--jacobian .*--fit`),
 	"installs it":           regexp.MustCompile(`^go install`),
 	"opens JupyterLab":      regexp.MustCompile(`^lmkit notebook$`),
 	"needs Docker":          regexp.MustCompile(`^docker`),
