@@ -110,8 +110,8 @@ func (o outputs) check(reads []string, others ...output) error {
 		{"--png", o.png, pngBegins}}, others...)...)
 }
 
-// ask reads the prompt that flags and arguments give.
-func (a *app) ask(args []string, o *insideFlags) (err error) {
+// askInside checks the flags, and reads the prompt that they and the arguments give.
+func (a *app) askInside(args []string, o *insideFlags) (err error) {
 	if err := o.outputs.check(args[:1], o.others...); err != nil {
 		return err
 	}
@@ -120,18 +120,7 @@ func (a *app) ask(args []string, o *insideFlags) (err error) {
 			return err
 		}
 	}
-	if o.chat.asked() {
-		if o.ids != "" {
-			return usage("--ids are tokens, which no chat template writes; give a text")
-		}
-		o.Messages, err = a.conversation(args, o.chat)
-	} else {
-		o.Prompt, o.IDs, err = a.prompt(args, o.ids)
-	}
-	if err != nil {
-		return err
-	}
-	return mistakes(o.Validate())
+	return a.ask(&o.Request, args, o.ids, o.chat)
 }
 
 // inside runs a method that looks inside a model on a prompt, and shows what it found.
@@ -144,7 +133,7 @@ func (a *app) inside(ctx context.Context, args []string, o *insideFlags, method 
 
 // served is inside by a tool of the server's.
 func (a *app) served(ctx context.Context, args []string, o *insideFlags, tool string, settings any) error {
-	if err := a.ask(args, o); err != nil {
+	if err := a.askInside(args, o); err != nil {
 		return err
 	}
 	return a.shown(ctx, args[0], o.Request, tool, settings, o.outputs)
@@ -172,7 +161,7 @@ func (a *app) insideBy(
 	if a.server.Address != "" {
 		return a.opensHere("a lens from a file")
 	}
-	if err := a.ask(args, o); err != nil {
+	if err := a.askInside(args, o); err != nil {
 		return err
 	}
 	m, err := a.openModel(ctx, args[0], backend.Options{})

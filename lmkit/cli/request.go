@@ -115,18 +115,23 @@ func (a *app) request(args []string, o *explainFlags) (err error) {
 	if err := mistakes(asked.Validate()); err != nil {
 		return err
 	}
-	if o.chat.asked() {
-		if o.ids != "" {
+	return a.ask(&o.Request, args, o.ids, o.chat)
+}
+
+// ask puts the prompt, the token IDs or the conversation that arguments and flags give into a request, and checks it.
+func (a *app) ask(r *lmkit.Request, args []string, ids string, chat chatFlags) (err error) {
+	if chat.asked() {
+		if ids != "" {
 			return usage("--ids are tokens, which no chat template writes; give a text")
 		}
-		o.Messages, err = a.conversation(args, o.chat)
+		r.Messages, err = a.conversation(args, chat)
 	} else {
-		o.Prompt, o.IDs, err = a.prompt(args, o.ids)
+		r.Prompt, r.IDs, err = a.prompt(args, ids)
 	}
 	if err != nil {
 		return err
 	}
-	return mistakes(o.Validate())
+	return mistakes(r.Validate())
 }
 
 // parseGroups reads groups of places: 0-3,4+6.
