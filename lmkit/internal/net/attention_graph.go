@@ -9,13 +9,13 @@ import (
 // attention lets each position read the earlier ones: x [B, T, D] to [B, T, D]. There are H heads of width K for
 // queries, and G for keys and values, each of which R = H/G of the others read.
 func attention(p *pass, x *Node) *Node {
-	c, B := p.config, x.Shape().Dimensions[0]
+	c, B, T := p.config, x.Shape().Dimensions[0], x.Shape().Dimensions[1]
 	G, R, K := c.KVHeads, c.Heads/c.KVHeads, c.HeadWidth
 	heads := func(name string, x *Node, n int) *Node {
 		return p.tap(name, Reshape(p.dense(name, x), B, -1, n, K)) // [B, T, n, K]
 	}
 	q, k, v := heads("q", p.asked(x), c.Heads), heads("k", x, G), heads("v", x, G)
-	q, k = p.turned("q", p.normed("q_norm", q), p.last), p.turned("k", p.normed("k_norm", k), nil)
+	q, k = p.turned("q", p.normed("q_norm", q), T, p.last), p.turned("k", p.normed("k_norm", k), T, nil)
 
 	k, v = p.cache.extend(p.layer, k, v) // [B, S, G, K]: S is T, or the cache's length
 	S := k.Shape().Dimensions[1]

@@ -26,7 +26,7 @@ type LossOf struct {
 
 // Loss runs the model on a batch. loops says whether the engine has While and DynamicSlice.
 func Loss(c Config, w Weights, b Batch, loops bool) LossOf {
-	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops)}
+	p := &pass{config: c.WithDefaults(), weights: w, loop: loopOf(loops), tables: map[string]*Node{}}
 	if b.Seed != nil && c.Dropout > 0 {
 		p.drop = dropout(c.Dropout, b.Seed)
 	}

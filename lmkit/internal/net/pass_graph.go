@@ -31,6 +31,7 @@ type pass struct {
 	rules        Rules             // how gradients pass what is not linear
 	one          *Node             // [B] ones that constants are multiplied by where relevance is conserved: see bias
 	from         int               // the first layer whose constants are counted
+	tables       map[string]*Node  // constants of the program: see table
 	known        map[string]*Node  // values that are not to be computed again; gradients go through to what they are of
 	drop         func(*Node) *Node // dropout; nil: none
 

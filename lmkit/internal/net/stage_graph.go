@@ -27,7 +27,8 @@ func Build(c Config, s Stage, how How, in []*Node) []*Node {
 		panic(fmt.Errorf("%s takes %d inputs, and got %d", s.Key(), want, len(in)))
 	}
 	p := &pass{config: c, weights: Weights{}, loop: loopOf(how.Loops), bfloat16: how.BFloat16,
-		want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{}}
+		want: map[string]bool{}, seen: map[string]*Node{}, edits: map[string][]edit{},
+		tables: map[string]*Node{}}
 	for i, name := range sig.Params {
 		p.weights[name] = in[i]
 	}
