@@ -191,10 +191,10 @@ func (s *sharing) beginnings(c chunk, length int) int {
 // Let cost(b) be the least cost of levels that end at position b. The last of them begins at an earlier end a, or at
 // 0: cost(b) = min over a of cost(a) + (b-a)*room(b) + levelCost.
 func (s *sharing) divide() (cost int) {
-	T := s.run.model.paddedLength(s.run.length)
+	T := s.run.length // not padded: whatever the levels are, they are programs of their own
 	chunks := s.chunks()
 	var ends []level // from is not known yet
-	for b := max(2, T/16); b < s.run.length; b += max(2, T/16) {
+	for b := max(2, T/16); b < T; b += max(2, T/16) {
 		n := 0
 		for _, c := range chunks {
 			n = max(n, s.beginnings(c, b))
@@ -279,7 +279,7 @@ func (s *sharing) level(in *inputs, l int, nodes []node) error {
 	ids, weight, parent := make([]int32, N*T), make([]float32, N*T), make([]int32, N)
 	for n, x := range nodes {
 		parent[n] = int32(x.parent)
-		for t := range min(at.to, s.run.length) - at.from {
+		for t := range T {
 			ids[n*T+t] = int32(s.run.query.Rows[x.row][at.from+t])
 			if s.symbols[x.row][at.from+t] == replacedSymbol {
 				weight[n*T+t] = 1
