@@ -53,7 +53,7 @@ type chain struct {
 }
 
 // chain returns how batches with room for size rows run as a chain.
-func (r *run) chain(size int) executor {
+func (r *run) chain(size int) *chain {
 	m := r.model
 	L := m.config.Layers
 	c := &chain{run: r, lowest: r.opening.Lowest(L), backs: make([]*stage, L)}
@@ -95,7 +95,7 @@ func (r *run) chain(size int) executor {
 			c.layers = c.layers[:n-1]
 		}
 	}
-	return c.execute
+	return c
 }
 
 // execute runs a batch through the chain, and collects what comes out.
@@ -123,12 +123,12 @@ func (c *chain) execute(in *inputs) (time.Duration, error) {
 // forwards runs the layers, and returns the last one's residual stream. Of the layers that have a gradient it keeps
 // what that takes.
 func (c *chain) forwards(in *inputs, from []named) (stream *tensors.Tensor, err error) {
-	outs, err := c.call(in, net.EmbedPart, c.embed, nil)
+	stream, first, err := c.begin(in)
 	if err != nil {
 		return nil, err
 	}
-	stream = outs[net.Stream]
-	for l, s := range c.layers {
+	for l := first; l < len(c.layers); l++ {
+		s := c.layers[l]
 		if err := c.reads(in, l, stream); err != nil {
 			program.Free(stream)
 			return nil, err

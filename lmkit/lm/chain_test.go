@@ -99,6 +99,10 @@ func chainQueries(m *Model, rng *rand.Rand) map[string]Query {
 		"at some places": {Rows: rows, Of: all, Wrt: append([]Tap{"block.1.resid.pre"}, some[:2]...),
 			Taps: []Tap{"block.1.attn.pattern", "block.2.resid.post", "block.0.resid.pre", "head.in"}, Edits: edits,
 			Places: [][]int{{3, -1}, {0}, {-2}}},
+		"one text": {Rows: [][]token.ID{rows[0], rows[0], rows[1], rows[0]}, Of: end, Wrt: []Tap{"block.2.mlp.out"},
+			Edits: []Edit{{Tap: "block.1.attn.out", Rows: []int{0}, Positions: []int{2}, With: FromRow(2)},
+				{Tap: "block.2.resid.pre", Rows: []int{1}, Positions: []int{1}, With: FromRow(2)},
+				{Tap: "head.in", Rows: []int{3}, Positions: []int{8}, Keep: 0.5, With: Zero()}}},
 		"deeplift": {Rows: pair, Of: end, Wrt: []Tap{"embed", "block.1.attn.out"}, Rules: DeepLIFT},
 	}
 }
@@ -131,10 +135,53 @@ func TestChainEqualsWhole(t *testing.T) {
 					want := ask()
 					chainAlways(t)
 					sameAnswers(t, "chain", ask(), want)
+					setForTest(t, &worthSharing, -1)
+					sameAnswers(t, "chain that reads each text once up to the first edit", ask(), want)
 					q.Memory = 1 // nothing is kept
 					sameAnswers(t, "chain that keeps nothing", ask(), want)
 				})
 			}
+		}
+	}
+}
+
+// Layers are computed once for each text as long as nothing in them is edited in a row of the batch, asked for or
+// differentiated.
+func TestLayersAlike(t *testing.T) {
+	m, err := New(backendtest.PureGo(t), shapes["gpt2"], nil, 5) // of four layers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	of := []Objective{{Unit: Logit, Terms: []Term{{Pos: -1, ID: 3, Weight: 1}}}}
+	edit := func(tap Tap) []Edit { return []Edit{{Tap: tap, Rows: []int{1}, With: Zero()}} }
+	for _, x := range []struct {
+		q    Query
+		want int
+	}{
+		{Query{Of: of}, 3}, // the last layer returns the last token alone
+		{Query{Of: of, Edits: edit("head.in")}, 3},
+		{Query{Of: of, Edits: edit("block.3.mlp.out")}, 3},
+		{Query{Of: of, Edits: edit("block.2.resid.pre")}, 2},
+		{Query{Of: of, Edits: append(edit("block.1.attn.z"), edit("block.2.resid.pre")...)}, 1},
+		{Query{Of: of, Edits: edit("block.0.resid.pre")}, 0},
+		{Query{Of: of, Edits: edit("embed")}, 0},
+		{Query{Of: of, Edits: []Edit{{Tap: "block.1.resid.pre", Rows: []int{2}, With: Zero()}}}, 3}, // of another batch
+		{Query{Of: of, Taps: []Tap{"block.1.attn.z"}}, 1},
+		{Query{Of: of, Taps: []Tap{"block.2.resid.pre"}}, 2}, // it is read where it passes
+		{Query{Of: of, Taps: []Tap{"embed"}}, 0},
+		{Query{Of: of, Wrt: []Tap{"block.2.mlp.out"}}, 2},
+		{Query{Of: of, Wrt: []Tap{"embed"}}, 0},
+	} {
+		x.q.Rows = [][]token.ID{{1, 5, 2, 8}, {1, 5, 2, 8}, {1, 5, 2, 9}}
+		r, err := newRun(m, x.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.chained = true
+		in := newInputs(r, batch{rows: []int{0, 1}, own: 2}, 8, 8)
+		if got := r.chain(8).alike(in); got != x.want {
+			t.Errorf("%+v: %d layers are alike, want %d", x.q, got, x.want)
 		}
 	}
 }

@@ -261,3 +261,18 @@ func (Some) Signature(Config) Signature {
 }
 
 func (Some) graph(_ *pass, in values) values { return values{Stream: pickMany(in[Stream], in[Places])} }
+
+// Spread is the residual stream of rows of a batch (Parent) as that of a larger batch.
+type Spread struct{}
+
+// Key names the program.
+func (Spread) Key() string { return "spread" }
+
+// Signature lists the stream [U, T, D] and Parent [B], to a stream [B, T, D].
+func (Spread) Signature(Config) Signature {
+	return Signature{nil, []string{Stream, Parent}, []string{Stream}}
+}
+
+func (Spread) graph(_ *pass, in values) values {
+	return values{Stream: takeRows(in[Stream], in[Parent], 0)}
+}
