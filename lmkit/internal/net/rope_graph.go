@@ -43,8 +43,8 @@ func (p *pass) turned(name string, x *Node, T int, last *Node) *Node {
 const mostAngles = 1 << 16
 
 // angles returns cosine and sine of the angles at the tokens' positions, times the rotation's magnitude: [1 or B, T or
-// 1, 1, half], of x as turned has it. They are looked up in a table that is a constant of the program: XLA would compute
-// them anew for each number of each head, which took a twelfth of the time of a large model's gradient.
+// 1, 1, half], of x as turned has it. They are looked up in a table that is a constant of the program: XLA would
+// compute them anew for each number of each head, which took a twelfth of the time of a large model's gradient.
 func (p *pass) angles(rope Rope, x *Node, T int, last *Node) (cos, sin *Node) {
 	g, f := x.Graph(), rope.frequencies()
 	to := p.room(T)
