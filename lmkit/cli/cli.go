@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/cpu"
 
 	"lmkit.internal/lmkit/backend"
 	"lmkit.internal/lmkit/internal/printable"
@@ -283,6 +284,9 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 	if err == nil && a.held.Weights == lm.AsFile {
 		a.note("the weights are held as the file has them: %s", model.Held())
 	}
+	if err == nil && a.held.Precision == lm.BFloat16 && e.Kind == backend.XLACPU && !cpu.X86.HasAMXBF16 {
+		a.note("this processor does not multiply matrices of bfloat16 (AMX): --precision bf16 is slower here than float32")
+	}
 	if err == nil && 20*model.Padding() > model.Config().Vocab {
 		a.note("the model's file has %d rows of embeddings, but its tokenizer only %d tokens: the other rows are left out; "+
 			"is it this model's tokenizer?", model.Config().Vocab+model.Padding(), model.Config().Vocab)
@@ -293,7 +297,7 @@ func (a *app) openModel(ctx context.Context, name string, o backend.Options) (*l
 // opens adds the flags of a command that opens a model.
 func (a *app) opens(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.held.Precision, "precision", lm.Float32,
-		"what products with weights are computed in: float32, or bf16, which is faster where the processor has it")
+		"what products with weights are computed in: float32, or bf16, which is faster where the processor has AMX")
 	cmd.Flags().StringVar(&a.held.Weights, "weights", lm.Float32,
 		"how weights are held in memory: float32, or file: as the file has them, which takes less memory and more time")
 	return cmd

@@ -38,8 +38,8 @@ type Options struct {
 	Weights string
 	// Precision is Float32 or BFloat16; "": Float32. In BFloat16, both factors of each product of an activation and a
 	// matrix of weights are rounded to 8 significant bits, forward and backward, and what they add up to is float32; all
-	// else is float32. It is for Transformers on XLA, and faster where the processor has such products (AVX512-BF16, AMX).
-	// Explanations say what it changes of the input's value.
+	// else is float32. It is for Transformers on XLA, and faster where the processor multiplies matrices of them (AMX);
+	// elsewhere it takes half as long again as float32. Explanations say what it changes of the input's value.
 	Precision string
 }
 
