@@ -1,8 +1,6 @@
 package lm
 
 import (
-	"encoding/binary"
-
 	"github.com/gomlx/gomlx/core/tensors"
 
 	"lmkit.internal/lmkit/internal/net"
@@ -24,17 +22,16 @@ type texts struct {
 func (in *inputs) texts() texts {
 	t, known := texts{of: make([]int32, in.B)}, map[string]int32{}
 	for i, row := range in.batch.rows {
-		ids := make([]int32, in.T)
-		var key []byte
-		for k, id := range in.run.query.Rows[row] {
-			ids[k] = int32(id)
-			key = binary.AppendUvarint(key, uint64(id))
-		}
-		at, ok := known[string(key)]
+		ids := in.run.query.Rows[row]
+		at, ok := known[key(ids)]
 		if !ok {
 			at = int32(t.n)
-			known[string(key)] = at
-			t.ids, t.n = append(t.ids, ids...), t.n+1
+			known[key(ids)] = at
+			t.n++
+			for _, id := range ids {
+				t.ids = append(t.ids, int32(id))
+			}
+			t.ids = append(t.ids, make([]int32, in.T-len(ids))...)
 		}
 		t.of[i] = at
 	}
@@ -67,14 +64,27 @@ func (c *chain) alike(in *inputs) int {
 	return n
 }
 
-// begin computes the first layers, and returns the residual stream after them. Of those that are alike for all rows
-// of one text it computes that once for each text, where this saves more than the programs for so few rows take to
-// compile; else it computes none.
+// once returns the texts of a batch, with room for U of them, and how many layers to compute once for each text: none
+// where that saves less than the programs for so few rows take to compile.
+func (c *chain) once(in *inputs) (all texts, U, layers int) {
+	layers = c.alike(in)
+	if layers <= 0 {
+		return texts{}, 0, 0
+	}
+	all, m := in.texts(), c.run.model
+	U = program.Bucket(all.n, c.run.leastRows())
+	saved := float64((in.B-U)*in.T) * m.tokenOperations() * float64(layers) / float64(m.config.Layers)
+	if saved < worthSharing {
+		return texts{}, 0, 0
+	}
+	return all, U, layers
+}
+
+// begin computes the layers that are computed once for each text, and returns the residual stream after them.
 func (c *chain) begin(in *inputs) (stream *tensors.Tensor, layers int, err error) {
-	m, all := c.run.model, in.texts()
-	U, alike := program.Bucket(all.n, c.run.leastRows()), c.alike(in)
-	saved := float64((in.B-U)*in.T) * m.tokenOperations() * float64(alike) / float64(m.config.Layers)
-	if alike <= 0 || saved < worthSharing {
+	m := c.run.model
+	all, U, layers := c.once(in)
+	if layers == 0 {
 		outs, err := c.call(in, net.EmbedPart, c.embed, nil)
 		return outs[net.Stream], 0, err
 	}
@@ -86,23 +96,11 @@ func (c *chain) begin(in *inputs) (stream *tensors.Tensor, layers int, err error
 	if err := put(m, few, net.Parent, all.of, in.B); err != nil {
 		return nil, 0, err
 	}
-	run := func(part string, s net.Stage) error {
-		outs, compile, err := m.link(part, m.stage(s), few)
-		c.compile += compile
-		if err == nil {
-			few.set(net.Stream, outs[net.Stream])
-		}
-		return err
-	}
-	if err := run(net.EmbedPart, net.Embed{}); err != nil {
+	call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+	first := links{embed: c.plain.embed, layers: c.plain.layers[:layers]}
+	if err := first.step(call, few, few, make([]named, layers)); err != nil {
 		return nil, 0, err
 	}
-	for l := range alike {
-		if err := run(net.BlockPart(l), net.Layer{Kind: m.config.Pattern[l]}); err != nil {
-			return nil, 0, err
-		}
-	}
-	outs, compile, err := m.link("", m.stage(net.Spread{}), few)
-	c.compile += compile
-	return outs[net.Stream], alike, err
+	outs, err := call("", m.stage(net.Spread{}), few)
+	return outs[net.Stream], layers, err
 }

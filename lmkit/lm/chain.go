@@ -40,6 +40,7 @@ type chain struct {
 	run    *run
 	embed  *stage
 	layers []*stage
+	plain  links // the input and the layers without what is opened
 	end    ending
 	read   [][]string // the activations that the residual stream is, by how many layers come before it
 	some   *stage     // takes the tokens that are asked for from them; nil: all are
@@ -72,7 +73,7 @@ func (r *run) chain(size int) *chain {
 		return known[key]
 	}
 	in := opening.Within(net.EmbedPart)
-	c.embed = one(net.Embed{Opening: in.Forwards()})
+	c.embed, c.plain.embed = one(net.Embed{Opening: in.Forwards()}), one(net.Embed{})
 	if len(in.Wrt) > 0 {
 		c.embedBack = one(net.Embed{Opening: in.Backwards(), Back: true})
 	}
@@ -83,6 +84,7 @@ func (r *run) chain(size int) *chain {
 			Keep: c.residuals && l >= c.lowest,
 		}
 		c.layers = append(c.layers, one(layer))
+		c.plain.layers = append(c.plain.layers, one(net.Layer{Kind: layer.Kind}))
 		if l >= c.lowest {
 			layer.Opening, layer.Back, layer.Below = in.Backwards(), true, l > c.lowest || c.embedBack != nil
 			c.backs[l] = one(layer)

@@ -64,7 +64,7 @@ func (p *pass) angles(rope Rope, x *Node, T int, last *Node) (cos, sin *Node) {
 			return Const(g, tensors.FromFlatDataAndDimensions(angles, to, len(f)))
 		})
 		if last != nil {
-			return ExpandAxes(Gather(all, ExpandAxes(p.positions(g, 1, last), -1)), 2)
+			return ExpandAxes(rows(all, p.positions(g, 1, last)), 2)
 		}
 		return Reshape(p.cache.rows(all, T, 0), 1, T, 1, len(f))
 	}
