@@ -242,9 +242,14 @@ func (m *Model) paddedLength(n int) int {
 
 // whole runs batches as one program.
 func (r *run) whole() executor {
-	s := r.model.stage(net.Whole{
+	return r.one(net.Whole{
 		Opening: r.opening, Prediction: r.prediction, StateIn: r.query.States != nil, StateOut: r.query.Final,
 	})
+}
+
+// one runs batches as a program.
+func (r *run) one(of net.Stage) executor {
+	s := r.model.stage(of)
 	return func(in *inputs) (time.Duration, error) {
 		outs, compile, err := r.model.call(s, "", in.all())
 		if err != nil {

@@ -99,6 +99,7 @@ func TestSharedBeginnings(t *testing.T) {
 // infinitely many, or not at none.
 func answerWhereWorth(t *testing.T, m *Model, q Query, worth float64) *Answer {
 	setForTest(t, &worthSharing, worth)
+	setForTest(t, &worthPart, worth)
 	r, err := newRun(m, q)
 	if err != nil {
 		t.Fatal(err)
@@ -140,73 +141,84 @@ func setForTest[T any](t *testing.T, v *T, to T) {
 	*v = to
 }
 
-// drawSharing draws rows of two symbols, sorted, of which some have a value.
-func drawSharing(t *rapid.T) *sharing {
-	m := &Model{opened: &opened{config: Config{Arch: Transformer, Context: 64}}}
+// drawSharing draws rows of two symbols, sorted: of one length, or of several.
+func drawSharing(t *rapid.T, arch string, lengths bool) *sharing {
+	c := Config{Arch: arch, Vocab: 9, Width: 8, Layers: 1, Heads: 2, Context: 64}.WithDefaults()
+	m := &Model{opened: &opened{config: c}}
 	s := &sharing{run: &run{model: m, length: rapid.IntRange(2, 40).Draw(t, "length")}}
-	n := rapid.IntRange(1, 60).Draw(t, "rows")
-	s.size = rapid.IntRange(8, 32).Draw(t, "size")
-	for range n {
+	for i := range rapid.IntRange(1, 60).Draw(t, "rows") {
 		row := make([]uint64, s.run.length)
+		if lengths && i > 0 {
+			row = row[:rapid.IntRange(1, len(row)).Draw(t, "of")]
+		}
 		for k := range row {
 			row[k] = uint64(rapid.IntRange(0, 1).Draw(t, "symbol"))
 		}
-		s.symbols, s.value = append(s.symbols, row), append(s.value, rapid.IntRange(-1, 1).Draw(t, "value"))
+		s.symbols = append(s.symbols, row)
+		s.run.query.Rows = append(s.run.query.Rows, make([]token.ID, len(row)))
 	}
 	s.sort()
 	return s
+}
+
+// held checks that chunks hold every row once, in their order.
+func held(t *rapid.T, s *sharing, most int) {
+	rows := 0
+	for _, c := range s.by.chunks() {
+		if c.first != rows || c.end-c.first > most || c.end <= c.first {
+			t.Fatalf("chunks %v", s.by.chunks())
+		}
+		rows = c.end
+	}
+	if rows != len(s.symbols) {
+		t.Fatalf("%d rows in chunks, want %d", rows, len(s.symbols))
+	}
 }
 
 // Levels cover the text one after the other, cost what divide says, and have room for the different beginnings of each
 // chunk; chunks hold every row once.
 func TestSharedLevels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawSharing(t)
-		cost := s.divide()
+		s := drawSharing(t, LSTM, false)
+		x := s.divide()
+		s.by = x
 		sum, end := 0, 0
-		for _, l := range s.levels {
+		for _, l := range x.all {
 			if l.from != end || l.to <= l.from {
-				t.Fatalf("levels %+v", s.levels)
+				t.Fatalf("levels %+v", x.all)
 			}
 			sum += (l.to-l.from)*l.nodes + levelCost
 			end = l.to
 		}
-		if end < s.run.length || sum != cost {
-			t.Fatalf("levels %+v cost %d, not %d, and have room for %d tokens", s.levels, sum, cost, s.run.length)
+		if end < s.run.length || sum != x.spent {
+			t.Fatalf("levels %+v cost %d, not %d, and have room for %d tokens", x.all, sum, x.spent, s.run.length)
 		}
-		rows := 0
-		for _, c := range s.chunks() {
-			if c.first != rows || c.end-c.first > s.size {
-				t.Fatalf("chunks %v", s.chunks())
-			}
-			rows = c.end
-			for i, l := range s.levels {
+		held(t, s, x.size)
+		for _, c := range x.chunks() {
+			for i, l := range x.all {
 				different := s.different(c, l.to)
-				if different > l.nodes || i < len(s.levels)-1 && s.beginnings(c, l.to) != different {
+				if different > l.nodes || i < len(x.all)-1 && x.beginnings(c, l.to) != different {
 					t.Fatalf("chunk %v has %d beginnings of %d tokens, and room for %d", c, different, l.to, l.nodes)
 				}
 			}
 		}
-		if rows != len(s.symbols) {
-			t.Fatalf("%d rows in chunks, want %d", rows, len(s.symbols))
-		}
 	})
 }
 
-// The tree of a chunk reads every row's own symbols: from its node in the last level up through the parents.
-func TestSharedTree(t *testing.T) {
+// The levels of a chunk read every row's own symbols: from its node in the last level up through the parents.
+func TestSharedParents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := drawSharing(t)
-		s.divide()
-		for _, c := range s.chunks() {
-			tree := s.tree(c)
+		s := drawSharing(t, LSTM, false)
+		x := s.divide()
+		for _, c := range x.chunks() {
+			tree := x.tree(c)
 			for i, row := range s.order[c.first:c.end] {
 				n := i
 				for l := len(tree) - 1; l >= 0; l-- {
-					if n >= len(tree[l]) || n >= s.levels[l].nodes {
+					if n >= len(tree[l]) || n >= x.all[l].nodes {
 						t.Fatalf("row %d is at node %d of %d in level %d", row, n, len(tree[l]), l)
 					}
-					for at := s.levels[l].from; at < min(s.levels[l].to, s.run.length); at++ {
+					for at := x.all[l].from; at < min(x.all[l].to, s.run.length); at++ {
 						if got, want := s.symbols[tree[l][n].row][at], s.symbols[row][at]; got != want {
 							t.Fatalf("row %d reads %d at %d, want %d", row, got, at, want)
 						}
@@ -218,15 +230,57 @@ func TestSharedTree(t *testing.T) {
 	})
 }
 
+// The tree of a chunk reads every row's own symbols along the path of its last node, each way to go on once, in pieces
+// of any length; and has room for its nodes.
+func TestSharedTree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSharing(t, Transformer, true)
+		x := &tree{sharing: s, piece: rapid.IntRange(1, 9).Draw(t, "piece")}
+		x.path = (s.run.length + x.piece - 1) / x.piece
+		s.run.query.Memory = rapid.Int64Range(1, 4e5).Draw(t, "memory")
+		x.divide()
+		s.by = x
+		held(t, s, enoughLeaves)
+		for _, c := range x.chunks() {
+			b := x.branches(c)
+			if n := len(b.from); n > x.nodes || c.end-c.first > x.most {
+				t.Fatalf("chunk %v has %d nodes, and room for %d and %d rows", c, n, x.nodes, x.most)
+			}
+			seen := map[string]bool{}
+			for i, row := range s.order[c.first:c.end] {
+				at := 0
+				for _, n := range b.path[b.leaf[i]] {
+					if b.from[n] != at {
+						t.Fatalf("node %d stands at %d, want %d", n, b.from[n], at)
+					}
+					for k := at; k < min(at+x.piece, len(s.symbols[row])); k++ {
+						if got, want := s.symbols[b.row[n]][k], s.symbols[row][k]; got != want {
+							t.Fatalf("row %d reads %d at %d, want %d", row, got, k, want)
+						}
+					}
+					at += x.piece
+				}
+				if at < len(s.symbols[row]) || at >= len(s.symbols[row])+x.piece {
+					t.Fatalf("row %d of %d tokens has nodes of %d", row, len(s.symbols[row]), at)
+				}
+				seen[fmt.Sprint(s.symbols[row])] = true
+			}
+			leaves := map[int]bool{}
+			for _, n := range b.leaf {
+				leaves[n] = true
+			}
+			if len(leaves) != len(seen) {
+				t.Fatalf("%d different rows end in %d nodes", len(seen), len(leaves))
+			}
+		}
+	})
+}
+
 // different counts the beginnings of a chunk one by one.
 func (s *sharing) different(c chunk, length int) int {
 	seen := map[string]bool{}
 	for _, row := range s.order[c.first:c.end] {
-		key := ""
-		for _, x := range s.symbols[row][:min(length, s.run.length)] {
-			key += string(rune('0' + x))
-		}
-		seen[key] = true
+		seen[fmt.Sprint(s.symbols[row][:min(length, s.run.length)])] = true
 	}
 	return len(seen)
 }

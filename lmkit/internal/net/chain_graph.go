@@ -14,9 +14,9 @@ import (
 // Embed turns tokens into the residual stream that the first layer reads.
 type Embed struct {
 	Opening
-	Before int  // how many tokens of each text stand before these
-	Reads  bool // a step of generation: CacheAt tokens stand before, and Chosen ones may be among these
-	Back   bool // the gradient: by the opened activations, which it returns too, from that by the residual stream
+	Tree  bool // the rows are nodes of a tree
+	Reads bool // a step of generation: CacheAt tokens stand before, and Chosen ones may be among these
+	Back  bool // the gradient: by the opened activations, which it returns too, from that by the residual stream
 }
 
 // Key names the program.
@@ -27,6 +27,9 @@ func (k Embed) Signature(c Config) Signature {
 	s := Signature{Params: c.embedParams(), Inputs: append([]string{IDs}, k.inputs()...)}
 	if k.Reads {
 		s.Inputs = append(s.Inputs, CacheAt, Chosen)
+	}
+	if k.Tree {
+		s.Inputs = append(s.Inputs, Which, Table, Path, Begin)
 	}
 	if k.Back {
 		s.Inputs = append(s.Inputs, ByStream)
@@ -49,10 +52,13 @@ func (k Embed) graph(p *pass, in values) values {
 	ids := in[IDs]
 	p.open(k.Opening, in, ids.Graph(), ids.Shape().Dimensions[0])
 	p.one = nil // nothing here is constant
-	p.cache = &cache{before: k.Before}
-	if k.Reads {
-		p.cache.at = in[CacheAt]
+	switch {
+	case k.Reads:
+		p.cache = &cache{at: in[CacheAt]}
 		ids = chosen(ids, in[Chosen])
+	case k.Tree:
+		p.replace(in)
+		p.grow(in)
 	}
 	out := values{Stream: entry(p, p.weights.embed(ids))}
 	if k.Back {
@@ -91,24 +97,10 @@ type Memory string
 
 // The memories of a layer.
 const (
-	NoMemory Memory = ""        // there are none
-	First    Memory = "first"   // there are none, but later ones go on from these: Keys and Vals are returned
-	GoesOn   Memory = "goes on" // rows go on from rows (Parent) of the Keys and Vals that an earlier call returned
-	Ends     Memory = "ends"    // the same, and no later ones go on from these
-	Cached   Memory = "cached"  // Keys and Vals have room for more: those of these tokens are written at CacheAt
+	NoMemory Memory = ""       // there are none
+	Cached   Memory = "cached" // Keys and Vals have room for more: those of these tokens are written at CacheAt
+	InTree   Memory = "tree"   // the rows are nodes of a tree, which go on from each other
 )
-
-// takes reports whether earlier keys and values go in, returns whether they come out with those of these tokens.
-func (m Memory) takes() bool   { return m == GoesOn || m == Ends || m == Cached }
-func (m Memory) returns() bool { return m == First || m == GoesOn || m == Cached }
-
-// place returns the input that says where the tokens stand among Keys and Vals.
-func (m Memory) place() string {
-	if m == Cached {
-		return CacheAt
-	}
-	return Parent
-}
 
 // Key names the program.
 func (k Layer) Key() string { return fmt.Sprintf("layer %+v", k) }
@@ -119,8 +111,14 @@ func (k Layer) Signature(c Config) Signature {
 	if k.Last {
 		s.Inputs = append(s.Inputs, Length)
 	}
-	if k.Memory.takes() {
-		s.Inputs = append(s.Inputs, Keys, Vals, k.Memory.place())
+	switch k.Memory {
+	case Cached:
+		s.Inputs = append(s.Inputs, Keys, Vals, CacheAt)
+	case InTree:
+		s.Inputs = append(s.Inputs, Path, Begin)
+		if k.Last {
+			s.Inputs = append(s.Inputs, Leaf)
+		}
 	}
 	var residuals []string
 	if k.Keep {
@@ -140,7 +138,7 @@ func (k Layer) Signature(c Config) Signature {
 		return s
 	}
 	s.Outputs = append(append(append([]string{Stream}, residuals...), k.read()...), outputs(k.Taps, nil)...)
-	if k.Memory.returns() {
+	if k.Memory == Cached {
 		s.Outputs = append(s.Outputs, Keys, Vals)
 	}
 	return s
@@ -182,7 +180,7 @@ func (k Layer) graph(p *pass, in values) values {
 			out[kept(t)] = p.recorded(t)
 		}
 	}
-	if k.Memory.returns() {
+	if k.Memory == Cached {
 		out[Keys], out[Vals] = p.cache.keys[p.layer], p.cache.vals[p.layer]
 	}
 	return out
@@ -234,19 +232,13 @@ func (k Layers) graph(p *pass, in values) values {
 
 // recall gives the pass what is known of earlier tokens.
 func (k Layer) recall(p *pass, in values) {
-	if k.Memory == NoMemory {
-		return
-	}
-	keys, vals := in[Keys], in[Vals]
-	p.cache = &cache{keys: make([]*Node, p.layer+1), vals: make([]*Node, p.layer+1)}
 	switch k.Memory {
-	case GoesOn, Ends:
-		keys, vals = takeRows(keys, in[Parent], 0), takeRows(vals, in[Parent], 0)
-		p.cache.before = keys.Shape().Dimensions[1]
 	case Cached:
-		p.cache.at = in[CacheAt]
+		p.cache = &cache{at: in[CacheAt], keys: make([]*Node, p.layer+1), vals: make([]*Node, p.layer+1)}
+		p.cache.keys[p.layer], p.cache.vals[p.layer] = in[Keys], in[Vals]
+	case InTree:
+		p.grow(in)
 	}
-	p.cache.keys[p.layer], p.cache.vals[p.layer] = keys, vals
 }
 
 // Some is the residual stream at the tokens of Places alone.

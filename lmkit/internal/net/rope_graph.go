@@ -66,7 +66,7 @@ func (p *pass) angles(rope Rope, x *Node, T int, last *Node) (cos, sin *Node) {
 		if last != nil {
 			return ExpandAxes(rows(all, p.positions(g, 1, last)), 2)
 		}
-		return Reshape(p.cache.rows(all, T, 0), 1, T, 1, len(f))
+		return ExpandAxes(p.placed(all, T, 0), 2)
 	}
 	return look("cos", math.Cos), look("sin", math.Sin)
 }
@@ -84,8 +84,8 @@ func (p *pass) room(T int) int {
 	switch c := p.cache; {
 	case c == nil:
 		return T
-	case c.at == nil:
-		return c.before + T
+	case c.path != nil:
+		return c.path.Shape().Dimensions[1] * T
 	default:
 		return c.keys[p.layer].Shape().Dimensions[1]
 	}

@@ -6,73 +6,94 @@ import (
 	. "github.com/gomlx/gomlx/core/graph"
 )
 
-// Shared is a forward pass over rows of one length that begin alike, as one program: every beginning is read once. The
-// rows form a tree of Levels; a node of a level is a piece of text that goes on from a node of the level before.
-// Positions of "embed" may be replaced by one value. What is asked for is about the last token of each row.
-type Shared struct {
+// Tree is a forward pass of a Transformer over texts that begin alike, as one program: what they have in common is read
+// once. The texts are cut into pieces of T tokens, which form a tree: a node is one way to go on from another. All
+// nodes are read at once, as rows of a batch, since what a token reads of another one in a layer depends on the layer
+// before alone. Embeddings may be replaced, and what is asked for is about the last token of each text.
+type Tree struct {
 	Prediction // Last is set
-	Levels     int
 }
 
-// Replaced is the slot of what a shared pass replaces.
-var Replaced = Slot{Tap: "embed"}
+// Key names the program.
+func (k Tree) Key() string { return fmt.Sprintf("tree %+v", k) }
+
+// Signature lists all parameters; IDs [B, T] of the nodes and what takes the place of their embeddings (Which, Table);
+// how they stand in the tree (Path, Begin); of each text its last node (Leaf) and how many of this one's tokens are the
+// text's (Length), int32 [R]; and the terms of an objective.
+func (k Tree) Signature(c Config) Signature {
+	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Outputs: k.Prediction.outputs()}
+	s.Inputs = append([]string{IDs, Which, Table, Path, Begin, Leaf, Length}, k.Prediction.inputs()...)
+	return s
+}
+
+func (k Tree) graph(p *pass, in values) values {
+	p.replace(in)
+	p.grow(in)
+	p.last = AddScalar(in[Length], -1)
+	return k.last(p, forward(p, p.weights.embed(in[IDs])), in)
+}
+
+// last answers what is asked about hidden states [R, 1, D].
+func (q Prediction) last(p *pass, h *Node, in values) values {
+	out := values{}
+	terms, others := q.asked(h, in)
+	q.answer(p, terms, others, p.output, in, out)
+	return out
+}
+
+// grow says how the rows of the pass stand in a tree.
+func (p *pass) grow(in values) { p.cache = &cache{path: in[Path], start: in[Begin], leaf: in[Leaf]} }
+
+// replace replaces embeddings by rows of a table.
+func (p *pass) replace(in values) {
+	which := in[Which]
+	weight := ExpandAxes(ConvertDType(GreaterOrEqual(which, scalar(which, 0)), in[Table].DType()), -1) // [B, T, 1]
+	p.edits = map[string][]edit{
+		"embed": {{keep: OneMinus(weight), weight: weight, add: Mul(weight, rows(in[Table], MaxScalar(which, 0)))}},
+	}
+}
+
+// Levels is the same pass of an LSTM. Its nodes are longer pieces, which stand in levels: all of a level have one
+// length, and begin in the state in which a node of the level before ended. A node of the last level is a text's.
+type Levels struct {
+	Prediction // Last is set
+	N          int
+}
 
 // Key names the program.
-func (k Shared) Key() string { return fmt.Sprintf("shared %+v", k) }
+func (k Levels) Key() string { return fmt.Sprintf("levels %+v", k) }
 
 // OfLevel returns the name of an input of one level.
 func OfLevel(name string, level int) string { return fmt.Sprintf("%s %d", name, level) }
 
-// Signature lists all parameters; of every level IDs [N, T], the weights of the value [N, T, 1] and, from the second
-// on, Parent [N], a node of the level before; the value [1, 1, D]; Length [N], the tokens of each row in the last
-// level; and the terms of an objective.
-func (k Shared) Signature(c Config) Signature {
+// Signature lists all parameters; of every level IDs and Which [B, T] and, from the second on, Parent [B], a node of
+// the level before; the Table; Length [B], the tokens of each row in the last level; and the terms of an objective.
+func (k Levels) Signature(c Config) Signature {
 	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Outputs: k.Prediction.outputs()}
-	for l := range k.Levels {
-		s.Inputs = append(s.Inputs, OfLevel(IDs, l), OfLevel(Replaced.Weight(), l))
+	for l := range k.N {
+		s.Inputs = append(s.Inputs, OfLevel(IDs, l), OfLevel(Which, l))
 		if l > 0 {
 			s.Inputs = append(s.Inputs, OfLevel(Parent, l))
 		}
 	}
-	s.Inputs = append(append(s.Inputs, Replaced.Source(), Length), k.Prediction.inputs()...)
+	s.Inputs = append(append(s.Inputs, Table, Length), k.Prediction.inputs()...)
 	return s
 }
 
-func (k Shared) graph(p *pass, in values) values {
-	c, length := p.config, in[Length]
+func (k Levels) graph(p *pass, in values) values {
 	var h *Node
-	memory, before := make([]*Node, 2*c.Layers), 0 // what each node of the level before left
-	for l := range k.Levels {
-		ids, weight := in[OfLevel(IDs, l)], in[OfLevel(Replaced.Weight(), l)]
+	before := &state{} // what each node of the level before left
+	for l := range k.N {
 		q := *p
-		q.edits = map[string][]edit{
-			Replaced.Tap: {{keep: OneMinus(weight), weight: weight, add: Mul(weight, in[Replaced.Source()])}},
+		q.replace(values{Which: in[OfLevel(Which, l)], Table: in[Table]})
+		q.state = &state{}
+		for i := range before.lastHidden {
+			from := in[OfLevel(Parent, l)]
+			q.state.hidden = append(q.state.hidden, takeRows(before.lastHidden[i], from, 0))
+			q.state.cell = append(q.state.cell, takeRows(before.lastCell[i], from, 0))
 		}
-		if l > 0 {
-			for i := range memory {
-				memory[i] = takeRows(memory[i], in[OfLevel(Parent, l)], 0)
-			}
-		}
-		first, second := memory[:c.Layers:c.Layers], memory[c.Layers:]
-		q.cache = &cache{before: before, keys: first, vals: second}
-		q.state = &state{hidden: first, cell: second}
-		if l == 0 {
-			q.state = &state{}
-		}
-		if l == k.Levels-1 {
-			q.last = AddScalar(length, -1)
-		}
-		h = forward(&q, p.weights.embed(ids)) // [N, T, D]
-		if c.Recurrent() {
-			memory = append(q.state.lastHidden, q.state.lastCell...)
-		}
-		before += ids.Shape().Dimensions[1]
+		h = forward(&q, p.weights.embed(in[OfLevel(IDs, l)])) // [B, T, D]
+		before = q.state
 	}
-	if c.Recurrent() {
-		h = ExpandAxes(pick(h, AddScalar(length, -1)), 1)
-	}
-	out := values{}
-	terms, others := k.asked(h, in) // of [N, 1, D]
-	k.answer(p, terms, others, p.output, in, out)
-	return out
+	return k.last(p, ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1), in)
 }

@@ -38,7 +38,12 @@ const (
 	Logits    = "logits"    // [B, T, V], or [B, 1, V] of the last tokens
 	Keys      = "keys"      // [B, S, G, K], what a layer's tokens read of earlier ones
 	Vals      = "values"    // [B, S, G, K]
-	Parent    = "parent"    // int32 [B], the row of Keys and Vals that each row goes on from
+	Parent    = "parent"    // int32 [B], the row that each row is of, or goes on from
+	Path      = "path"      // int32 [B, N], the nodes of a tree that each node's text consists of, itself among them
+	Begin     = "begin"     // int32 [B], how many tokens stand before those of each node
+	Leaf      = "leaf"      // int32 [R], the nodes in which tokens are asked for
+	Which     = "which"     // int32 [B, T], the row of Table that takes an embedding's place; negative: none does
+	Table     = "table"     // [M, D]
 	CacheAt   = "cache at"  // int32, how many tokens of Keys and Vals are there already
 	Chosen    = "chosen"    // int32 [B], the tokens that stand where an ID is below 0
 	Report    = "report"    // [2, B], the bits of the tokens chosen, and their log-probabilities

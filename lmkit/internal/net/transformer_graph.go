@@ -32,8 +32,8 @@ func entry(p *pass, x *Node) *Node {
 		x = p.dense("embed_in", x)
 	}
 	if c.Positions == Learned {
-		pos := p.cache.rows(p.weights.get("pos_embed.weight"), x.Shape().Dimensions[1], c.PositionOffset)
-		x = Add(x, p.tap("pos_embed", BroadcastToDims(ExpandAxes(pos, 0), x.Shape().Dimensions...)))
+		pos := p.placed(p.weights.get("pos_embed.weight"), x.Shape().Dimensions[1], c.PositionOffset)
+		x = Add(x, p.tap("pos_embed", BroadcastToDims(pos, x.Shape().Dimensions...)))
 	}
 	return p.dropout(x) // [B, T, D]
 }
