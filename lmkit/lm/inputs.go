@@ -38,7 +38,7 @@ func (in *inputs) fill() error {
 		return err
 	}
 	if in.run.prediction.Unit != "" {
-		if err := in.terms(); err != nil {
+		if err := in.terms(func(_, position int) int { return position }); err != nil {
 			return err
 		}
 	}
@@ -74,13 +74,14 @@ func (in *inputs) tokens() error {
 	return put(in.run.model, in.all(), net.Length, length, in.B)
 }
 
-// terms puts the positions, tokens and weights of the objectives.
-func (in *inputs) terms() error {
+// terms puts the positions, tokens and weights of the objectives. place is where the programs have a position of a row.
+func (in *inputs) terms(place func(row, position int) int) error {
 	q, N := in.run.query, program.Bucket(in.run.terms, 1)
 	position, id, share := make([]int32, in.B*N), make([]int32, in.B*N), make([]float32, in.B*N)
 	for i, row := range in.batch.rows[:in.batch.own] {
 		for k, t := range q.objective(row).Terms {
-			position[i*N+k], id[i*N+k], share[i*N+k] = int32(t.at(q.Rows[row])), int32(t.ID), float32(t.Weight)
+			position[i*N+k] = int32(place(row, t.at(q.Rows[row])))
+			id[i*N+k], share[i*N+k] = int32(t.ID), float32(t.Weight)
 		}
 	}
 	if !in.run.prediction.Last {

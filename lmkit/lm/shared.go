@@ -41,12 +41,14 @@ type reader interface {
 	// cost is what reading all rows takes, in tokens of a batch.
 	cost() float64
 	chunks() []chunk
-	// put puts what the programs take for a chunk, but the terms of objectives.
+	// put puts what the programs take for a chunk, but the values and the terms of objectives.
 	put(in *inputs, c chunk) error
+	// place is where the programs have the token at a position of a row.
+	place(row, position int) int
 	// rows is how many rows a chunk has room for.
 	rows() int
 	// executor returns what runs the programs.
-	executor(p net.Prediction) executor
+	executor() executor
 }
 
 // chunk is a range of places in the sorted order: rows that run together.
@@ -84,14 +86,15 @@ func (m *Model) tokenOperations() float64 {
 	return 2 * float64(n)
 }
 
-// possible reads the rows as symbols. It reports false if anything but embeddings is replaced, or anything but the last
-// token is asked about.
+// possible reads the rows as symbols. It reports false if anything but embeddings is replaced, or if more is asked for
+// than logits after the last token of each row, or an objective: of an LSTM one about these tokens.
 func (s *sharing) possible() bool {
 	q := s.run.query
 	asked := s.run.prediction.Unit != "" || q.Logits == LastLogits
 	more := len(s.run.opening.Linear) > 0
 	more = more || q.Rules != Ordinary || q.Final || q.States != nil || len(q.Taps) > 0 || q.Logits == AllLogits
-	if more || !asked || !q.aboutLastTokens() {
+	last := q.aboutLastTokens() || q.Logits == NoLogits && s.run.model.config.Attends()
+	if more || !asked || !last {
 		return false
 	}
 	for _, row := range q.Rows {
@@ -151,9 +154,7 @@ func (s *sharing) read(row, t int) (id, which int32) {
 
 // all runs the chunks.
 func (s *sharing) all(ctx context.Context) error {
-	prediction := s.run.prediction
-	prediction.Last = true
-	execute := s.by.executor(prediction)
+	execute := s.by.executor()
 	for _, c := range s.by.chunks() {
 		err := s.run.step(ctx, c.end-c.first, func() (time.Duration, error) {
 			rows := s.order[c.first:c.end]
@@ -187,5 +188,5 @@ func (s *sharing) inputs(in *inputs, c chunk) error {
 	if s.run.prediction.Unit == "" {
 		return nil
 	}
-	return in.terms()
+	return in.terms(s.by.place)
 }

@@ -21,6 +21,7 @@ type beginnings struct {
 	rows   int  // the first of them has nothing replaced
 	values int  // how many values there are to replace embeddings by; each row takes one of them
 	of     bool // an objective is asked for; else the logits of the last tokens
+	reply  bool // the objective is about several tokens, and each one's part of it is asked for; rows differ in length
 }
 
 // query draws a question of this kind, about a model with 17 tokens and embeddings 12 wide.
@@ -34,6 +35,10 @@ func (b beginnings) query(rng *rand.Rand) Query {
 		terms := []Term{{Pos: -1, ID: 3, Weight: 1}, {Pos: -1, ID: 5, Weight: -2}}
 		q = Query{Of: []Objective{{Unit: LogProb, Terms: terms}}}
 	}
+	if b.reply {
+		terms := []Term{{Pos: -1, ID: 3, Weight: 1}, {Pos: 2, ID: 5, Weight: 1}, {Pos: -2, ID: 7, Weight: 1}}
+		q = Query{Of: []Objective{{Unit: LogProb, Terms: terms}}, Each: true}
+	}
 	values := make([]Source, b.values)
 	for i := range values {
 		a := zeros([]int{12})
@@ -44,8 +49,11 @@ func (b beginnings) query(rng *rand.Rand) Query {
 	}
 	for r := range b.rows {
 		q.Rows = append(q.Rows, text)
+		if b.reply {
+			q.Rows[r] = text[:b.T-rng.IntN(3)]
+		}
 		e := Edit{Tap: "embed", Rows: []int{r}, Positions: []int{}, With: values[rng.IntN(b.values)]}
-		for k := range text {
+		for k := range q.Rows[r] {
 			if rng.IntN(2) == 0 {
 				e.Positions = append(e.Positions, k)
 			}
@@ -81,8 +89,9 @@ func TestSharedBeginnings(t *testing.T) {
 		Rope: net.Rope{Theta: 50}, LocalRope: net.Rope{Theta: 9}, ScoreCap: 2, LogitCap: 3,
 	}
 	for i, b := range []beginnings{
-		{gpt2, 9, 200, 1, true}, {gpt2, 12, 90, 2, false}, {lstm, 9, 200, 2, true}, {lstm, 10, 300, 1, false},
-		{gemma, 9, 200, 1, true}, {gemma, 12, 90, 1, false},
+		{gpt2, 9, 200, 1, true, false}, {gpt2, 12, 90, 2, false, false}, {gpt2, 11, 90, 2, false, true},
+		{lstm, 9, 200, 2, true, false}, {lstm, 10, 300, 1, false, false},
+		{gemma, 9, 200, 1, true, false}, {gemma, 12, 90, 1, false, false}, {gemma, 12, 90, 1, false, true},
 	} {
 		m, q := b.model(t), b.query(rand.New(rand.NewPCG(uint64(i), 0)))
 		one := answerWhereWorth(t, m, q, math.Inf(1))
@@ -123,6 +132,16 @@ func compareAnswers(t *testing.T, what string, got, want *Answer) {
 	for r := range want.Values {
 		if d := math.Abs(got.Values[r] - want.Values[r]); !(d <= 1e-5*(1+math.Abs(want.Values[r]))) {
 			t.Fatalf("%s: row %d has %v, want %v", what, r, got.Values[r], want.Values[r])
+		}
+	}
+	for r := range want.Each {
+		if len(got.Each[r]) != len(want.Each[r]) {
+			t.Fatalf("%s: row %d has terms %v, want %v", what, r, got.Each[r], want.Each[r])
+		}
+		for k, w := range want.Each[r] {
+			if d := math.Abs(got.Each[r][k] - w); !(d <= 1e-5*(1+math.Abs(w))) {
+				t.Fatalf("%s: row %d has term %v, want %v", what, r, got.Each[r][k], w)
+			}
 		}
 	}
 	for r := range want.Logits {

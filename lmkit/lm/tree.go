@@ -18,6 +18,7 @@ type tree struct {
 	path  int // the most nodes of a text
 	nodes int // how many nodes a chunk has room for
 	most  int // and how many rows
+	asked int // the most tokens of a row that are asked for
 	cut   []chunk
 }
 
@@ -33,8 +34,12 @@ const gathered = 20
 // plant returns the tree whose nodes have the length that costs least: short ones share more, long ones gather less.
 func (s *sharing) plant() *tree {
 	var best *tree
+	asked := 1
+	for row := range s.symbols {
+		asked = max(asked, len(s.asked(row)))
+	}
 	for piece := 1; piece <= 16 && (piece == 1 || piece < s.run.length); piece *= 2 {
-		t := &tree{sharing: s, piece: piece}
+		t := &tree{sharing: s, piece: piece, asked: program.Bucket(asked, 1)}
 		t.path = (s.run.model.paddedLength(s.run.length) + piece - 1) / piece
 		t.divide()
 		if best == nil || t.cost() < best.cost() {
@@ -42,6 +47,24 @@ func (s *sharing) plant() *tree {
 		}
 	}
 	return best
+}
+
+// asked lists the positions of a row that are asked about, the first one first.
+func (s *sharing) asked(row int) (positions []int) {
+	q := s.run.query
+	for _, t := range q.objective(row).Terms {
+		positions = append(positions, t.at(q.Rows[row]))
+	}
+	if len(positions) == 0 {
+		positions = []int{len(q.Rows[row]) - 1}
+	}
+	slices.Sort(positions)
+	return slices.Compact(positions)
+}
+
+// place is which one of the positions that are asked about a position is.
+func (t *tree) place(row, position int) int {
+	return max(0, slices.Index(t.sharing.asked(row), position))
 }
 
 // cost is that of the tokens of all nodes, and of what they gather.
@@ -66,9 +89,10 @@ func (t *tree) pieces(k int) (all, common int) {
 func (t *tree) divide() {
 	step := max(1, enoughNodes/16/t.piece)
 	most := max(t.path, min(enoughNodes/t.piece, int(t.run.memory()/t.nodeBytes())))
+	leaves := int(max(1, min(enoughLeaves, t.run.memory()/t.leafBytes())))
 	t.nodes = 0
 	for room := (t.path + step - 1) / step * step; t.nodes == 0 || room <= most; room += step {
-		if cut := t.chunksOf(room); t.nodes == 0 || len(cut)*(room+step/4) < len(t.cut)*(t.nodes+step/4) {
+		if cut := t.chunksOf(room, leaves); t.nodes == 0 || len(cut)*(room+step/4) < len(t.cut)*(t.nodes+step/4) {
 			t.nodes, t.cut = room, cut
 		}
 	}
@@ -79,12 +103,12 @@ func (t *tree) divide() {
 	t.most = program.Bucket(rows, 8)
 }
 
-// chunksOf cuts the rows into chunks of at most so many nodes, or one row.
-func (t *tree) chunksOf(room int) (cut []chunk) {
+// chunksOf cuts the rows into chunks of at most so many nodes and rows, or one row.
+func (t *tree) chunksOf(room, leaves int) (cut []chunk) {
 	nodes := 0
 	for k := range t.order {
 		all, common := t.pieces(k)
-		full := len(cut) > 0 && cut[len(cut)-1].end-cut[len(cut)-1].first == enoughLeaves
+		full := len(cut) > 0 && cut[len(cut)-1].end-cut[len(cut)-1].first == leaves
 		if len(cut) == 0 || full || nodes+all-common > room {
 			cut, nodes, common = append(cut, chunk{first: k}), 0, 0
 		}
@@ -102,6 +126,18 @@ func (t *tree) nodeBytes() int64 {
 		numbers /= c.Layers
 	}
 	return 4 * int64(t.piece*numbers+2*t.piece*t.path*c.KVHeads*c.HeadWidth)
+}
+
+// leafBytes is about what the end takes for a row.
+func (t *tree) leafBytes() int64 {
+	V, n := int64(t.run.model.config.Vocab), int64(0)
+	if t.run.prediction.Logits != "" {
+		n = V
+	}
+	if t.run.prediction.Normalised() {
+		n += 3 * int64(t.run.terms) * V
+	}
+	return 4 * max(1, n)
 }
 
 func (t *tree) chunks() []chunk { return t.cut }
@@ -148,12 +184,10 @@ func (t *tree) put(in *inputs, c chunk) error {
 			ids[i], which[i] = t.read(row, at)
 		}
 	}
-	leaf, length := make([]int32, t.most), make([]int32, t.most)
-	for i := range leaf {
-		length[i] = 1
-		if i < len(b.leaf) {
-			leaf[i] = int32(b.leaf[i])
-			length[i] = int32(len(t.symbols[t.order[c.first+i]]) - b.from[b.leaf[i]])
+	leaf, offset := make([]int32, t.most*t.asked), make([]int32, t.most*t.asked)
+	for i, end := range b.leaf {
+		for k, at := range t.sharing.asked(t.order[c.first+i]) {
+			leaf[i*t.asked+k], offset[i*t.asked+k] = int32(b.path[end][at/P]), int32(at%P)
 		}
 	}
 	m, to := t.run.model, in.all()
@@ -169,15 +203,16 @@ func (t *tree) put(in *inputs, c chunk) error {
 	if err := put(m, to, net.Begin, begin, t.nodes); err != nil {
 		return err
 	}
-	if err := put(m, to, net.Leaf, leaf, t.most); err != nil {
+	if err := put(m, to, net.Leaf, leaf, t.most, t.asked); err != nil {
 		return err
 	}
-	return put(m, to, net.Length, length, t.most)
+	return put(m, to, net.Offset, offset, t.most, t.asked)
 }
 
 // executor runs chunks as one program, or as a chain of them.
-func (t *tree) executor(p net.Prediction) executor {
-	m := t.run.model
+func (t *tree) executor() executor {
+	m, p := t.run.model, t.run.prediction
+	p.Last = t.run.query.aboutLastTokens()
 	if !t.run.chained {
 		return t.run.one(net.Tree{Prediction: p})
 	}

@@ -80,7 +80,7 @@ type cache struct {
 
 	path  *Node // of a tree, int32 [B, N]: the nodes that each one's text consists of, itself among them, in order
 	start *Node // int32 [B]: how many tokens stand before each node's own
-	leaf  *Node // int32 [R]: the nodes in which tokens are asked for; nil: nothing is
+	leaf  *Node // int32 [R]: the nodes in which tokens are asked for; nil: all tokens go on
 }
 
 // leaves returns the rows of a node each [B, ...] that something is asked about [R, ...]; all of them if it is no tree.

@@ -85,7 +85,7 @@ func (p *pass) upTo(reads []string, in values, stream *Node) *Node {
 type Layer struct {
 	Opening
 	Kind   byte   // the layer's letter in Config.Pattern
-	Last   bool   // it returns the last token of each row alone
+	Last   bool   // it returns the last token of each row alone; of a tree the tokens that are asked for [R, Q, D]
 	Keep   bool   // the residuals for the gradient are returned, or taken
 	Memory Memory // what is known of earlier tokens
 	Back   bool   // the gradient: by the opened activations, which it returns too, from that by what the layer returned
@@ -108,7 +108,7 @@ func (k Layer) Key() string { return fmt.Sprintf("layer %+v", k) }
 // Signature lists the residual stream and the edits, to the next stream or to the gradient by this one.
 func (k Layer) Signature(c Config) Signature {
 	s := Signature{Params: c.blockParams(), Inputs: append([]string{Stream}, k.inputs()...)}
-	if k.Last {
+	if k.Last && k.Memory != InTree {
 		s.Inputs = append(s.Inputs, Length)
 	}
 	switch k.Memory {
@@ -117,7 +117,7 @@ func (k Layer) Signature(c Config) Signature {
 	case InTree:
 		s.Inputs = append(s.Inputs, Path, Begin)
 		if k.Last {
-			s.Inputs = append(s.Inputs, Leaf)
+			s.Inputs = append(s.Inputs, Leaf, Offset)
 		}
 	}
 	var residuals []string
@@ -148,7 +148,7 @@ func (k Layer) graph(p *pass, in values) values {
 	x := leaf(in[Stream])
 	p.open(k.Opening, in, x.Graph(), x.Shape().Dimensions[0])
 	p.layer = strings.IndexByte(p.config.Pattern, k.Kind)
-	if k.Last {
+	if k.Last && k.Memory != InTree {
 		p.last = AddScalar(in[Length], -1)
 	}
 	k.recall(p, in)
@@ -164,6 +164,9 @@ func (k Layer) graph(p *pass, in values) values {
 		}
 	}
 	out := values{Stream: block(p, x)}
+	if k.Last && k.Memory == InTree {
+		out[Stream] = p.perText(out[Stream], in)
+	}
 	if k.Back {
 		by := values{}
 		if k.Below {

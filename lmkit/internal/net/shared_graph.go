@@ -9,40 +9,50 @@ import (
 // Tree is a forward pass of a Transformer over texts that begin alike, as one program: what they have in common is read
 // once. The texts are cut into pieces of T tokens, which form a tree: a node is one way to go on from another. All
 // nodes are read at once, as rows of a batch, since what a token reads of another one in a layer depends on the layer
-// before alone. Embeddings may be replaced, and what is asked for is about the last token of each text.
+// before alone. Embeddings may be replaced, and what is asked for is about Q tokens of each text.
 type Tree struct {
-	Prediction // Last is set
+	Prediction // with Last, Q is 1; else there is an objective alone, and Position counts among the Q tokens
 }
 
 // Key names the program.
 func (k Tree) Key() string { return fmt.Sprintf("tree %+v", k) }
 
 // Signature lists all parameters; IDs [B, T] of the nodes and what takes the place of their embeddings (Which, Table);
-// how they stand in the tree (Path, Begin); of each text its last node (Leaf) and how many of this one's tokens are the
-// text's (Length), int32 [R]; and the terms of an objective.
+// how they stand in the tree (Path, Begin); which tokens of each text are asked for (Leaf, Offset); and the terms of an
+// objective.
 func (k Tree) Signature(c Config) Signature {
 	s := Signature{Params: c.paramsOf(func(Param) bool { return true }), Outputs: k.Prediction.outputs()}
-	s.Inputs = append([]string{IDs, Which, Table, Path, Begin, Leaf, Length}, k.Prediction.inputs()...)
+	s.Inputs = append([]string{IDs, Which, Table, Path, Begin, Leaf, Offset}, k.Prediction.inputs()...)
 	return s
 }
 
 func (k Tree) graph(p *pass, in values) values {
 	p.replace(in)
 	p.grow(in)
-	p.last = AddScalar(in[Length], -1)
-	return k.last(p, forward(p, p.weights.embed(in[IDs])), in)
+	return k.few(p, p.perText(forward(p, p.weights.embed(in[IDs])), in), in)
 }
 
-// last answers what is asked about hidden states [R, 1, D].
-func (q Prediction) last(p *pass, h *Node, in values) values {
+// few answers what is asked about hidden states [R, Q, D].
+func (q Prediction) few(p *pass, h *Node, in values) values {
 	out := values{}
 	terms, others := q.asked(h, in)
 	q.answer(p, terms, others, p.output, in, out)
 	return out
 }
 
-// grow says how the rows of the pass stand in a tree.
-func (p *pass) grow(in values) { p.cache = &cache{path: in[Path], start: in[Begin], leaf: in[Leaf]} }
+// grow says how the rows of the pass stand in a tree, and where the tokens stand that are asked for, if any are.
+func (p *pass) grow(in values) {
+	p.cache = &cache{path: in[Path], start: in[Begin]}
+	if in[Leaf] != nil {
+		p.cache.leaf, p.last = Reshape(in[Leaf], -1), Reshape(in[Offset], -1)
+	}
+}
+
+// perText returns what comes of the tokens that are asked for [R*Q, 1, D] as [R, Q, D].
+func (p *pass) perText(x *Node, in values) *Node {
+	d := in[Leaf].Shape().Dimensions
+	return Reshape(x, d[0], d[1], -1)
+}
 
 // replace replaces embeddings by rows of a table.
 func (p *pass) replace(in values) {
@@ -95,5 +105,5 @@ func (k Levels) graph(p *pass, in values) values {
 		h = forward(&q, p.weights.embed(in[OfLevel(IDs, l)])) // [B, T, D]
 		before = q.state
 	}
-	return k.last(p, ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1), in)
+	return k.few(p, ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1), in)
 }

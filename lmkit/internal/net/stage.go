@@ -41,7 +41,8 @@ const (
 	Parent    = "parent"    // int32 [B], the row that each row is of, or goes on from
 	Path      = "path"      // int32 [B, N], the nodes of a tree that each node's text consists of, itself among them
 	Begin     = "begin"     // int32 [B], how many tokens stand before those of each node
-	Leaf      = "leaf"      // int32 [R], the nodes in which tokens are asked for
+	Leaf      = "leaf"      // int32 [R, Q], the nodes in which tokens are asked for
+	Offset    = "offset"    // int32 [R, Q], where they stand in these
 	Which     = "which"     // int32 [B, T], the row of Table that takes an embedding's place; negative: none does
 	Table     = "table"     // [M, D]
 	CacheAt   = "cache at"  // int32, how many tokens of Keys and Vals are there already
