@@ -21,7 +21,7 @@ import (
 //
 // A Transformer reads all nodes at once (tree.go), an LSTM one level of them after the other (levels.go).
 
-// worthSharing is the operations that must be saved before sharing is tried, since its programs are more to compile,
+// worthSharing is the operations that must be saved before sharing is tried, for each program that it has to compile,
 // and worthPart which part of all.
 var worthSharing, worthPart = 20e9, 0.25
 
@@ -68,8 +68,11 @@ func (r *run) share() *sharing {
 	}
 	size := r.batchRows()
 	plain := float64((len(r.query.Rows)+size-1)/size*size) * float64(r.model.paddedLength(r.length))
-	saved := plain - s.by.cost()
-	if saved*r.model.tokenOperations() < worthSharing || saved < worthPart*plain {
+	saved, programs := plain-s.by.cost(), 1.0
+	if r.chained {
+		programs = 4 // input, layer, last layer, end
+	}
+	if saved*r.model.tokenOperations() < programs*worthSharing || saved < worthPart*plain {
 		return nil
 	}
 	return s
