@@ -16,7 +16,7 @@ import (
 // Run answers a query. When ctx ends it returns at once; what the engine is at, a compilation or a batch, ends by
 // itself. It tells the context's [progress.Func] after each batch how many rows are done. Answers for the same rows
 // are the same to the bit whichever rows stand beside them in a batch of the same shape, and to about 1e-6 relative
-// across shapes, or where a large model reads what rows of one text have in common once.
+// across shapes, or where what rows have in common is read once.
 func (m *Model) Run(ctx context.Context, q Query) (*Answer, error) {
 	if err := m.validate(q); err != nil {
 		return nil, err

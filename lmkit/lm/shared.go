@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lmkit.internal/lmkit/internal/net"
+	"lmkit.internal/lmkit/internal/program"
 )
 
 // What is removed from a text leaves the rows of a game many beginnings in common, which a causal model need read only
@@ -29,10 +30,11 @@ var worthSharing, worthPart = 20e9, 0.25
 type sharing struct {
 	run *run
 
-	symbols [][]uint64 // of each row, what stands at each position: rows with equal symbols read the same
-	values  []*Array   // what replaces embeddings
-	order   []int      // the rows, sorted by their symbols
-	common  []int      // how many symbols order[k] has in common with order[k-1] at their beginnings
+	symbols [][]uint64          // of each row, what stands at each position: rows with equal symbols read the same
+	values  []*Array            // what replaces embeddings
+	number  map[*float32]uint64 // of a value, by its first number: which one it is, counted from 1
+	order   []int               // the rows, sorted by their symbols
+	common  []int               // how many symbols order[k] has in common with order[k-1] at their beginnings
 	by      reader
 }
 
@@ -56,7 +58,7 @@ type chunk struct{ first, end int }
 
 // share returns how the rows are read together, or nil if they do not begin alike, or if that saves too little.
 func (r *run) share() *sharing {
-	s := &sharing{run: r}
+	s := &sharing{run: r, number: map[*float32]uint64{}}
 	if !s.possible() {
 		return nil
 	}
@@ -113,26 +115,35 @@ func (s *sharing) possible() bool {
 	return !slices.ContainsFunc(q.Edits, func(e Edit) bool { return !s.replace(e) })
 }
 
-// replace makes the number of a value, counted from 1, the symbol of the positions that an edit replaces. (Tokens are
-// shifted: see possible.) It reports false if the edit is of another kind.
+// replace makes the number of a value the symbol of the positions that an edit replaces. (Tokens are shifted: see
+// possible.) It reports false if the edit is of another kind, or if a position is replaced twice, which is an error.
 func (s *sharing) replace(e Edit) bool {
 	v := e.With.values
-	if e.Tap != "embed" || v == nil || e.Keep != 0 || e.Add || len(v.Data) != s.run.model.config.Embedding() {
+	D := s.run.model.config.Embedding()
+	if e.Tap != "embed" || v == nil || e.Keep != 0 || e.Add || len(v.Data) != D || v.Dims[len(v.Dims)-1] != D {
 		return false
 	}
-	number := slices.IndexFunc(s.values, func(w *Array) bool { return &w.Data[0] == &v.Data[0] })
-	if number < 0 {
-		number = len(s.values)
+	first := &v.Data[0]
+	if s.number[first] == 0 {
 		s.values = append(s.values, v)
+		s.number[first] = uint64(len(s.values))
 	}
 	for _, row := range orAll(e.Rows, len(s.symbols)) {
-		n := len(s.symbols[row])
-		for _, t := range orAll(e.Positions, n) {
-			s.symbols[row][(t+n)%n] = uint64(number) + 1
+		for _, t := range orAll(e.Positions, s.run.length) {
+			if t >= len(s.symbols[row]) {
+				continue
+			}
+			if isValue(s.symbols[row][t]) {
+				return false
+			}
+			s.symbols[row][t] = s.number[first]
 		}
 	}
 	return true
 }
+
+// isValue reports whether a symbol is the number of a value.
+func isValue(symbol uint64) bool { return 0 < symbol && symbol < 1<<32 }
 
 // sort puts rows that begin alike next to each other, and counts what each has in common with the one before it.
 func (s *sharing) sort() {
@@ -149,7 +160,7 @@ func (s *sharing) sort() {
 
 // read returns what stands at a position of a row: a token, and which value takes the place of its embedding, or -1.
 func (s *sharing) read(row, t int) (id, which int32) {
-	if x := s.symbols[row][t]; x < 1<<32 && x > 0 {
+	if x := s.symbols[row][t]; isValue(x) {
 		which = int32(x)
 	}
 	return int32(s.run.query.Rows[row][t]), which - 1
@@ -181,7 +192,7 @@ func (s *sharing) inputs(in *inputs, c chunk) error {
 		return err
 	}
 	D := s.run.model.config.Embedding()
-	table := make([]float32, max(1, len(s.values))*D)
+	table := make([]float32, program.Bucket(len(s.values), 1)*D)
 	for i, v := range s.values {
 		copy(table[i*D:], v.Data)
 	}

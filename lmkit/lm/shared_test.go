@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -19,7 +20,7 @@ type beginnings struct {
 	config Config
 	T      int  // tokens of the text
 	rows   int  // the first of them has nothing replaced
-	values int  // how many values there are to replace embeddings by; each row takes one of them
+	values int  // how many values there are to replace embeddings by; each row takes one or two of them
 	of     bool // an objective is asked for; else the logits of the last tokens
 	reply  bool // the objective is about several tokens, and each one's part of it is asked for; rows differ in length
 }
@@ -52,14 +53,18 @@ func (b beginnings) query(rng *rand.Rand) Query {
 		if b.reply {
 			q.Rows[r] = text[:b.T-rng.IntN(3)]
 		}
-		e := Edit{Tap: "embed", Rows: []int{r}, Positions: []int{}, With: values[rng.IntN(b.values)]}
-		for k := range q.Rows[r] {
+		edits := make([]Edit, 1+rng.IntN(2)) // which share the positions, beyond the row's end too
+		for i := range edits {
+			edits[i] = Edit{Tap: "embed", Rows: []int{r}, Positions: []int{}, With: values[rng.IntN(b.values)]}
+		}
+		for k := range text {
 			if rng.IntN(2) == 0 {
+				e := &edits[rng.IntN(len(edits))]
 				e.Positions = append(e.Positions, k)
 			}
 		}
 		if r > 0 {
-			q.Edits = append(q.Edits, e)
+			q.Edits = append(q.Edits, edits...)
 		}
 	}
 	return q
@@ -101,6 +106,19 @@ func TestSharedBeginnings(t *testing.T) {
 			compareAnswers(t, fmt.Sprintf("%+v, as a chain", b), answerWhereWorth(t, m, q, -1e18), one)
 			chainNever(t)
 		}
+	}
+}
+
+// A position that is replaced twice is an error where rows are read together, too.
+func TestSharedTwice(t *testing.T) {
+	setForTest(t, &worthSharing, -1e18)
+	setForTest(t, &worthPart, -1e18)
+	c := Config{Arch: Transformer, Vocab: 17, Width: 12, Layers: 1, Heads: 2, Context: 24}
+	b := beginnings{config: c, T: 9, rows: 20, values: 1}
+	m, q := b.model(t), b.query(rand.New(rand.NewPCG(1, 2)))
+	q.Edits = append(q.Edits, Edit{Tap: "embed", Rows: []int{3}, With: q.Edits[0].With})
+	if _, err := m.Run(context.Background(), q); err == nil || !strings.Contains(err.Error(), "two edits of embed") {
+		t.Error(err)
 	}
 }
 

@@ -22,13 +22,14 @@ type tree struct {
 	cut   []chunk
 }
 
-// The most tokens and rows of a chunk. Fewer would share less, more take memory and are no faster.
+// The most tokens and rows of a chunk: fewer would share less, more take memory and are no faster; and those of a node.
 const (
 	enoughNodes  = 2048
 	enoughLeaves = 512
+	longestPiece = 16
 )
 
-// gathered is the operations that the time goes for in which one byte of keys or values is gathered.
+// gathered is how many operations of products take the time in which a byte of keys or values is gathered.
 const gathered = 20
 
 // plant returns the tree whose nodes have the length that costs least: short ones share more, long ones gather less.
@@ -36,9 +37,9 @@ func (s *sharing) plant() *tree {
 	var best *tree
 	asked := 1
 	for row := range s.symbols {
-		asked = max(asked, len(s.asked(row)))
+		asked = max(asked, len(s.positions(row)))
 	}
-	for piece := 1; piece <= 16 && (piece == 1 || piece < s.run.length); piece *= 2 {
+	for piece := 1; piece <= longestPiece && (piece == 1 || piece < s.run.length); piece *= 2 {
 		t := &tree{sharing: s, piece: piece, asked: program.Bucket(asked, 1)}
 		t.path = (s.run.model.paddedLength(s.run.length) + piece - 1) / piece
 		t.divide()
@@ -49,22 +50,22 @@ func (s *sharing) plant() *tree {
 	return best
 }
 
-// asked lists the positions of a row that are asked about, the first one first.
-func (s *sharing) asked(row int) (positions []int) {
+// positions lists those of a row that are asked about, in their order.
+func (s *sharing) positions(row int) (at []int) {
 	q := s.run.query
 	for _, t := range q.objective(row).Terms {
-		positions = append(positions, t.at(q.Rows[row]))
+		at = append(at, t.at(q.Rows[row]))
 	}
-	if len(positions) == 0 {
-		positions = []int{len(q.Rows[row]) - 1}
+	if len(at) == 0 {
+		at = []int{len(q.Rows[row]) - 1}
 	}
-	slices.Sort(positions)
-	return slices.Compact(positions)
+	slices.Sort(at)
+	return slices.Compact(at)
 }
 
 // place is which one of the positions that are asked about a position is.
 func (t *tree) place(row, position int) int {
-	return max(0, slices.Index(t.sharing.asked(row), position))
+	return max(0, slices.Index(t.positions(row), position))
 }
 
 // cost is that of the tokens of all nodes, and of what they gather.
@@ -186,7 +187,7 @@ func (t *tree) put(in *inputs, c chunk) error {
 	}
 	leaf, offset := make([]int32, t.most*t.asked), make([]int32, t.most*t.asked)
 	for i, end := range b.leaf {
-		for k, at := range t.sharing.asked(t.order[c.first+i]) {
+		for k, at := range t.positions(t.order[c.first+i]) {
 			leaf[i*t.asked+k], offset[i*t.asked+k] = int32(b.path[end][at/P]), int32(at%P)
 		}
 	}
