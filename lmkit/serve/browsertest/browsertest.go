@@ -3,12 +3,15 @@ package browsertest
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/chromedp"
 )
 
@@ -76,13 +79,27 @@ func Look(t *testing.T, ctx context.Context, name string, take chromedp.Action[[
 	return data
 }
 
-// Do takes steps, and fails the test with a picture where one cannot be taken.
+// Do takes steps, and fails the test with a picture where one cannot be taken. A page may replace what a step has found
+// before the step acts on it: then it is taken again, as a person would click once more.
 func Do(t *testing.T, ctx context.Context, what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	within, cancel := context.WithTimeout(ctx, Hanging)
 	defer cancel()
-	if err := chromedp.Do(within, steps...); err != nil {
-		Look(t, ctx, "failed.png", chromedp.CaptureScreenshot())
-		t.Fatalf("cannot %s: %v", what, err)
+	for _, step := range steps {
+		err := chromedp.Do(within, step)
+		for replaced(err) {
+			err = chromedp.Do(within, step)
+		}
+		if err != nil {
+			Look(t, ctx, "failed.png", chromedp.CaptureScreenshot())
+			t.Fatalf("cannot %s: %v", what, err)
+		}
 	}
+}
+
+// replaced reports whether an error says that an element is no longer part of the page.
+func replaced(err error) bool {
+	const serverError = -32000 // of JSON-RPC: what Chromium answers here
+	var said *cdproto.Error
+	return errors.As(err, &said) && said.Code == serverError && strings.Contains(said.Message, "node with given id")
 }
