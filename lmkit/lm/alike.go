@@ -96,7 +96,7 @@ func (c *chain) begin(in *inputs) (stream *tensors.Tensor, layers int, err error
 	if err := put(m, few, net.Parent, all.of, in.B); err != nil {
 		return nil, 0, err
 	}
-	call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+	call := c.caller(in)
 	first := links{embed: c.plain.embed, layers: c.plain.layers[:layers]}
 	if err := first.step(call, few, few, make([]named, layers)); err != nil {
 		return nil, 0, err

@@ -113,7 +113,7 @@ func (c *chain) execute(in *inputs) (time.Duration, error) {
 	if err != nil {
 		return c.compile, err
 	}
-	call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+	call := c.caller(in)
 	by, err := c.end.run(c.run.model, call, named{net.Stream: stream})
 	program.Free(stream)
 	if err != nil {
@@ -230,6 +230,11 @@ func (c *chain) call(in *inputs, part string, s *stage, from ...named) (named, e
 		}
 	}
 	return outs, nil
+}
+
+// caller returns call for a batch.
+func (c *chain) caller(in *inputs) caller {
+	return func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
 }
 
 // keepsResiduals decides whether the layers of a batch keep what their gradient needs, or compute it again: it is

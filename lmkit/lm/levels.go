@@ -51,12 +51,12 @@ func (s *levels) beginnings(c chunk, length int) int {
 	return n
 }
 
-// divide finds the levels that cost least, in tokens of a chunk. A level costs its positions times the room for its
+// stack returns the levels that cost least, in tokens of a chunk. A level costs its positions times the room for its
 // nodes, and levelCost. All chunks have the same levels, so that they run the same program.
 //
 // Let cost(b) be the least cost of levels that end at position b. The last of them begins at an earlier end a, or at
 // 0: cost(b) = min over a of cost(a) + (b-a)*room(b) + levelCost.
-func (s *sharing) divide() *levels {
+func (s *sharing) stack() *levels {
 	x := &levels{sharing: s, size: s.run.batchRows()}
 	T := s.run.length // not padded: whatever the levels are, they are programs of their own
 	chunks := x.chunks()
@@ -90,8 +90,8 @@ func (s *sharing) divide() *levels {
 	return x
 }
 
-// tree returns the nodes of a chunk, level by level. In the last level each row is a node, in their order.
-func (s *levels) tree(c chunk) [][]node {
+// nodes returns those of a chunk, level by level. In the last level each row is a node, in their order.
+func (s *levels) nodes(c chunk) [][]node {
 	tree := make([][]node, len(s.all))
 	owner := make([]int, c.end-c.first) // of each row: its node in the level before
 	for l, level := range s.all {
@@ -106,10 +106,10 @@ func (s *levels) tree(c chunk) [][]node {
 	return tree
 }
 
-// inputs puts what the nodes of each level read, and their parents.
-func (s *levels) put(in *inputs, c chunk) error {
+// fill puts what the nodes of each level read, and their parents.
+func (s *levels) fill(in *inputs, c chunk) error {
 	m, to := s.run.model, in.all()
-	for l, nodes := range s.tree(c) {
+	for l, nodes := range s.nodes(c) {
 		at := s.all[l]
 		N, T := at.nodes, at.to-at.from
 		ids, which, parent := make([]int32, N*T), make([]int32, N*T), make([]int32, N)

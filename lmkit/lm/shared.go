@@ -36,6 +36,8 @@ type sharing struct {
 	order   []int               // the rows, sorted by their symbols
 	common  []int               // how many symbols order[k] has in common with order[k-1] at their beginnings
 	by      reader
+
+	operations float64 // what a token costs forward
 }
 
 // reader reads rows that begin alike, in chunks.
@@ -43,8 +45,8 @@ type reader interface {
 	// cost is what reading all rows takes, in tokens of a batch.
 	cost() float64
 	chunks() []chunk
-	// put puts what the programs take for a chunk, but the values and the terms of objectives.
-	put(in *inputs, c chunk) error
+	// fill puts what the programs take for a chunk, but the values and the terms of objectives.
+	fill(in *inputs, c chunk) error
 	// place is where the programs have the token at a position of a row.
 	place(row, position int) int
 	// rows is how many rows a chunk has room for.
@@ -58,23 +60,22 @@ type chunk struct{ first, end int }
 
 // share returns how the rows are read together, or nil if they do not begin alike, or if that saves too little.
 func (r *run) share() *sharing {
-	s := &sharing{run: r, number: map[*float32]uint64{}}
-	if !s.possible() {
+	s := &sharing{run: r, number: map[*float32]uint64{}, operations: r.model.tokenOperations()}
+	size, worth := r.batchRows(), worthSharing
+	plain := float64((len(r.query.Rows)+size-1)/size*size) * float64(r.model.paddedLength(r.length))
+	if r.chained {
+		worth *= 4 // input, layer, last layer, end
+	}
+	if plain*s.operations < worth || !s.possible() {
 		return nil
 	}
 	s.sort()
 	if r.model.config.Attends() {
 		s.by = s.plant()
 	} else {
-		s.by = s.divide()
+		s.by = s.stack()
 	}
-	size := r.batchRows()
-	plain := float64((len(r.query.Rows)+size-1)/size*size) * float64(r.model.paddedLength(r.length))
-	saved, programs := plain-s.by.cost(), 1.0
-	if r.chained {
-		programs = 4 // input, layer, last layer, end
-	}
-	if saved*r.model.tokenOperations() < programs*worthSharing || saved < worthPart*plain {
+	if saved := plain - s.by.cost(); saved*s.operations < worth || saved < worthPart*plain {
 		return nil
 	}
 	return s
@@ -188,7 +189,7 @@ func (s *sharing) all(ctx context.Context) error {
 
 // inputs puts what the programs take for a chunk.
 func (s *sharing) inputs(in *inputs, c chunk) error {
-	if err := s.by.put(in, c); err != nil {
+	if err := s.by.fill(in, c); err != nil {
 		return err
 	}
 	D := s.run.model.config.Embedding()

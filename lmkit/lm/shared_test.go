@@ -212,12 +212,12 @@ func held(t *rapid.T, s *sharing, most int) {
 	}
 }
 
-// Levels cover the text one after the other, cost what divide says, and have room for the different beginnings of each
+// Levels cover the text one after the other, cost what stack says, and have room for the different beginnings of each
 // chunk; chunks hold every row once.
 func TestSharedLevels(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSharing(t, LSTM, false)
-		x := s.divide()
+		x := s.stack()
 		s.by = x
 		sum, end := 0, 0
 		for _, l := range x.all {
@@ -246,9 +246,9 @@ func TestSharedLevels(t *testing.T) {
 func TestSharedParents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSharing(t, LSTM, false)
-		x := s.divide()
+		x := s.stack()
 		for _, c := range x.chunks() {
-			tree := x.tree(c)
+			tree := x.nodes(c)
 			for i, row := range s.order[c.first:c.end] {
 				n := i
 				for l := len(tree) - 1; l >= 0; l-- {

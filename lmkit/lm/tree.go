@@ -14,11 +14,12 @@ import (
 // values of its path: the nodes that its text consists of.
 type tree struct {
 	*sharing
-	piece int // tokens of a node
-	path  int // the most nodes of a text
-	nodes int // how many nodes a chunk has room for
-	most  int // and how many rows
-	asked int // the most tokens of a row that are asked for
+	piece int     // tokens of a node
+	path  int     // the most nodes of a text
+	nodes int     // how many nodes a chunk has room for
+	most  int     // and how many rows
+	asked [][]int // of each row of the query, the positions that are asked about, in their order
+	few   int     // how many of them a row has room for
 	cut   []chunk
 }
 
@@ -35,12 +36,13 @@ const gathered = 20
 // plant returns the tree whose nodes have the length that costs least: short ones share more, long ones gather less.
 func (s *sharing) plant() *tree {
 	var best *tree
-	asked := 1
-	for row := range s.symbols {
-		asked = max(asked, len(s.positions(row)))
+	asked, few := make([][]int, len(s.symbols)), 1
+	for row := range asked {
+		asked[row] = s.positions(row)
+		few = max(few, len(asked[row]))
 	}
 	for piece := 1; piece <= longestPiece && (piece == 1 || piece < s.run.length); piece *= 2 {
-		t := &tree{sharing: s, piece: piece, asked: program.Bucket(asked, 1)}
+		t := &tree{sharing: s, piece: piece, asked: asked, few: program.Bucket(few, 1)}
 		t.path = (s.run.model.paddedLength(s.run.length) + piece - 1) / piece
 		t.divide()
 		if best == nil || t.cost() < best.cost() {
@@ -65,14 +67,15 @@ func (s *sharing) positions(row int) (at []int) {
 
 // place is which one of the positions that are asked about a position is.
 func (t *tree) place(row, position int) int {
-	return max(0, slices.Index(t.positions(row), position))
+	at, _ := slices.BinarySearch(t.asked[row], position)
+	return at
 }
 
 // cost is that of the tokens of all nodes, and of what they gather.
 func (t *tree) cost() float64 {
 	c := t.run.model.config
 	bytes := 8 * t.path * c.KVHeads * c.HeadWidth * c.Layers
-	each := float64(t.piece) + gathered*float64(bytes)/t.run.model.tokenOperations()
+	each := float64(t.piece) + gathered*float64(bytes)/t.operations
 	return float64(len(t.cut)*t.nodes) * each
 }
 
@@ -170,8 +173,8 @@ func (t *tree) branches(c chunk) (b branches) {
 	return b
 }
 
-// put puts the nodes of a chunk, how they go on from each other, and where each row ends.
-func (t *tree) put(in *inputs, c chunk) error {
+// fill puts the nodes of a chunk, how they go on from each other, and where each row ends.
+func (t *tree) fill(in *inputs, c chunk) error {
 	P, b := t.piece, t.branches(c)
 	ids, which := make([]int32, t.nodes*P), make([]int32, t.nodes*P)
 	path, begin := make([]int32, t.nodes*t.path), make([]int32, t.nodes)
@@ -185,10 +188,10 @@ func (t *tree) put(in *inputs, c chunk) error {
 			ids[i], which[i] = t.read(row, at)
 		}
 	}
-	leaf, offset := make([]int32, t.most*t.asked), make([]int32, t.most*t.asked)
+	leaf, offset := make([]int32, t.most*t.few), make([]int32, t.most*t.few)
 	for i, end := range b.leaf {
-		for k, at := range t.positions(t.order[c.first+i]) {
-			leaf[i*t.asked+k], offset[i*t.asked+k] = int32(b.path[end][at/P]), int32(at%P)
+		for k, at := range t.asked[t.order[c.first+i]] {
+			leaf[i*t.few+k], offset[i*t.few+k] = int32(b.path[end][at/P]), int32(at%P)
 		}
 	}
 	m, to := t.run.model, in.all()
@@ -204,10 +207,10 @@ func (t *tree) put(in *inputs, c chunk) error {
 	if err := put(m, to, net.Begin, begin, t.nodes); err != nil {
 		return err
 	}
-	if err := put(m, to, net.Leaf, leaf, t.most, t.asked); err != nil {
+	if err := put(m, to, net.Leaf, leaf, t.most, t.few); err != nil {
 		return err
 	}
-	return put(m, to, net.Offset, offset, t.most, t.asked)
+	return put(m, to, net.Offset, offset, t.most, t.few)
 }
 
 // executor runs chunks as one program, or as a chain of them.
@@ -228,7 +231,7 @@ func (t *tree) executor() executor {
 		c.compile = 0
 		stream := named{}
 		defer func() { stream.free() }()
-		call := func(part string, s *stage, from ...named) (named, error) { return c.call(in, part, s, from...) }
+		call := c.caller(in)
 		if err := all.step(call, stream, nil, make([]named, L)); err != nil {
 			return c.compile, err
 		}

@@ -43,9 +43,7 @@ func (k End) Signature(c Config) Signature {
 func (k End) graph(p *pass, in values) values {
 	x := leaf(in[Stream])
 	p.open(k.Opening, in, x.Graph(), x.Shape().Dimensions[0])
-	out := values{}
-	terms, others := k.asked(exit(p, x), in)
-	k.answer(p, terms, others, p.output, in, out)
+	out := k.predict(p, exit(p, x), in)
 	out[Objective] = p.read(k.Linear, out[Objective])
 	p.record(k.Taps, out)
 	by := values{}

@@ -70,6 +70,14 @@ func (q Prediction) asked(h *Node, in values) (terms, others *Node) {
 	return terms, others
 }
 
+// predict returns objective and logits of hidden states [B, T, D], or [B, 1, D] of the last tokens.
+func (q Prediction) predict(p *pass, h *Node, in values) values {
+	out := values{}
+	terms, others := q.asked(h, in)
+	q.answer(p, terms, others, p.output, in, out)
+	return out
+}
+
 // answer adds objective and logits to the outputs, from the hidden states that are asked about; output returns the
 // logits of either.
 func (q Prediction) answer(p *pass, terms, others *Node, output func(h *Node) *Node, in, out values) {
@@ -134,10 +142,8 @@ func (k Whole) graph(p *pass, in values) values {
 	if k.Last {
 		p.last = AddScalar(length, -1)
 	}
-	out := values{}
 	h := forward(p, p.weights.embed(ids))
-	terms, others := k.asked(h, in)
-	k.answer(p, terms, others, p.output, in, out)
+	out := k.predict(p, h, in)
 	if out[Objective] = p.read(k.Linear, out[Objective]); len(k.Linear) > 0 {
 		// Gradients of recurrences are found on the way back from the end: see adjoint.
 		out[Objective] = Add(out[Objective], MulScalar(ReduceSum(Reshape(h, h.Shape().Dimensions[0], -1), -1), 0))

@@ -29,15 +29,7 @@ func (k Tree) Signature(c Config) Signature {
 func (k Tree) graph(p *pass, in values) values {
 	p.replace(in)
 	p.grow(in)
-	return k.few(p, p.perText(forward(p, p.weights.embed(in[IDs])), in), in)
-}
-
-// few answers what is asked about hidden states [R, Q, D].
-func (q Prediction) few(p *pass, h *Node, in values) values {
-	out := values{}
-	terms, others := q.asked(h, in)
-	q.answer(p, terms, others, p.output, in, out)
-	return out
+	return k.predict(p, p.perText(forward(p, p.weights.embed(in[IDs])), in), in)
 }
 
 // grow says how the rows of the pass stand in a tree, and where the tokens stand that are asked for, if any are.
@@ -105,5 +97,5 @@ func (k Levels) graph(p *pass, in values) values {
 		h = forward(&q, p.weights.embed(in[OfLevel(IDs, l)])) // [B, T, D]
 		before = q.state
 	}
-	return k.few(p, ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1), in)
+	return k.predict(p, ExpandAxes(pick(h, AddScalar(in[Length], -1)), 1), in)
 }
